@@ -1,0 +1,55 @@
+"""The errors of `hpo`, and the exit code of each.
+
+    HpoError                    1   something failed; trying again may help
+    ├── UserError               2   the user can mend it: what was given, what is allowed, what to do
+    │   ├── StudyFileError          the study file, or a value set over it
+    │   ├── StudyError              a study of that name: unknown, another plan, in the wrong state
+    │   ├── StorageError            the storage: URL, server, password, schema version
+    │   └── DataError               the images: missing, unreadable, not those the study began with
+    ├── LeaseLost               1   another worker holds the cell now: drop it, write nothing more
+    └── CheckpointError         1   a checkpoint that can't be read: begin the trial anew
+
+Only `hpo.cli` turns them into exit codes. A message never holds a password.
+"""
+
+from __future__ import annotations
+
+
+class HpoError(Exception):
+    """Base of every error that `hpo` raises on purpose; `hint` says what to do about it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class UserError(HpoError):
+    """Something the user can mend."""
+
+    exit_code = 2
+
+
+class StudyFileError(UserError):
+    """A study file, or a value set over it, that can't be used."""
+
+
+class StudyError(UserError):
+    """A study in the storage that is unknown, differs, or is in the wrong state for what was asked."""
+
+
+class StorageError(UserError):
+    """A storage that can't be opened."""
+
+
+class DataError(UserError):
+    """Images that are missing, unreadable or not those the study began with."""
+
+
+class LeaseLost(HpoError):
+    """The cell's token changed: another worker continues it."""
+
+
+class CheckpointError(HpoError):
+    """A checkpoint that is damaged or of another version."""

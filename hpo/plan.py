@@ -1,0 +1,164 @@
+"""From a study to its cells: what must be run, and what follows from what has been run.
+
+Pure functions of (study, cells); `advance` alone touches the storage. The search phase comes first, arm by arm within
+its budget; when an arm has spent it, the arm's best configurations are planned again with fresh seeds (confirm phase).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from statistics import fmean
+
+from hpo.errors import StudyFileError
+from hpo.search import Grid
+from hpo.space import Params, Values, grid
+from hpo.storage import Storage
+from hpo.storage.rows import Cell, PlannedCell, StudyRow
+from hpo.study import StudySpec
+
+SEARCH, CONFIRM = "search", "confirm"
+CONFIRM_SEEDS = 1000
+"""Confirm seeds begin so far above the search phase's, which has at most so many."""
+MOST_CELLS = 10_000
+"""Per arm and phase; a larger plan is taken for a mistake."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArmPlan:
+    """What an arm is going to run in its search phase, if nothing is pruned."""
+
+    arm: str
+    cells: int
+    epochs: int
+    """Per cell."""
+    budget_epochs: int
+    """What the arm may spend in all; pruned trials leave some of it for further cells."""
+
+
+def arm_plans(study: StudySpec) -> list[ArmPlan]:
+    """Cells and epochs of every arm's search phase.
+
+    Raises:
+        StudyFileError: an arm's budget is missing, too small for one trial or for its grid, or too large to be meant.
+    """
+    epochs = {arm: study.epochs(arm) for arm in study.arms}
+    grids = {arm: _grid_size(study, arm) for arm, spec in study.arms.items() if isinstance(spec.sampler, Grid)}
+    largest = max((size * epochs[arm] for arm, size in grids.items()), default=None)
+    plans = []
+    for arm, spec in study.arms.items():
+        budget = spec.budget or study.protocol.budget
+        if budget is not None:
+            allowed = budget.epochs if budget.epochs is not None else (budget.trials or 0) * epochs[arm]
+        elif largest is not None:
+            allowed = grids[arm] * epochs[arm] if arm in grids else largest
+        else:
+            raise StudyFileError(
+                f"arms.{arm}: no budget", hint="add protocol.budget = { epochs = … } or { trials = … }, or a grid arm"
+            )
+        cells = grids.get(arm, allowed // epochs[arm])
+        if cells * epochs[arm] > allowed or cells == 0:
+            needed = f"{grids[arm]} grid cells" if arm in grids else "one trial"
+            raise StudyFileError(
+                f"arms.{arm}: {needed} of {epochs[arm]} epochs need {max(cells, 1) * epochs[arm]} epochs, "
+                f"the budget is {allowed}"
+            )
+        if cells > MOST_CELLS:
+            raise StudyFileError(f"arms.{arm}: {cells} cells, at most {MOST_CELLS} are allowed; search fewer values")
+        plans.append(ArmPlan(arm, cells, epochs[arm], allowed))
+    return plans
+
+
+def first_cells(study: StudySpec) -> list[PlannedCell]:
+    """The search phase's cells, the arms taking turns so that all of them advance together."""
+    rows = {plan.arm: list(islice(_slots(study, plan.arm), plan.cells)) for plan in arm_plans(study)}
+    longest = max(len(cells) for cells in rows.values())
+    return [cells[turn] for turn in range(longest) for cells in rows.values() if turn < len(cells)]
+
+
+def next_cells(study: StudySpec, cells: Sequence[Cell]) -> list[PlannedCell]:
+    """What to plan beside `cells`: trials for the epochs that pruning saved, then the confirm phase of an arm."""
+    more: list[PlannedCell] = []
+    for plan in arm_plans(study):
+        searched = [cell for cell in cells if cell.arm == plan.arm and cell.phase == SEARCH]
+        extra = _saved_by_pruning(study, plan, searched)
+        if extra:
+            more += islice(_slots(study, plan.arm), len(searched), len(searched) + extra)
+        elif all(cell.state in ("done", "failed") for cell in searched):
+            confirmed = any(cell.arm == plan.arm and cell.phase == CONFIRM for cell in cells)
+            more += [] if confirmed else _confirm_cells(study, plan.arm, searched)
+    return more
+
+
+def advance(storage: Storage, row: StudyRow, study: StudySpec) -> int:
+    """Plan what follows from the cells done so far; returns how many cells were added. Any process may call it."""
+    with storage.ledger.planning(row.id) as planning:
+        more = next_cells(study, planning.cells())
+        planning.add(more)
+    return len(more)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A point of an arm's search space with what the search phase measured of it."""
+
+    params: Params
+    score: float
+    """Mean validation accuracy over its repeats."""
+    cells: tuple[Cell, ...]
+
+
+def ranking(cells: Sequence[Cell]) -> list[Configuration]:
+    """An arm's configurations by their search-phase score, best first; only trials that ran to their end compete."""
+    by_point: defaultdict[str, list[Cell]] = defaultdict(list)
+    for cell in cells:
+        if cell.phase == SEARCH and cell.ended == "finished" and cell.params is not None:
+            by_point[repr(sorted(cell.params.items()))].append(cell)
+    configurations = [
+        Configuration(same[0].params or {}, fmean(cell.score or 0.0 for cell in same), tuple(same))
+        for same in by_point.values()
+    ]
+    return sorted(configurations, key=lambda configuration: -configuration.score)
+
+
+def _grid_size(study: StudySpec, arm: str) -> int:
+    size = study.protocol.repeats
+    for searched in study.arms[arm].search.values():
+        size *= len(searched.labels()) if isinstance(searched, Values) else 1
+    return size
+
+
+def _slots(study: StudySpec, arm: str) -> Iterator[PlannedCell]:
+    """The arm's search cells in order: its grid points with every seed, or open slots for proposals without end."""
+    spec, seed = study.arms[arm], study.protocol.seed
+    if isinstance(spec.sampler, Grid):
+        for slot, params in enumerate(grid(spec.search)):
+            for repeat in range(study.protocol.repeats):
+                yield PlannedCell(arm, SEARCH, slot, seed + repeat, params)
+    else:
+        for slot in range(MOST_CELLS):
+            yield PlannedCell(arm, SEARCH, slot, seed, None)
+
+
+def _saved_by_pruning(study: StudySpec, plan: ArmPlan, searched: Sequence[Cell]) -> int:
+    """How many further trials fit into what is left of an epoch budget."""
+    spec = study.arms[plan.arm]
+    budget = spec.budget or study.protocol.budget
+    if isinstance(spec.sampler, Grid) or (budget is not None and budget.epochs is None):
+        return 0
+    spent = sum(cell.epochs if cell.state in ("done", "failed") else plan.epochs for cell in searched)
+    return max(0, min((plan.budget_epochs - spent) // plan.epochs, MOST_CELLS - len(searched)))
+
+
+def _confirm_cells(study: StudySpec, arm: str, searched: Sequence[Cell]) -> list[PlannedCell]:
+    confirm = study.protocol.confirm
+    if confirm is None:
+        return []
+    best = ranking(searched)[: confirm.top]
+    return [
+        PlannedCell(arm, CONFIRM, rank, study.protocol.seed + CONFIRM_SEEDS + index, configuration.params)
+        for index in range(confirm.seeds)
+        for rank, configuration in enumerate(best)
+    ]

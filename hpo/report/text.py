@@ -1,0 +1,196 @@
+"""A report as text: for the terminal, at 80 columns or more, and as Markdown. Accuracies are in percent.
+
+Titles, claims and searched values are a user's own text: neither rich's markup nor Markdown in them is interpreted, and
+nothing of them reaches the terminal as a control character.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from hpo.explain import quoted
+from hpo.report.numbers import NONE, count, interval, mean, number, plus_minus, signed
+from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
+
+COLUMNS = ("arm", "tried", "search best", "validation", "test", "difference", "seeds", "epochs")
+STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow"}
+SUBJECT = {"test_accuracy": "test accuracy", "validation_accuracy": "validation accuracy"}
+
+
+def terminal(report: Report) -> RenderableType:
+    """The verdict: rules, claims, the arms' table, their configurations, and what they spent."""
+    parts: list[RenderableType] = []
+    if report.unfinished:
+        parts += [
+            Text("UNFINISHED: this is what is known so far", style="bold yellow"),
+            _bullets(report.unfinished),
+        ]
+    parts += [
+        Text(plain(_heading(report)), style="bold"),
+        _bullets(report.rules, style="dim"),
+        *(_claim(claim) for claim in report.claims),
+        Text(),
+        _table(report),
+        Text(),
+    ]
+    for arm in report.arms:
+        parts += [Text(f"{arm.name}: {_details(arm)}"), _indented("\n".join(configuration(arm)), "cyan")]
+    parts += [Text(), Text(report.compute), _bullets(report.failures, style="yellow")]
+    return Group(*parts)
+
+
+def _bullets(lines: Iterable[str], style: str = "") -> Table:
+    grid = Table.grid(padding=(0, 1))
+    for line in lines:
+        grid.add_row("-", Text(plain(line)), style=style)
+    return grid
+
+
+def _claim(claim: ClaimResult) -> Group:
+    verdict = Text(_verdict(claim).upper(), style=STYLES[claim.verdict])
+    return Group(Text(), verdict.append(f": {plain(claim.text)}", style="not bold default"), _indented(claim.reason))
+
+
+def _indented(text: str, style: str = "") -> Padding:
+    return Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, 2))
+
+
+def _table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
+    for column in COLUMNS:
+        if column == "arm":
+            table.add_column(column, overflow="fold")
+        else:
+            table.add_column(column.replace(" ", "\n"), justify="right", no_wrap=True)
+    for arm in report.arms:
+        table.add_row(*(Text("\n".join(lines).rstrip()) for lines in _row(arm, report)))
+    return table
+
+
+def _row(arm: ArmResult, report: Report) -> Iterator[tuple[str, str]]:
+    """What stands in each column: the number, and what belongs below or behind it."""
+    difference = arm.difference
+    yield arm.name, ""
+    yield str(arm.tried), ""
+    yield number(arm.search_best, "validation_accuracy"), ""
+    for summary in (arm.validation, arm.test):
+        yield number(summary.mean if summary else None, "test_accuracy"), plus_minus(summary, "test_accuracy")
+    if arm.name == report.baseline:
+        yield "baseline", ""
+    else:
+        yield (
+            signed(difference.difference, report.metric) if difference else NONE,
+            interval(difference, report.metric),
+        )
+    yield str(arm.validation.n if arm.validation else 0), ""
+    yield str(arm.search.epochs), f"+ {arm.confirm.epochs}" if arm.confirm.cells else ""
+
+
+def _details(arm: ArmResult) -> str:
+    parts = [f"search {_ends(arm.search)}"]
+    if arm.confirm.cells:
+        parts.append(f"confirm {_ends(arm.confirm)}")
+    if arm.test_loss:
+        parts.append(f"test loss {mean(arm.test_loss, 'test_loss')} ({count(arm.test_loss.n, 'seed')})")
+    return "; ".join(parts)
+
+
+def _ends(phase: PhaseResult) -> str:
+    counts = {
+        "finished": phase.finished,
+        "pruned": phase.pruned,
+        "diverged": phase.diverged,
+        "failed": phase.failed,
+        "not done": phase.open,
+    }
+    return ", ".join(f"{n} {end}" for end, n in counts.items() if n) or "not begun"
+
+
+def _heading(report: Report) -> str:
+    return f"{report.name}: {report.title}" if report.title else report.name
+
+
+def _verdict(claim: ClaimResult) -> str:
+    return f"{claim.verdict} so far" if claim.provisional else claim.verdict
+
+
+def configuration(arm: ArmResult) -> list[str]:
+    """The configuration that represents an arm, as a study file would write it, a line per searched path."""
+    if arm.configuration is None:
+        return ["# no configuration finished"]
+    lines = [f"{_path(path)} = {_toml(value)}" for path, value in arm.configuration.items()]
+    return [plain(line) for line in lines] or ["# nothing searched: the arm's own trial"]
+
+
+def _path(path: str) -> str:
+    return ".".join(quoted(key) for key in path.split("."))
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{quoted(key)} = {_toml(below)}" for key, below in value.items()) + " }"
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(below) for below in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def plain(text: str) -> str:
+    """`text` on one line, with nothing in it that moves a cursor or changes a colour."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def markdown(report: Report) -> str:
+    """The same verdict as a Markdown document."""
+    lines = [f"# {escape(_heading(report))}", ""]
+    if report.unfinished:
+        lines += ["**Unfinished**: this is what is known so far.", "", *_items(report.unfinished), ""]
+    lines += ["## Rules", "", *_items(report.rules), ""]
+    if report.claims:
+        lines += ["## Claims", ""]
+        lines += [f"- **{_verdict(c)}**: {escape(c.text)}<br>\n  {escape(c.reason)}" for c in report.claims]
+        lines += [""]
+    lines += [
+        "## Arms",
+        "",
+        f"Accuracies in percent; differences in {SUBJECT[report.metric]}, in points.",
+        "",
+    ]
+    lines += [_cells(COLUMNS), _cells(("---", *["---:"] * (len(COLUMNS) - 1)))]
+    lines += [_cells(escape(" ".join(cell).rstrip()) for cell in _row(arm, report)) for arm in report.arms]
+    lines += ["", escape(report.compute), ""]
+    if report.failures:
+        lines += [*_items(report.failures), ""]
+    lines += ["## Configurations", ""]
+    for arm in report.arms:
+        lines += [
+            f"### {escape(arm.name)}",
+            "",
+            escape(_details(arm)),
+            "",
+            "```toml",
+            *configuration(arm),
+            "```",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _items(lines: Iterable[str]) -> list[str]:
+    return [f"- {escape(line)}" for line in lines]
+
+
+def _cells(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def escape(text: str) -> str:
+    """`text` as Markdown that reads as it is: on one line, with every character that could mean something escaped."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", plain(text))

@@ -1,0 +1,205 @@
+"""How an arm searches: samplers propose points, pruners stop trials early. Both are Optuna's, built from a spec.
+
+Options whose defaults have changed between Optuna's releases are always given explicitly.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, NonNegativeInt, PositiveInt
+
+from hpo.seeds import derive
+from hpo.spec import Spec
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+    Space = dict[str, BaseDistribution]
+
+# Samplers: build(seed, slot, space). `seed` belongs to the arm; with the slot, the cell's place in the arm, it fixes
+# the cell's own random numbers, so no two workers propose the same point.
+
+
+class Grid(Spec):
+    """Every combination of the values, each exactly once. The points are planned, so nothing is left to propose."""
+
+    kind: Literal["grid"] = "grid"
+
+    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=derive(seed, slot))
+
+
+class Random(Spec):
+    """Independent draws (Bergstra and Bengio 2012)."""
+
+    kind: Literal["random"] = "random"
+
+    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+        from optuna.samplers import RandomSampler
+
+        return RandomSampler(seed=derive(seed, slot))
+
+
+class Tpe(Spec):
+    """Tree-structured Parzen estimator (Bergstra et al. 2011), trials in progress counted as bad ones."""
+
+    kind: Literal["tpe"] = "tpe"
+    startup: NonNegativeInt = 10
+    """Random trials before the model is trusted."""
+    candidates: PositiveInt = 24
+    """Points drawn per proposal, of which the best is taken."""
+    multivariate: bool = True
+    """Model the parameters jointly."""
+
+    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+        from optuna.samplers import TPESampler
+
+        return TPESampler(
+            n_startup_trials=self.startup,
+            n_ei_candidates=self.candidates,
+            multivariate=self.multivariate,
+            constant_liar=True,
+            seed=derive(seed, slot),
+        )
+
+
+class CmaEs(Spec):
+    """Covariance matrix adaptation (Hansen and Ostermeier 2001), for two or more ranges of numbers."""
+
+    kind: Literal["cmaes"] = "cmaes"
+
+    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+        from optuna.samplers import CmaEsSampler
+
+        return CmaEsSampler(seed=derive(seed, slot), warn_independent_sampling=False)
+
+
+class Qmc(Spec):
+    """The slot-th point of a scrambled low-discrepancy sequence: covers the space more evenly than random draws."""
+
+    kind: Literal["qmc"] = "qmc"
+    sequence: Literal["sobol", "halton"] = "sobol"
+
+    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+        from hpo.qmc import QmcPoint
+
+        return QmcPoint(self.sequence, seed, slot, space)
+
+
+Sampler = Annotated[Grid | Random | Tpe | CmaEs | Qmc, Field(discriminator="kind")]
+
+
+# Pruners: build(epochs). They see a trial at its rungs only, not at every epoch: each look costs a read of the study.
+
+
+class Rungs(Spec):
+    """When a pruner looks: after `warmup` epochs, and every `every` epochs from there on."""
+
+    warmup: NonNegativeInt = 0
+    every: PositiveInt = 1
+
+    def at_rung(self, epoch: int) -> bool:
+        """Whether epoch `epoch` (from 1) is one at which the trial is reported and may be pruned."""
+        first = max(self.warmup, 1)
+        return epoch >= first and (epoch - first) % self.every == 0
+
+
+class NoPruner(Rungs):
+    """Every trial runs to its end; `every` says how often its accuracy is shown in the dashboard."""
+
+    kind: Literal["none"] = "none"
+
+    def build(self, epochs: int) -> BasePruner:
+        from optuna.pruners import NopPruner
+
+        return NopPruner()
+
+
+class Median(Rungs):
+    """Stops a trial whose best accuracy so far is below the median of the others at the same epoch."""
+
+    kind: Literal["median"] = "median"
+    startup: NonNegativeInt = 5
+    """Finished trials before anything is pruned."""
+
+    def build(self, epochs: int) -> BasePruner:
+        from optuna.pruners import MedianPruner
+
+        return MedianPruner(n_startup_trials=self.startup, n_warmup_steps=0, interval_steps=1)
+
+
+class Percentile(Rungs):
+    """Keeps the given best percentage of the trials at each rung."""
+
+    kind: Literal["percentile"] = "percentile"
+    percentile: float = Field(default=25.0, gt=0.0, lt=100.0)
+    startup: NonNegativeInt = 5
+
+    def build(self, epochs: int) -> BasePruner:
+        from optuna.pruners import PercentilePruner
+
+        return PercentilePruner(self.percentile, n_startup_trials=self.startup)
+
+
+class SuccessiveHalving(Rungs):
+    """Asynchronous successive halving (Li et al. 2020): one of `reduction` trials goes on at each rung."""
+
+    kind: Literal["successive_halving"] = "successive_halving"
+    min_epochs: PositiveInt = 1
+    reduction: int = Field(default=4, ge=2)
+
+    def build(self, epochs: int) -> BasePruner:
+        from optuna.pruners import SuccessiveHalvingPruner
+
+        return SuccessiveHalvingPruner(min_resource=self.min_epochs, reduction_factor=self.reduction)
+
+
+class Hyperband(Rungs):
+    """Hyperband (Li et al. 2018): several successive halvings side by side, from cautious to eager."""
+
+    kind: Literal["hyperband"] = "hyperband"
+    min_epochs: PositiveInt = 1
+    reduction: int = Field(default=3, ge=2)
+
+    def build(self, epochs: int) -> BasePruner:
+        from optuna.pruners import HyperbandPruner
+
+        return HyperbandPruner(
+            min_resource=min(self.min_epochs, epochs), max_resource=epochs, reduction_factor=self.reduction
+        )
+
+
+class Wilcoxon(Rungs):
+    """Compares with the best trial, epoch by epoch, by a Wilcoxon signed-rank test."""
+
+    kind: Literal["wilcoxon"] = "wilcoxon"
+    p: float = Field(default=0.1, gt=0.0, lt=1.0)
+
+    def build(self, epochs: int) -> BasePruner:
+        from optuna.pruners import WilcoxonPruner
+
+        return WilcoxonPruner(p_threshold=self.p)
+
+
+class Patient(Rungs):
+    """Lets a trial that `wrapped` would stop go on for `patience` rungs without an improvement."""
+
+    kind: Literal["patient"] = "patient"
+    wrapped: Annotated[Median | Percentile | SuccessiveHalving | Hyperband, Field(discriminator="kind")]
+    patience: NonNegativeInt = 2
+    min_delta: float = Field(default=0.0, ge=0.0)
+
+    def build(self, epochs: int) -> BasePruner:
+        from optuna.pruners import PatientPruner
+
+        return PatientPruner(self.wrapped.build(epochs), patience=self.patience, min_delta=self.min_delta)
+
+
+Pruner = Annotated[
+    NoPruner | Median | Percentile | SuccessiveHalving | Hyperband | Wilcoxon | Patient, Field(discriminator="kind")
+]

@@ -1,0 +1,137 @@
+"""What the commands do: studies begun, found, run on this machine, compared, removed."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+
+import hpo
+from hpo.errors import HpoError, StudyError, UserError
+from hpo.launch import local
+from hpo.plan import advance, first_cells
+from hpo.report.compare import compare
+from hpo.report.results import Report
+from hpo.storage import Storage
+from hpo.storage.rows import ArmProgress, StudyRow
+from hpo.storage.trials import Trials
+from hpo.study import StudySpec
+from hpo.study_file import differences
+
+LOOK_SECONDS = 0.5
+"""Between two looks at a running study."""
+REPLACEMENTS = 3
+"""How often a local worker that died is replaced."""
+SHOWN_DIFFERENCES = 10
+
+
+def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
+    """Plan a study, or find the same one already planned: launching again goes on where it was.
+
+    Raises:
+        StudyError: a study of that name is there and differs.
+        StudyFileError: the study's budgets don't fit its arms.
+    """
+    spec = study.model_dump_json()
+    storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__)
+    row = storage.ledger.study(study.name)
+    changed = list(differences(json.loads(row.spec), json.loads(spec)))
+    if changed:
+        shown = "\n".join(f"  {line}" for line in changed[:SHOWN_DIFFERENCES])
+        more = f"\n  and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""
+        raise StudyError(
+            f"there is a study {study.name!r} already, and it differs (stored -> given):\n{shown}{more}",
+            hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
+        )
+    Trials(storage.optuna, study).create_studies()
+    return row
+
+
+def find_study(storage: Storage, name: str) -> tuple[StudyRow, StudySpec]:
+    """The study called `name`.
+
+    Raises:
+        StudyError: there is none.
+    """
+    row = storage.ledger.study(name)
+    return row, StudySpec.model_validate_json(row.spec)
+
+
+def run_locally(
+    storage: Storage,
+    name: str,
+    devices: Sequence[str],
+    options: Sequence[str],
+    show: Callable[[list[ArmProgress]], None],
+    interrupted: Event,
+) -> bool:
+    """Run a study with one worker per entry of `devices`; True when it is done, False when interrupted.
+
+    Raises:
+        UserError: the workers can't work here, with what the first of them said.
+        HpoError: they keep dying.
+    """
+    row, study = find_study(storage, name)
+    url = storage.url.render_as_string(hide_password=False)
+    folder = Path(tempfile.mkdtemp(prefix=f"hpo-{name}-"))
+
+    def start(place: int) -> local.LocalWorker:
+        log = folder / f"worker-{place}.log"
+        return local.start(url, [name], log, [*options, f"--device={devices[place]}"])
+
+    running = [start(place) for place in range(len(devices))]
+    replaced = 0
+    try:
+        while True:
+            progress = storage.ledger.progress(row.id)
+            show(progress)
+            for place, worker in enumerate(running):
+                code = worker.process.poll()
+                if code in (None, 0):
+                    continue
+                said = _last_words(worker.log)
+                if code == UserError.exit_code:
+                    raise UserError(said)
+                if replaced == REPLACEMENTS * len(devices):
+                    raise HpoError(f"the workers keep dying, the last one with exit code {code}:\n{said}")
+                replaced += 1
+                running[place] = start(place)
+            if all(worker.process.poll() == 0 for worker in running):
+                if is_done(storage, row, study):
+                    show(storage.ledger.progress(row.id))
+                    return True
+                if storage.ledger.study(name).state != "running":
+                    return False
+                raise HpoError(f"the workers have left and the study is not done; what they said: {folder}")
+            if interrupted.wait(LOOK_SECONDS):
+                return False
+    finally:
+        local.stop(running)
+
+
+def is_done(storage: Storage, row: StudyRow, study: StudySpec) -> bool:
+    """Whether nothing of the study is left to run."""
+    open_cells = any(arm.planned or arm.leased for arm in storage.ledger.progress(row.id))
+    return not open_cells and advance(storage, row, study) == 0
+
+
+def verdict(storage: Storage, name: str) -> Report:
+    """The comparison of the study's arms as far as it has been run."""
+    row, study = find_study(storage, name)
+    return compare(study, storage.ledger.cells(row.id))
+
+
+def delete_study(storage: Storage, name: str) -> None:
+    """Remove a study, its results and its Optuna studies; workers that are on it drop it."""
+    row, study = find_study(storage, name)
+    storage.ledger.delete_study(row.id)
+    Trials(storage.optuna, study).delete_studies()
+
+
+def _last_words(log: Path) -> str:
+    """The error that a worker ended with, without the tag that the command line puts before it."""
+    lines = log.read_text(errors="replace").splitlines()
+    start = max((number for number, line in enumerate(lines) if line.startswith("error: ")), default=len(lines) - 5)
+    return "\n".join(lines[max(start, 0) :]).removeprefix("error: ")

@@ -1,0 +1,143 @@
+"""The only door to the database: `open_storage(url)` for a storage that exists, `create_storage(url)` to begin one.
+
+One database holds our tables (`tables`, reached through the `ledger`) and Optuna's own (reached through `optuna`), so
+optuna-dashboard, the `optuna` command and `optuna.load_study` work on it as on any other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Engine, insert, inspect, select, text
+from sqlalchemy.engine import URL
+
+from hpo.errors import StorageError
+from hpo.storage import tables
+from hpo.storage.engine import begin_immediately, create_engine, explained, masked, parse_url
+from hpo.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage, RDBStorage
+
+SCHEMA_LOCK = 0x68706F  # "hpo": the key of the advisory lock under which a schema is created
+
+
+class Storage:
+    """An open storage. `ledger` is ours, `optuna` is Optuna's view of the same database and the same connections."""
+
+    def __init__(self, url: URL) -> None:
+        self.url = url
+        self.engine: Engine = create_engine(url)
+        self.ledger = Ledger(self.engine)
+
+    def __str__(self) -> str:
+        return masked(self.url)
+
+    @cached_property
+    def optuna(self) -> BaseStorage:
+        """Optuna's storage, caching finished trials; imported only when something needs it."""
+        import optuna
+
+        return optuna.storages.get_storage(_optuna_storage(self, skip_table_creation=True))
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.engine.dispose()
+
+
+def open_storage(url: str) -> Storage:
+    """Open a storage that exists.
+
+    Raises:
+        StorageError: it can't be reached, holds no studies, or was made by a newer hpo.
+    """
+    storage = Storage(parse_url(url))
+    if storage.url.drivername == "sqlite" and not Path(str(storage.url.database)).exists():
+        raise StorageError(f"{storage}: there is no such file", hint="hpo launch-study FILE makes one")
+    with explained(storage.url):
+        found = _schema_version(storage.engine)
+    if found is None:
+        raise StorageError(f"{storage}: this database holds no studies yet", hint="hpo launch-study FILE begins one")
+    _check_version(found, storage)
+    return storage
+
+
+def create_storage(url: str) -> Storage:
+    """Open a storage, creating the tables if need be; any number of processes may do so at once.
+
+    Raises:
+        StorageError: it can't be reached or written, or was made by a newer hpo.
+    """
+    storage = Storage(parse_url(url))
+    with explained(storage.url):
+        if _schema_version(storage.engine) is None:
+            with _schema_lock(storage):
+                _create_schema(storage)
+        found = _schema_version(storage.engine)
+    assert found is not None
+    _check_version(found, storage)
+    return storage
+
+
+def _check_version(found: int, storage: Storage) -> None:
+    if found > tables.SCHEMA_VERSION:
+        raise StorageError(
+            f"{storage}: its tables have version {found}, this hpo knows versions up to {tables.SCHEMA_VERSION}",
+            hint="install the hpo that the other nodes use: pip install --upgrade hpo",
+        )
+
+
+def _schema_version(engine: Engine) -> int | None:
+    with engine.connect() as connection:
+        if not inspect(connection).has_table(tables.version.name):
+            return None
+        version: int | None = connection.execute(select(tables.version.c.version)).scalar()
+        return version
+
+
+@contextmanager
+def _schema_lock(storage: Storage) -> Iterator[None]:
+    """One process at a time: creating Optuna's tables from two at once fails in one of them."""
+    if storage.url.drivername == "sqlite":
+        with Path(f"{storage.url.database}.lock").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+            return
+    with storage.engine.connect() as connection:
+        connection.execute(text("select pg_advisory_lock(:key)"), {"key": SCHEMA_LOCK})
+        try:
+            yield
+        finally:
+            connection.execute(text("select pg_advisory_unlock(:key)"), {"key": SCHEMA_LOCK})
+
+
+def _create_schema(storage: Storage) -> None:
+    if _schema_version(storage.engine) is not None:
+        return  # another process was first
+    _optuna_storage(storage, skip_table_creation=False)
+    with storage.engine.begin() as connection:
+        tables.metadata.create_all(connection)
+        connection.execute(insert(tables.version).values(version=tables.SCHEMA_VERSION))
+
+
+def _optuna_storage(storage: Storage, skip_table_creation: bool) -> RDBStorage:
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    rdb = optuna.storages.RDBStorage(
+        storage.url.render_as_string(hide_password=False),
+        engine_kwargs={"pool": storage.engine.pool},
+        skip_table_creation=skip_table_creation,
+        skip_compatibility_check=True,
+    )
+    if storage.url.drivername == "sqlite":
+        begin_immediately(rdb.engine)
+    return rdb
+
+
+__all__ = ["Storage", "create_storage", "masked", "open_storage"]

@@ -1,0 +1,115 @@
+"""From a storage URL to a database engine, and from a database's complaint to a message without a password."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from hpo.errors import StorageError
+
+ALLOWED = "postgresql+psycopg2://USER@HOST/DATABASE or sqlite:///FILE.db"
+SECRETS = ("password", "sslpassword")
+
+# A worker that is cut off from the server gets an error within half a minute; by the system's defaults it would hang
+# for a quarter of an hour.
+POSTGRES_CONNECTION = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "application_name": "hpo",
+}
+
+
+def parse_url(text: str) -> URL:
+    """The storage URL, its driver made explicit.
+
+    Raises:
+        StorageError: it is none, or of a database that is not supported.
+    """
+    try:
+        url = sqlalchemy.make_url(text)
+    except (ArgumentError, ValueError):
+        raise StorageError("the storage URL can't be read", hint=f"write {ALLOWED}") from None
+    if url.drivername in ("postgresql", "postgres"):
+        url = url.set(drivername="postgresql+psycopg2")
+    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
+        raise StorageError("the storage must outlive the process: SQLite in memory does not", hint=f"write {ALLOWED}")
+    if url.drivername not in ("postgresql+psycopg2", "sqlite"):
+        raise StorageError(f"storage of the kind {url.drivername!r} is not supported", hint=f"write {ALLOWED}")
+    return url
+
+
+def masked(url: URL | str) -> str:
+    """The URL as it may be shown: every password is `***`."""
+    try:
+        url = sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError):
+        return "***"
+    hidden = {key: "***" for key in SECRETS if key in url.query}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
+def create_engine(url: URL) -> Engine:
+    """An engine with a small pool that tests each connection before it hands it out."""
+    if url.drivername == "sqlite":
+        engine = sqlalchemy.create_engine(url, connect_args={"timeout": 60.0}, pool_pre_ping=True)
+        event.listen(engine, "connect", _prepare_sqlite)
+        begin_immediately(engine)
+        return engine
+    return sqlalchemy.create_engine(
+        url, pool_pre_ping=True, pool_size=2, max_overflow=2, connect_args=POSTGRES_CONNECTION
+    )
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
+    connection.isolation_level = None  # the driver begins no transaction of its own accord
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def begin_immediately(engine: Engine) -> None:
+    """Let every transaction of an SQLite engine take the write lock at its beginning, and wait for it there.
+
+    A deferred one that reads first and writes later fails at once when another process has written in between,
+    whatever the timeout.
+    """
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sqlalchemy.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+@contextmanager
+def explained(url: URL) -> Iterator[None]:
+    """Turns the database's errors on a first contact into a StorageError that says what to do."""
+    try:
+        yield
+    except DBAPIError as error:
+        raise StorageError(f"{masked(url)}: {_reason(error)}", hint=_hint(str(error.orig), url)) from None
+    except NoSuchModuleError as error:
+        raise StorageError(str(error)) from None
+
+
+def _reason(error: DBAPIError) -> str:
+    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error.orig).__name__
+
+
+def _hint(text: str, url: URL) -> str:
+    if "password authentication failed" in text or "no password supplied" in text:
+        return "check the user and the password; PGPASSWORD or a password file (PGPASSFILE) keeps it out of the URL"
+    if "does not exist" in text:
+        return f"create it first, for example: createdb {url.database}"
+    if url.drivername == "sqlite":
+        return "give a file in a folder that exists and that you may write to"
+    return "check host and port, and that the server accepts connections from here"

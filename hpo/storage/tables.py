@@ -1,0 +1,131 @@
+"""Our tables, beside Optuna's in the same database. Times are seconds since 1970 by the database's own clock."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+version = Table("hpo_version", metadata, Column("version", Integer, nullable=False))
+
+study = Table(
+    "hpo_study",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", String(64), nullable=False, unique=True),
+    Column("spec", Text, nullable=False),  # JSON of hpo.study.StudySpec
+    Column("state", String(16), nullable=False),  # running, stopped
+    Column("data", String(64)),  # fingerprint of the images, by the first worker
+    Column("hpo_version", String(32), nullable=False),
+    Column("created", Float, nullable=False),
+)
+
+cell = Table(
+    "hpo_cell",
+    metadata,
+    Column("id", Integer, primary_key=True),  # also the order in which cells are claimed
+    Column("study_id", ForeignKey("hpo_study.id", ondelete="CASCADE"), nullable=False),
+    Column("arm", String(64), nullable=False),
+    Column("phase", String(16), nullable=False),  # search, confirm
+    Column("slot", Integer, nullable=False),  # grid point, proposal, or rank in the confirm phase
+    Column("seed", Integer, nullable=False),
+    Column("params", Text),  # JSON; null until the sampler has proposed
+    # planned -> leased -> done or failed; a lease that runs out may be claimed again
+    Column("state", String(16), nullable=False),
+    Column("token", String(32)),
+    Column("worker", String(32)),
+    Column("lease_until", Float),
+    Column("attempts", Integer, nullable=False, default=0),  # claims since the last epoch of progress
+    Column("claims", Integer, nullable=False, default=0),
+    Column("trial_id", Integer),  # Optuna's
+    Column("trial_number", Integer),
+    Column("epochs", Integer, nullable=False, default=0),
+    Column("seconds", Float, nullable=False, default=0.0),
+    Column(
+        "ended", String(16)
+    ),  # finished, pruned, diverged: set before Optuna is told, so it's told again after a crash
+    Column("score", Float),  # what is selected by: validation accuracy, 0 when diverged
+    Column("validation_loss", Float),
+    Column("validation_accuracy", Float),
+    Column("test_loss", Float),
+    Column("test_accuracy", Float),
+    Column("error", Text),  # why the last attempt failed
+    Column("started", Float),
+    Column("finished", Float),
+    UniqueConstraint("study_id", "arm", "phase", "slot", "seed"),
+)
+open_cells = cell.c.state.in_(["planned", "leased"])
+Index("hpo_cell_open", cell.c.id, postgresql_where=open_cells, sqlite_where=open_cells)
+
+curve = Table(
+    "hpo_curve",
+    metadata,
+    Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("step", Integer, nullable=False),
+    Column("train_loss", Float),  # null: not finite
+    Column("train_accuracy", Float),
+    Column("validation_loss", Float),
+    Column("validation_accuracy", Float),
+    Column("lr", Float),
+    Column("strengths", Text, nullable=False),  # JSON
+    Column("gradient_norms", Text, nullable=False),  # JSON
+    Column("seconds", Float, nullable=False),
+    Column("images_per_second", Float, nullable=False),
+)
+
+checkpoint = Table(
+    "hpo_checkpoint",
+    metadata,
+    Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+    Column("saved", Float, nullable=False),
+)
+
+worker = Table(
+    "hpo_worker",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("device", String(255), nullable=False),
+    Column("environment", Text, nullable=False),  # JSON: versions, threads
+    Column("started", Float, nullable=False),
+    Column("seen", Float, nullable=False),
+    Column("ended", Float),
+)
+
+
+class now(FunctionElement[float]):  # noqa: N801 (an SQL function, named as SQL names it)
+    """The database's clock: no worker's own clock decides whether a lease has run out."""
+
+    type = Float()
+    inherit_cache = True
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: Any, **options: Any) -> str:
+    return "extract(epoch from clock_timestamp())::float8"
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: Any, **options: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"

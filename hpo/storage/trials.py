@@ -1,0 +1,169 @@
+"""Optuna's side of the cells: one Optuna study per arm and phase, exactly one trial per cell.
+
+The search phase of an arm is the Optuna study `STUDY/ARM`, its confirm phase `STUDY/ARM/confirm`, so that the best
+value, the importances and the proposals of the first are not mixed with repetitions of the best.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import optuna
+from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import Trial, TrialState
+
+from hpo.search import NoPruner, Pruner
+from hpo.seeds import derive
+from hpo.space import Params
+from hpo.storage.ledger import Ledger
+from hpo.storage.rows import Cell, Lease
+from hpo.study import StudySpec
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+    from optuna.storages import BaseStorage
+
+CELL = "cell"
+"""User attribute of a trial: the id of its cell."""
+
+
+def study_name(study: str, arm: str, phase: str) -> str:
+    """The name of the Optuna study that holds an arm's trials of one phase."""
+    return f"{study}/{arm}" if phase == "search" else f"{study}/{arm}/{phase}"
+
+
+class Trials:
+    """The Optuna studies of one of our studies."""
+
+    def __init__(self, storage: BaseStorage, spec: StudySpec) -> None:
+        self._storage, self._spec = storage, spec
+        self._open = cache(self._open_study)
+        self._begun: set[int] = set()
+
+    def create_studies(self) -> None:
+        """Create those that don't exist; any process may do so."""
+        for arm in self._spec.arms:
+            self._open(arm, "search")
+            if self._spec.protocol.confirm is not None:
+                self._open(arm, "confirm")
+
+    def delete_studies(self) -> None:
+        """Delete those that exist."""
+        for arm in self._spec.arms:
+            for phase in ("search", "confirm"):
+                try:
+                    optuna.delete_study(study_name=study_name(self._spec.name, arm, phase), storage=self._storage)
+                except KeyError:
+                    continue
+
+    def begin(self, ledger: Ledger, lease: Lease) -> tuple[Trial, Params]:
+        """The cell's trial and parameters: those that it has, or a new trial with the sampler's proposal.
+
+        Raises:
+            LeaseLost: another worker holds the cell.
+        """
+        cell = lease.cell
+        if cell.trial_id is not None and cell.params is not None:
+            return self._trial(cell, cell.trial_id), cell.params
+        trial_id, _, params = ledger.begin_trial(lease, lambda: self._begin(cell))
+        return self._trial(cell, trial_id), params
+
+    def pruner(self, cell: Cell) -> Pruner:
+        """What may stop the cell's trial early; nothing in the confirm phase."""
+        return self._spec.pruner(cell.arm) if cell.phase == "search" else NoPruner()
+
+    def report(self, trial: Trial, pruner: Pruner, epoch: int, epochs: int, accuracy: float) -> bool:
+        """Report the validation accuracy if `epoch` is a rung; returns whether the trial should be pruned there.
+
+        A trial that has come to the last of its `epochs` is not pruned any more: there is nothing to save.
+        """
+        if not pruner.at_rung(epoch):
+            return False
+        trial.report(accuracy, epoch)
+        return epoch < epochs and trial.should_prune()
+
+    def tell(self, trial: Trial, pruner: Pruner, ended: str, epoch: int, epochs: int, score: float) -> None:
+        """Tell Optuna how the trial ended; telling it again changes nothing.
+
+        A diverged trial is complete with the worst accuracy there is, 0, here and at every later rung, so samplers and
+        pruners see it for what it is.
+        """
+        if ended == "diverged":
+            for rung in filter(pruner.at_rung, range(epoch, epochs + 1)):
+                if not self._finished(trial):
+                    trial.report(0.0, rung)
+        if ended == "pruned":
+            trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
+        else:
+            trial.study.tell(trial, score, skip_if_finished=True)
+
+    def fail(self, cell: Cell) -> None:
+        """Tell Optuna that the cell's trial, if it has one, has failed for good."""
+        trial_id = cell.trial_id if cell.trial_id is not None else self._find(cell)
+        if trial_id is not None:
+            trial = self._trial(cell, trial_id)
+            trial.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+
+    def _finished(self, trial: Trial) -> bool:
+        return self._storage.get_trial(trial._trial_id).state.is_finished()
+
+    def _open_study(self, arm: str, phase: str) -> optuna.Study:
+        pruner = self._spec.pruner(arm) if phase == "search" else NoPruner()
+        study = optuna.create_study(
+            study_name=study_name(self._spec.name, arm, phase),
+            storage=self._storage,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=pruner.build(self._spec.epochs(arm)),
+        )
+        if not study.metric_names:
+            study.set_metric_names(["validation accuracy"])
+        return study
+
+    def _trial(self, cell: Cell, trial_id: int) -> Trial:
+        study = self._open(cell.arm, cell.phase)
+        arm = self._spec.arms[cell.arm]
+        seed = derive(self._spec.protocol.seed, self._spec.name, cell.arm, cell.phase)
+        study.sampler = arm.sampler.build(seed, cell.slot, self._space(cell))
+        return Trial(study, trial_id)
+
+    def _space(self, cell: Cell) -> dict[str, BaseDistribution]:
+        return {path: searched.distribution() for path, searched in self._spec.arms[cell.arm].search.items()}
+
+    def _begin(self, cell: Cell) -> tuple[int, int, Params]:
+        """Make the cell's trial, or go on with one whose maker died before it was noted in the ledger."""
+        trial_id = self._find(cell) if cell.claims > 1 or cell.id in self._begun else None
+        self._begun.add(cell.id)
+        if trial_id is None:
+            trial_id = self._create(cell)
+        trial = self._trial(cell, trial_id)
+        return trial_id, trial.number, {path: _suggest(trial, path, d) for path, d in self._space(cell).items()}
+
+    def _create(self, cell: Cell) -> int:
+        study = self._open(cell.arm, cell.phase)
+        params = cell.params or {}
+        template = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions={path: d for path, d in self._space(cell).items() if path in params},
+            user_attrs={CELL: cell.id, "seed": cell.seed},
+        )
+        return self._storage.create_new_trial(study._study_id, template)
+
+    def _find(self, cell: Cell) -> int | None:
+        trials = self._open(cell.arm, cell.phase).get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+        return next((trial._trial_id for trial in trials if trial.user_attrs.get(CELL) == cell.id), None)
+
+
+def _suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:
+    """The trial's value of the parameter: the stored one, or the sampler's proposal, which is stored."""
+    match distribution:
+        case CategoricalDistribution(choices=choices):
+            return trial.suggest_categorical(path, choices)
+        case IntDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_int(path, low, high, step=step, log=log)
+        case FloatDistribution(low=low, high=high, step=step, log=log):
+            return trial.suggest_float(path, low, high, step=step, log=log)
+        case _:
+            raise AssertionError(f"no such distribution in a study file: {distribution}")

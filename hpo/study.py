@@ -1,0 +1,179 @@
+"""The study file: one question, its arms, and how they are compared.
+
+name, title       what the study is called
+[trial]           the trial that every arm begins from
+[protocol]        equal compute, pruning, the confirm phase, seeds
+[arms.NAME]       one way of answering: what it changes in the trial, what it searches, and how
+[[claims]]        statements that the study tests
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
+
+from hpo.errors import StudyFileError
+from hpo.explain import explain
+from hpo.search import Grid, NoPruner, Pruner, Sampler
+from hpo.space import Params, Searched, decode, merge, overlay
+from hpo.spec import Name, Spec
+from hpo.train.trial import TrialSpec
+
+Metric = Literal["test_accuracy", "test_loss", "validation_accuracy", "validation_loss"]
+
+
+class Budget(Spec):
+    """How much an arm may spend in its search phase: exactly one of the two."""
+
+    trials: PositiveInt | None = None
+    """Trials, pruned or not."""
+    epochs: PositiveInt | None = None
+    """Epochs trained; what pruning saves goes into further trials of the same arm."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if (self.trials is None) == (self.epochs is None):
+            raise ValueError("give exactly one of `trials` and `epochs`, for example { epochs = 480 }")
+        return self
+
+
+class Confirm(Spec):
+    """The second phase: the best of each arm trained again with fresh seeds, the same for every arm."""
+
+    top: int = Field(default=1, ge=1, le=100)
+    """How many of an arm's configurations are confirmed, by validation accuracy."""
+    seeds: int = Field(default=5, ge=1, le=1000)
+
+
+class Protocol(Spec):
+    """How the arms are made comparable."""
+
+    budget: Budget | None = None
+    """Per arm. Without one, sampled arms may spend as many epochs as the largest grid."""
+    pruner: Pruner = NoPruner()
+    """For the sampled arms; a grid is run in full unless its arm states a pruner of its own."""
+    confirm: Confirm | None = None
+    """Without it, the search phase is all there is, and nothing is scored on test."""
+    seed: NonNegativeInt = 0
+    """Fixes initializations, batch orders and proposals."""
+    repeats: int = Field(default=1, ge=1, le=1000)
+    """Seeds per grid point in the search phase."""
+    attempts: PositiveInt = 3
+    """How often a cell is tried without an epoch of progress before it is set aside as failed."""
+    baseline: Name | None = None
+    """The arm that the others are compared with; the first one if not given."""
+
+
+class Arm(Spec):
+    """One way of answering the study's question."""
+
+    trial: dict[str, Any] = {}
+    """Laid over the study's trial; a table that names another `kind` replaces the whole table."""
+    sampler: Sampler = Grid()
+    search: dict[str, Searched] = {}
+    """Dotted path into the trial -> the values or the range searched. Nothing searched: one configuration."""
+    pruner: Pruner | None = None
+    """In place of the protocol's."""
+    budget: Budget | None = None
+    """In place of the protocol's."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _search_paths(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("search"), dict):
+            return data | {"search": _flat(data["search"])}
+        return data
+
+
+def _flat(search: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Search tables by dotted path, whether written `search."lr.peak"` or `search.lr.peak`."""
+    flat: dict[str, Any] = {}
+    for key, value in search.items():
+        path = f"{above}{key}"
+        nested = isinstance(value, dict) and value and all(isinstance(below, dict) for below in value.values())
+        found = _flat(value, f"{path}.") if nested and "values" not in value else {path: value}
+        for name in found:
+            if name in flat:
+                raise ValueError(f"search: {name!r} is given twice, once as a nested table and once as a dotted path")
+        flat |= found
+    return flat
+
+
+class Comparison(Spec):
+    """`arm` against `than` by `metric`, over the confirm phase's paired seeds."""
+
+    arm: Name
+    than: Name
+    metric: Metric = "test_accuracy"
+    by: float = 0.0
+    """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
+
+
+class Claim(Spec):
+    """A statement that the study tests: exactly one of `greater` and `less`."""
+
+    text: str = Field(min_length=1, max_length=1000)
+    greater: Comparison | None = None
+    less: Comparison | None = None
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if (self.greater is None) == (self.less is None):
+            raise ValueError("give exactly one of `greater` and `less`")
+        return self
+
+    @property
+    def comparison(self) -> Comparison:
+        comparison = self.greater or self.less
+        assert comparison is not None
+        return comparison
+
+
+class StudySpec(Spec):
+    """A study file. `hpo.study_file.load` reads one and checks it as a whole."""
+
+    name: Name
+    title: str = Field(default="", max_length=1000)
+    trial: dict[str, Any]
+    """A complete trial; see the trial's own fields."""
+    protocol: Protocol = Protocol()
+    arms: dict[Name, Arm] = Field(min_length=1, max_length=100)
+    claims: tuple[Claim, ...] = ()
+
+    @property
+    def baseline(self) -> str:
+        """The arm that the others are compared with."""
+        return self.protocol.baseline or next(iter(self.arms))
+
+    def pruner(self, arm: str) -> Pruner:
+        """The pruner of the arm's search phase."""
+        spec = self.arms[arm]
+        if spec.pruner is not None:
+            return spec.pruner
+        return NoPruner() if isinstance(spec.sampler, Grid) else self.protocol.pruner
+
+    def epochs(self, arm: str) -> int:
+        """Epochs of each of the arm's trials; no search may touch them."""
+        return int(merge(self.trial, self.arms[arm].trial)["epochs"])
+
+    def values(self, arm: str, params: Params) -> dict[str, Any]:
+        """A point of the arm's search space, as the study file writes its values."""
+        return decode(self.arms[arm].search, params)
+
+    def trial_of(self, arm: str, params: Params) -> TrialSpec:
+        """What a cell of `arm` at the point `params` trains.
+
+        Raises:
+            StudyFileError: the point is no trial, with a line for every mistake.
+        """
+        table = overlay(merge(self.trial, self.arms[arm].trial), self.values(arm, params))
+        return parse_trial(table, f"arms.{arm}.trial")
+
+
+def parse_trial(table: dict[str, Any], where: str) -> TrialSpec:
+    """`table` as a trial; `where` is named in the error."""
+    try:
+        return TrialSpec.model_validate(table)
+    except ValidationError as error:
+        raise StudyFileError("\n".join(explain(error, table, where))) from None

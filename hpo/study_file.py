@@ -1,0 +1,180 @@
+"""From a TOML file to a checked study: everything that can be known to be wrong is found before anything runs."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hpo.errors import StudyFileError
+from hpo.explain import explain, quoted, shown
+from hpo.search import CmaEs, Grid
+from hpo.space import Params, Range, merge
+from hpo.study import Arm, StudySpec, parse_trial
+
+LARGEST_FILE = 1 << 20
+"""Bytes."""
+DEEPEST_TABLE = 20
+FIXED = ("data", "epochs", "batch_size")
+"""Parts of a trial that decide what an epoch costs or what it is scored on, so no search may touch them."""
+
+
+def load(path: Path, overrides: Sequence[str] = (), name: str | None = None) -> StudySpec:
+    """Read and check a study file, with `PATH=VALUE` settings laid over it, and another name if one is given.
+
+    Raises:
+        StudyFileError: with one line for every mistake found.
+    """
+    table = _read(path)
+    for settings in _parse_settings(overrides):
+        table = merge(table, settings)
+    if name is not None:
+        table["name"] = name
+    try:
+        return parse(table)
+    except StudyFileError as error:
+        raise StudyFileError(f"{path}: this study file has mistakes\n{error}", hint=error.hint) from None
+
+
+def parse(table: dict[str, Any]) -> StudySpec:
+    """A checked study from the tables of its file.
+
+    Raises:
+        StudyFileError: with one line for every mistake found.
+    """
+    if _depth(table) > DEEPEST_TABLE:
+        raise StudyFileError(f"tables are nested more than {DEEPEST_TABLE} deep")
+    try:
+        study = StudySpec.model_validate(table)
+    except ValidationError as error:
+        raise StudyFileError("\n".join(explain(error, table))) from None
+    mistakes = list(_mistakes(study))
+    if mistakes:
+        raise StudyFileError("\n".join(mistakes))
+    return study
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise StudyFileError(f"{path}: larger than {LARGEST_FILE} bytes, which no study file is")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise StudyFileError(f"{path}: {error.strerror}", hint="give the path of a study file (TOML)") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise StudyFileError(f"{path}: not a TOML file: {error}") from None
+
+
+def _parse_settings(overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
+    seen = set()
+    for text in overrides:
+        path, equals, value = text.partition("=")
+        if not equals or not path.strip():
+            raise StudyFileError(f"--set {shown(text)}: write PATH=VALUE, for example --set trial.epochs=5")
+        path = path.strip()
+        if path in seen:
+            raise StudyFileError(f"--set {path}: given twice")
+        seen.add(path)
+        yield _setting(path, value)
+
+
+def _setting(path: str, value: str) -> dict[str, Any]:
+    # A path and a value are TOML; a word that is no TOML value is taken as a text, as one writes it on a command line.
+    for written in (value, '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'):
+        try:
+            return tomllib.loads(f"{path} = {written}")
+        except (tomllib.TOMLDecodeError, RecursionError):
+            continue
+    raise StudyFileError(f"--set {shown(path)}: not a path", hint='dotted keys, for example arms.grid.search."lr.peak"')
+
+
+def _depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            below for v in level if isinstance(v, dict | list) for below in (v.values() if isinstance(v, dict) else v)
+        ]
+    return deepest
+
+
+def _mistakes(study: StudySpec) -> Iterator[str]:
+    """What is wrong between the parts, each of which is well-formed."""
+    try:
+        parse_trial(study.trial, "trial")
+    except StudyFileError as error:
+        yield str(error)
+        return  # every arm would repeat it
+    for name, arm in study.arms.items():
+        yield from _arm_mistakes(study, name, arm)
+    if study.protocol.baseline is not None and study.protocol.baseline not in study.arms:
+        yield f"protocol.baseline: {_no_such_arm(study, study.protocol.baseline)}"
+    for number, claim in enumerate(study.claims):
+        comparison = claim.comparison
+        field = "greater" if claim.greater else "less"
+        for role, arm_name in (("arm", comparison.arm), ("than", comparison.than)):
+            if arm_name not in study.arms:
+                yield f"claims.{number}.{field}.{role}: {_no_such_arm(study, arm_name)}"
+        if comparison.arm == comparison.than:
+            yield f"claims.{number}.{field}: compares {comparison.arm!r} with itself"
+        if study.protocol.confirm is None and comparison.metric.startswith("test"):
+            yield f"claims.{number}.{field}.metric: {comparison.metric} needs a confirm phase; add protocol.confirm"
+
+
+def _no_such_arm(study: StudySpec, name: str) -> str:
+    close = get_close_matches(name, list(study.arms), n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    return f"there is no arm {name!r}; the arms are {', '.join(study.arms)}{meant}"
+
+
+def _arm_mistakes(study: StudySpec, name: str, arm: Arm) -> Iterator[str]:
+    where = f"arms.{name}.search"
+    for path, searched in arm.search.items():
+        at = f"{where}.{quoted(path)}"
+        if path.split(".")[0] in FIXED:
+            yield f"{at}: {', '.join(FIXED)} can't be searched: arms would no longer be comparable; make it another arm"
+            return
+        if isinstance(arm.sampler, Grid) and isinstance(searched, Range):
+            yield f"{at}: a grid needs values, for example {{ values = [{searched.low:g}, {searched.high:g}] }}"
+            return
+    if not isinstance(arm.sampler, Grid) and not arm.search:
+        yield f"{where}: the sampler {arm.sampler.kind!r} needs something to search; use a grid for one configuration"
+    ranges = [searched for searched in arm.search.values() if isinstance(searched, Range)]
+    if isinstance(arm.sampler, CmaEs) and len(ranges) < max(2, len(arm.search)):
+        yield f"arms.{name}.sampler: cmaes needs two or more ranges and nothing else; use tpe"
+    if "data" in arm.trial:
+        yield f"arms.{name}.trial.data: arms must share the study's data to be comparable"
+        return
+    mistakes = {line: None for point in _sample_points(arm) for line in _trial_mistakes(study, name, point)}
+    yield from list(mistakes)[:10]
+
+
+def _sample_points(arm: Arm) -> Iterator[Params]:
+    """Points that try every value and both ends of every range, one path at a time."""
+    first: Params = {path: searched.examples()[0] for path, searched in arm.search.items()}
+    yield first
+    for path, searched in arm.search.items():
+        for label in searched.examples()[1:]:
+            yield first | {path: label}
+
+
+def _trial_mistakes(study: StudySpec, arm: str, point: Params) -> list[str]:
+    try:
+        study.trial_of(arm, point)
+    except StudyFileError as error:
+        return str(error).splitlines()
+    return []
+
+
+def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:
+    """`path: stored value -> given value` wherever two studies differ."""
+    if isinstance(stored, dict) and isinstance(given, dict):
+        for key in list(stored) + [key for key in given if key not in stored]:
+            below = f"{path}.{quoted(key)}" if path else quoted(key)
+            yield from differences(stored.get(key), given.get(key), below)
+    elif stored != given:
+        yield f"{path}: {shown(stored)} -> {shown(given)}"

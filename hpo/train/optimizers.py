@@ -1,0 +1,45 @@
+"""Optimizers: torch.optim's. The learning rate comes from the schedule, weight decay from the regularizers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self
+
+import torch
+from pydantic import Field, PositiveFloat, model_validator
+from torch import nn
+
+from hpo.spec import Spec
+
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Sgd(Spec):
+    """Stochastic gradient descent, v <- momentum v + g, w <- w - lr v (Nesterov's: g + momentum v)."""
+
+    kind: Literal["sgd"] = "sgd"
+    momentum: Rate = 0.9
+    nesterov: bool = False
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Self:
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov = true needs a momentum above 0")
+        return self
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, foreach=True)
+
+
+class AdamW(Spec):
+    """Adam (Kingma and Ba 2015). Its decoupled weight decay is the regularizer `weight_decay`, so it can move."""
+
+    kind: Literal["adamw"] = "adamw"
+    betas: tuple[Rate, Rate] = (0.9, 0.999)
+    eps: PositiveFloat = 1e-8
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(parameters, betas=self.betas, eps=self.eps, weight_decay=0.0, foreach=True)
+
+
+Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind")]

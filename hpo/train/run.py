@@ -1,0 +1,196 @@
+"""A trial in progress: everything that training changes, one optimizer step at a time, and its checkpoint."""
+
+from __future__ import annotations
+
+import io
+import time
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from hpo.errors import CheckpointError
+from hpo.seeds import derive
+from hpo.train.batches import Batches, Normalize
+from hpo.train.clock import Clock, Evaluation, Observation, Score
+from hpo.train.data.images import Splits
+from hpo.train.metrics import gradient_norm, named_parameters, score
+from hpo.train.trial import TrialSpec
+
+CHECKPOINT_VERSION = 1
+
+
+class Run:
+    """The state of one trial. Two runs of the same (trial, seed, splits) take the same steps."""
+
+    def __init__(self, trial: TrialSpec, seed: int, splits: Splits) -> None:
+        self._trial, self._seed, self._splits = trial, seed, splits
+        self._device = splits.train.labels.device
+        torch.manual_seed(seed)
+        _, channels, height, width = splits.train.inputs.shape
+        self.model = trial.model.build((channels, height, width), splits.classes).to(self._device)
+        self.normalize = Normalize.of(splits)
+        self.train: Score | None = None
+        self.validation: Score | None = None
+        self._optimizer = trial.optimizer.build(self.model.parameters())
+        self._batches = Batches(splits.train, trial.batch_size, seed)
+        self._regularizers = {
+            name: spec.build(self.model, derive(seed, "regularizer", name)) for name, spec in trial.regularizers.items()
+        }
+        self._strengths: dict[str, float] = {}
+        self._watched = named_parameters(self.model, trial.gradient_norms)
+        self._gradient_norms: dict[str, float] = {}
+        self._peak_lr = trial.lr.peak
+        self._lr = 0.0
+        self._step = 0
+        self._loss = torch.zeros((), device=self._device)
+        self._correct = torch.zeros((), device=self._device)
+        self._seconds = 0.0
+        self._resumed_at = time.perf_counter()
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(self._step, self._batches.per_epoch, self._trial.epochs)
+
+    @property
+    def complete(self) -> bool:
+        return self._step >= self.clock.total_steps
+
+    def step(self) -> None:
+        """One optimizer step: schedule, policies, forward, backward, regularizers, update."""
+        clock = self.clock
+        if clock.step % clock.steps_per_epoch == 0:
+            self._begin_epoch()
+        self._lr = self._trial.lr(clock)
+        for group in self._optimizer.param_groups:
+            group["lr"] = self._lr
+        self._move_strengths(clock)
+
+        batch = self._batches.at(clock.step)
+        inputs = self.normalize(batch.inputs)
+        for name, regularizer in self._regularizers.items():
+            if regularizer.on_inputs is not None:
+                inputs = regularizer.on_inputs(inputs, self._strengths[name])
+        self._optimizer.zero_grad(set_to_none=True)
+        logits = self.model(inputs)
+        loss = functional.cross_entropy(logits, batch.labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        self._step += 1
+        if self._watched and self.clock.at_epoch_end:
+            self._gradient_norms = {name: gradient_norm(p).item() for name, p in self._watched.items()}
+        for name, regularizer in self._regularizers.items():
+            if regularizer.on_gradients is not None:
+                regularizer.on_gradients(self._strengths[name], self._lr)
+        self._optimizer.step()
+        # Summed on the device: reading a number here would make the host wait at every step.
+        self._loss += loss.detach()
+        self._correct += (logits.detach().argmax(dim=1) == batch.labels).sum()
+
+    def evaluate(self) -> Evaluation:
+        """Measure the epoch that has just ended; policies see these scores from the next step on."""
+        clock = self.clock
+        seen = clock.steps_per_epoch * self._batches.batch_size
+        self.train = Score(self._loss.item() / clock.steps_per_epoch, self._correct.item() / seen)
+        trained = self._elapsed()
+        self.validation = score(self.model, self._splits.validation, self.normalize)
+        return Evaluation(
+            epoch=clock.epoch,
+            step=clock.step,
+            train=self.train,
+            validation=self.validation,
+            lr=self._lr,
+            strengths=dict(self._strengths),
+            gradient_norms=dict(self._gradient_norms),
+            seconds=self._elapsed(),
+            images_per_second=seen / trained,
+        )
+
+    def _begin_epoch(self) -> None:
+        self.model.train()
+        self._loss.zero_()
+        self._correct.zero_()
+        self._seconds, self._resumed_at = 0.0, time.perf_counter()
+
+    def _move_strengths(self, clock: Clock) -> None:
+        for name, spec in self._trial.regularizers.items():
+            observation = Observation(clock, spec.strength, self._lr, self._peak_lr, self.train, self.validation)
+            before = self._strengths.get(name)
+            now = min(spec.policy(spec.strength if before is None else before, observation), spec.ceiling)
+            on_change = self._regularizers[name].on_change
+            if on_change is not None and now != before:
+                on_change(now)
+            self._strengths[name] = now
+
+    def _elapsed(self) -> float:
+        """Seconds spent on the present epoch, those before an interruption included."""
+        return self._seconds + time.perf_counter() - self._resumed_at
+
+    # Checkpoints: tensors, numbers and strings only, so that reading one can't run code.
+
+    def checkpoint(self) -> bytes:
+        """Everything that the rest of the trial depends on, at any step."""
+        state = {
+            "version": CHECKPOINT_VERSION,
+            "identity": self._identity(),
+            "step": self._step,
+            "model": self.model.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "strengths": self._strengths,
+            "lr": self._lr,
+            "loss": self._loss,
+            "correct": self._correct,
+            "seconds": self._elapsed(),
+            "train": _numbers(self.train),
+            "validation": _numbers(self.validation),
+            "gradient_norms": self._gradient_norms,
+            "random": torch.get_rng_state(),
+            "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        return buffer.getvalue()
+
+    def restore(self, checkpoint: bytes) -> None:
+        """Continue from `checkpoint`.
+
+        Raises:
+            CheckpointError: it is damaged, of another version or of another trial.
+        """
+        try:
+            state: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+            version, identity = state["version"], state["identity"]
+        except Exception as error:  # torch raises many kinds for a damaged file, none of which helps the caller
+            raise CheckpointError(f"the checkpoint can't be read ({type(error).__name__})") from error
+        if version != CHECKPOINT_VERSION:
+            raise CheckpointError(f"the checkpoint has version {version}, this hpo writes {CHECKPOINT_VERSION}")
+        if identity != self._identity():
+            raise CheckpointError("the checkpoint belongs to another trial")
+        self._step = state["step"]
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._lr = state["lr"]
+        self._loss.copy_(state["loss"])
+        self._correct.copy_(state["correct"])
+        self._gradient_norms = state["gradient_norms"]
+        self.train, self.validation = _score(state["train"]), _score(state["validation"])
+        self._strengths = state["strengths"]
+        for name, strength in self._strengths.items():
+            on_change = self._regularizers[name].on_change
+            if on_change is not None:
+                on_change(strength)
+        self.model.train()
+        torch.set_rng_state(state["random"])
+        if state["random_cuda"] is not None and self._device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self._device)
+        self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
+
+    def _identity(self) -> str:
+        return f"{derive(self._trial.model_dump_json(), self._seed):08x}"
+
+
+def _numbers(measured: Score | None) -> list[float] | None:
+    return None if measured is None else [measured.loss, measured.accuracy]
+
+
+def _score(numbers: list[float] | None) -> Score | None:
+    return None if numbers is None else Score(*numbers)

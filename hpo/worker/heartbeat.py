@@ -1,0 +1,79 @@
+"""Keeps the lease of the present cell while training runs, however long an epoch is, on a thread of its own."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Lock, Thread
+
+from hpo.errors import LeaseLost
+from hpo.storage.ledger import Ledger
+from hpo.storage.rows import Lease
+from hpo.worker.patience import PASSING
+
+log = logging.getLogger(__name__)
+
+MOST_SECONDS_BETWEEN = 20.0
+"""A worker shows that it is alive at least so often, even if its lease is longer."""
+
+
+class Heartbeat:
+    """Renews the lease about three times in its length.
+
+    `lost` is set when another worker holds the cell, or when the database could not be reached for two lease lengths,
+    by when another is likely to hold it.
+    """
+
+    def __init__(self, ledger: Ledger, worker_id: str, lease_seconds: float) -> None:
+        self.lost = Event()
+        self._ledger, self._worker_id, self._lease_seconds = ledger, worker_id, lease_seconds
+        self._lease: Lease | None = None
+        self._changing = Lock()
+        self._stop = Event()
+        self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop.set()
+        self._thread.join(timeout=5.0)
+
+    @contextmanager
+    def holding(self, lease: Lease) -> Iterator[None]:
+        """Keep `lease` while the block runs."""
+        with self._changing:
+            self._lease = lease
+            self.lost.clear()
+        try:
+            yield
+        finally:
+            with self._changing:
+                self._lease = None
+
+    def _beat(self) -> None:
+        reached = time.monotonic()
+        while not self._stop.wait(min(self._lease_seconds / 3, MOST_SECONDS_BETWEEN)):
+            with self._changing:
+                lease = self._lease
+                if lease is None:
+                    reached = time.monotonic()
+            try:
+                if lease is not None and not self.lost.is_set():
+                    self._ledger.renew(lease, self._lease_seconds)
+                self._ledger.seen(self._worker_id)
+                reached = time.monotonic()
+            except LeaseLost:
+                self._lose(lease)
+            except PASSING as error:
+                log.warning("the lease could not be renewed (%s), trying again", type(error).__name__)
+                if time.monotonic() - reached > 2 * self._lease_seconds:
+                    self._lose(lease)
+
+    def _lose(self, lease: Lease | None) -> None:
+        with self._changing:
+            if lease is not None and self._lease is lease:
+                self.lost.set()

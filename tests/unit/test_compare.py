@@ -1,0 +1,255 @@
+"""The verdict of a study, on cells worked by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from report_samples import cell, confirm, diverged, search, study
+
+from hpo.report.compare import compare
+from hpo.report.results import ArmResult, PhaseResult, Report
+from hpo.storage.rows import Cell
+
+
+def arm_of(report: Report, name: str) -> ArmResult:
+    return next(arm for arm in report.arms if arm.name == name)
+
+
+def searched(*arms: str) -> list[Cell]:
+    """A complete search phase in which the second configuration is the best."""
+    return [search(arm, slot, score) for arm in arms for slot, score in enumerate([0.7, 0.9, 0.8])]
+
+
+def confirmed(arm: str, tests: list[float]) -> list[Cell]:
+    return [confirm(arm, seed, 0.9, test, params={"lr.peak": 0.2}) for seed, test in enumerate(tests, start=100)]
+
+
+def claim(direction: str = "greater", **comparison: Any) -> dict[str, Any]:
+    return {"text": "ramp is better", direction: {"arm": "ramp", "than": "grid"} | comparison}
+
+
+def test_a_complete_study() -> None:
+    """Search best, spending, counts, summaries and the paired difference to the baseline."""
+    cells = searched("grid", "ramp") + confirmed("grid", [0.80, 0.82]) + confirmed("ramp", [0.85, 0.89])
+    report = compare(study(confirm={"seeds": 2}), cells)
+    ramp = arm_of(report, "ramp")
+    assert (3, 0.9, {"lr.peak": 0.2}) == (ramp.tried, ramp.search_best, ramp.configuration)
+    assert PhaseResult(epochs=6, finished=3, pruned=0, diverged=0, failed=0, open=0) == ramp.search
+    assert PhaseResult(epochs=4, finished=2, pruned=0, diverged=0, failed=0, open=0) == ramp.confirm
+    assert ramp.validation is not None and ramp.test is not None and ramp.test_loss is not None
+    assert (0.9, 2) == (ramp.validation.mean, ramp.validation.n)
+    assert pytest.approx((0.87, 0.89, 0.85)) == (ramp.test.mean, ramp.test.best, ramp.test.worst)
+    assert pytest.approx((0.13, 0.11)) == (ramp.test_loss.mean, ramp.test_loss.best)
+    assert ramp.difference is not None
+    assert pytest.approx((2, 0.06)) == (ramp.difference.n, ramp.difference.difference)
+    assert arm_of(report, "grid").difference is None
+    assert ("grid", "test_accuracy", (), ()) == (
+        report.baseline,
+        report.metric,
+        report.unfinished,
+        report.failures,
+    )
+
+
+def test_the_best_is_the_mean_of_its_repeats_and_ties_go_to_the_earlier() -> None:
+    """One lucky repeat does not win; of two equal configurations the first planned does."""
+    scores = {0: [0.95, 0.55], 2: [0.70, 0.90], 1: [0.80, 0.80]}
+    cells = [search("grid", slot, score, seed=seed) for slot, both in scores.items() for seed, score in enumerate(both)]
+    grid = arm_of(compare(study(arms=("grid",), repeats=2), cells), "grid")
+    assert (3, {"lr.peak": 0.2}) == (grid.tried, grid.configuration)
+    assert pytest.approx(0.8) == grid.search_best
+
+
+def test_pruned_trials_do_not_compete_and_diverged_ones_count_as_zero() -> None:
+    """A pruned trial's accuracy is not that of a complete one; a diverged repeat pulls its mean down."""
+    cells = [
+        search("grid", 0, 0.99, "pruned"),
+        search("grid", 1, 0.90, seed=0),
+        search("grid", 1, 0.90, "diverged", seed=1),
+        search("grid", 2, 0.60),
+        cell("grid", "search", 3, state="failed"),
+    ]
+    grid = arm_of(compare(study(arms=("grid",), repeats=2), cells), "grid")
+    assert (3, 0.6, {"lr.peak": 0.3}) == (grid.tried, grid.search_best, grid.configuration)
+    assert PhaseResult(epochs=10, finished=2, pruned=1, diverged=1, failed=1, open=0) == grid.search
+
+
+def test_an_arm_in_which_nothing_finished() -> None:
+    """Only diverged and pruned trials: there is nothing to choose, and the report says so."""
+    cells = searched("grid") + [search("ramp", 0, None, "diverged"), search("ramp", 1, 0.5, "pruned")]
+    report = compare(study(confirm={"seeds": 2}), cells + confirmed("grid", [0.8, 0.9]))
+    ramp = arm_of(report, "ramp")
+    assert (None, None, None) == (ramp.configuration, ramp.search_best, ramp.test)
+    assert () == report.unfinished
+    assert "ramp: no configuration finished, so the arm has no result" in report.failures
+
+
+def test_of_several_confirmed_validation_chooses_not_test() -> None:
+    """Rank 1 is better on validation and rank 0 on test: rank 1 represents the arm."""
+    cells = searched("grid") + [
+        confirm("grid", seed, validation, test, slot=rank, params={"lr.peak": peak})
+        for rank, peak, validation, test in [(0, 0.2, 0.90, 0.95), (1, 0.3, 0.91, 0.85)]
+        for seed in (100, 101)
+    ]
+    grid = arm_of(compare(study(arms=("grid",), confirm={"top": 2, "seeds": 2}), cells), "grid")
+    assert grid.test is not None
+    assert ({"lr.peak": 0.3}, 0.85, 2) == (grid.configuration, grid.test.mean, grid.test.n)
+    assert (8, 0.9) == (grid.confirm.epochs, grid.search_best)
+
+
+def test_a_diverged_confirm_seed_is_accuracy_zero_and_has_no_loss() -> None:
+    """It counts in both accuracies and in their pairs, and the smaller n of the loss shows that it's left out."""
+    report = compare(
+        study(confirm={"seeds": 3}, claims=[claim("less", metric="test_loss")]),
+        searched("grid", "ramp")
+        + confirmed("grid", [0.8, 0.8, 0.8])
+        + confirmed("ramp", [0.9, 0.9])
+        + [diverged("ramp", 102)],
+    )
+    ramp = arm_of(report, "ramp")
+    assert ramp.test is not None and ramp.validation is not None and ramp.test_loss is not None
+    assert pytest.approx((3, 0.6, 0.0)) == (ramp.test.n, ramp.test.mean, ramp.test.worst)
+    assert pytest.approx((3, 0.6)) == (ramp.validation.n, ramp.validation.mean)
+    assert pytest.approx((2, 0.1)) == (ramp.test_loss.n, ramp.test_loss.mean)
+    assert ramp.difference is not None
+    assert pytest.approx((3, -0.2)) == (ramp.difference.n, ramp.difference.difference)
+    assert "ramp: confirm phase, 1 of 3 trials diverged" in report.failures
+    assert "Left out: ramp has no loss under 1 seed that diverged or overflowed." in report.claims[0].reason
+    assert any("accuracy 0" in rule for rule in report.rules)
+
+
+def test_without_a_confirm_phase_the_repeats_are_compared_on_validation() -> None:
+    """Test stays empty, and the report says how optimistic that is."""
+    scores = {"grid": [0.7, 0.8], "ramp": [0.9, 0.9]}
+    cells = [search(arm, 1, score, seed=seed) for arm in scores for seed, score in enumerate(scores[arm])]
+    report = compare(study(repeats=2, claims=[claim(metric="validation_accuracy")]), cells)
+    ramp = arm_of(report, "ramp")
+    assert ramp.validation is not None and ramp.difference is not None
+    assert (2, 0.9, None, None) == (ramp.validation.n, ramp.validation.mean, ramp.test, ramp.test_loss)
+    assert "validation_accuracy" == report.metric
+    assert pytest.approx(0.15) == ramp.difference.difference
+    assert any("No confirm phase" in rule for rule in report.rules)
+    assert ((), "undecided") == (report.unfinished, report.claims[0].verdict)
+
+
+# Differences over three seeds of +0.05, +0.06, +0.07: mean 0.06, interval 0.06 ± 4.3027 * 0.01 / sqrt(3) = ± 0.0248.
+GRID = [0.80, 0.80, 0.80]
+RAMP = [0.85, 0.86, 0.87]
+
+
+@pytest.mark.parametrize(
+    ("direction", "comparison", "verdict"),
+    [
+        ("greater", {}, "supported"),
+        ("greater", {"by": 0.03}, "supported"),
+        ("greater", {"by": 0.05}, "undecided"),
+        ("greater", {"by": 0.09}, "contradicted"),
+        ("greater", {"arm": "grid", "than": "ramp"}, "contradicted"),
+        ("less", {"arm": "grid", "than": "ramp"}, "supported"),
+        ("less", {"arm": "grid", "than": "ramp", "by": 0.03}, "supported"),
+        ("less", {"arm": "grid", "than": "ramp", "by": 0.05}, "undecided"),
+        ("less", {"arm": "grid", "than": "ramp", "by": 0.09}, "contradicted"),
+        ("less", {}, "contradicted"),
+        ("less", {"metric": "test_loss"}, "supported"),
+        ("greater", {"metric": "test_loss"}, "contradicted"),
+        ("greater", {"metric": "validation_accuracy"}, "undecided"),
+    ],
+)
+def test_verdicts(direction: str, comparison: dict[str, Any], verdict: str) -> None:
+    """The whole interval has to lie on one side of the margin."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
+    report = compare(study(confirm={"seeds": 3}, claims=[claim(direction, **comparison)]), cells)
+    assert (verdict, False) == (report.claims[0].verdict, report.claims[0].provisional)
+
+
+def test_a_difference_equal_to_the_margin_but_for_rounding_does_not_exceed_it() -> None:
+    """0.91 - 0.90 is 0.010000000000000009 to the machine."""
+    cells = searched("grid", "ramp") + confirmed("grid", [0.90, 0.90]) + confirmed("ramp", [0.91, 0.91])
+    report = compare(study(confirm={"seeds": 2}, claims=[claim(by=0.01)]), cells)
+    assert "undecided" == report.claims[0].verdict
+
+
+@pytest.mark.parametrize(
+    ("ramp", "reason"),
+    [
+        ([], "ramp - grid, test accuracy: no seed in common so far; an interval needs two."),
+        ([0.85], "ramp - grid, test accuracy: +5.00 points over 1 paired seed; an interval needs two."),
+    ],
+)
+def test_fewer_than_two_common_seeds_decide_nothing(ramp: list[float], reason: str) -> None:
+    """However large the difference."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", ramp)
+    result = compare(study(confirm={"seeds": 3}, claims=[claim()]), cells).claims[0]
+    assert ("undecided", reason) == (result.verdict, result.reason)
+
+
+def test_the_reason_names_difference_interval_seeds_and_p() -> None:
+    """Everything that the verdict rests on is in its sentence."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
+    report = compare(study(confirm={"seeds": 3}, claims=[claim(by=0.01)]), cells)
+    assert (
+        "ramp - grid, test accuracy: +6.00 [+3.52, +8.48] points over 3 paired seeds (p = 0.009); "
+        "all of it is above +1.00."
+    ) == report.claims[0].reason
+
+
+def test_unfinished_studies_say_what_is_missing() -> None:
+    """Search trials, a confirm phase not begun, confirm trials; claims on such arms are provisional."""
+    spec = study(arms=("grid", "ramp", "slow", "new"), confirm={"seeds": 3}, claims=[claim()])
+    cells = [
+        *searched("grid", "ramp", "slow"),
+        cell("slow", "search", 3, state="leased", epochs=1),
+        *confirmed("ramp", [0.9, 0.9]),
+        cell("ramp", "confirm", 0, state="planned", epochs=0, seed=102),
+    ]
+    report = compare(spec, cells)
+    assert (
+        "grid: confirm phase not begun",
+        "ramp: confirm phase, 1 of 3 trials not done yet",
+        "slow: search phase, 1 of 4 trials not done yet",
+        "new: search phase not begun",
+    ) == report.unfinished
+    assert ("undecided", True) == (report.claims[0].verdict, report.claims[0].provisional)
+    assert (7, None) == (arm_of(report, "slow").search.epochs, report.search_ratio)
+
+
+def test_failed_trials_are_reported_and_do_not_keep_a_study_open() -> None:
+    """A failed confirm seed is missing from the pairs, in both arms."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP[:2])
+    cells.append(cell("ramp", "confirm", 0, state="failed", seed=102, error="out of memory"))
+    report = compare(study(confirm={"seeds": 3}), cells)
+    ramp = arm_of(report, "ramp")
+    assert () == report.unfinished
+    assert ("ramp: confirm phase, 1 of 3 trials failed",) == report.failures
+    assert ramp.difference is not None
+    assert 2 == ramp.difference.n
+
+
+MAY_COME = "A difference may come from that."
+
+
+@pytest.mark.parametrize(
+    ("epochs", "ratio", "words"),
+    [
+        ((100, 100), 1.0, "Compute: equal; the arms' search phases spent 100 epochs each."),
+        ((100, 105), 1.05, "Compute: equal; the arms' search phases spent 100 to 105 epochs."),
+        (
+            (200, 100),
+            2.0,
+            "Compute: NOT equal; the arms' search phases spent 100 to 200 epochs (ratio 2.00). " + MAY_COME,
+        ),
+    ],
+)
+def test_spending_is_compared(epochs: tuple[int, int], ratio: float, words: str) -> None:
+    """Arms are comparable if their searches cost the same, up to one part in twenty."""
+    cells = [search("grid", 0, 0.9, epochs=epochs[0]), search("ramp", 0, 0.9, epochs=epochs[1])]
+    report = compare(study(), cells)
+    assert (ratio, words) == (report.search_ratio, report.compute)
+
+
+def test_a_study_of_one_arm() -> None:
+    """Nothing to compare, and nothing wrong with that."""
+    report = compare(study(arms=("grid",)), searched("grid"))
+    assert (1.0, "Compute: the search phase spent 6 epochs.") == (report.search_ratio, report.compute)
+    assert arm_of(report, "grid").difference is None

@@ -1,0 +1,513 @@
+"""Data sets from real files, their identity, and the splits of them that a trial sees."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pydantic import TypeAdapter, ValidationError
+
+from hpo.errors import DataError
+from hpo.train.data import (
+    Cifar10,
+    Cifar100,
+    Data,
+    Dataset,
+    Digits,
+    ImageFolder,
+    Images,
+    Npz,
+    Source,
+    cache_dir,
+    data_dir,
+    split,
+)
+from hpo.train.data.fingerprint import fingerprint
+from hpo.train.data.folders import locked
+from hpo.train.data.splits import hold_out, statistics
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The test's own data and cache folders; the data folder is returned."""
+    monkeypatch.setenv("HPO_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("HPO_CACHE_DIR", str(tmp_path / "cache"))
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray[Any, Any]:
+    return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+
+
+def made(counts: tuple[int, ...], classes: int | None = None) -> Dataset:
+    """A data set with so many training images of each class; every image is another one."""
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    train = Images(torch.arange(len(labels) * 8).view(-1, 2, 2, 2).to(torch.uint8), labels)
+    test = Images(torch.zeros(2, 2, 2, 2, dtype=torch.uint8), torch.tensor([0, 1]))
+    return Dataset(train, test, tuple(f"c{i}" for i in range(classes or len(counts))), fingerprint(train, test))
+
+
+# --- folders and paths
+
+
+def test_folders_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment names them; without it, or empty, they are in the home folder."""
+    monkeypatch.setenv("HPO_DATA_DIR", "~/images")
+    monkeypatch.setenv("HPO_CACHE_DIR", "")
+    assert (Path.home() / "images", Path.home() / ".cache/hpo/cache") == (data_dir(), cache_dir())
+
+
+@pytest.mark.parametrize("path", ["/etc", "../x", "a/../../x", "..", "a\nb", "a\0b", "a\x1b[1m", "..\\x", ""])
+def test_paths_stay_inside_the_data_folder(path: str) -> None:
+    """A study file can't reach the node's other files."""
+    for given in ({"kind": "npz", "file": path}, {"kind": "image_folder", "folder": path}):
+        with pytest.raises(ValidationError):
+            TypeAdapter(Data).validate_python(given)
+
+
+def test_nothing_heavy_at_import() -> None:
+    """Reading a study file doesn't load the libraries that read images."""
+    code = "import sys, hpo.train.data; print({'sklearn', 'torchvision', 'PIL'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "set()\n" == ran.stdout
+
+
+# --- common fields
+
+
+@pytest.mark.parametrize("validation", [0, -1, 0.0, 1.0, -0.1, True, "5", float("nan")])
+def test_validation_refused(validation: Any) -> None:
+    """Validation is a whole number of images or a share."""
+    with pytest.raises(ValidationError):
+        Digits(validation=validation)
+
+
+@pytest.mark.parametrize("source", [Digits(validation=1), Digits(validation=0.5), Cifar10(download=True)])
+def test_read_by_kind(source: Source) -> None:
+    """A spec survives the way through JSON, and a whole number stays one."""
+    adapter: TypeAdapter[Source] = TypeAdapter(Data)
+    again = adapter.validate_json(source.model_dump_json())
+    assert (source, type(source.validation)) == (again, type(again.validation))
+
+
+# --- digits
+
+
+def test_digits() -> None:
+    """1,797 images in all; about a fifth of each class is the test set, the same each time."""
+    digits = Digits().load()
+    assert (1438, 359) == (len(digits.train), len(digits.test))
+    assert (1438, 1, 8, 8) == digits.train.inputs.shape
+    assert (torch.uint8, torch.int64) == (digits.train.inputs.dtype, digits.train.labels.dtype)
+    assert {35, 36, 37} == set(digits.test.labels.bincount().tolist())
+    assert [round(level * 255 / 16) for level in range(17)] == np.unique(digits.train.inputs).tolist()
+    assert tuple("0123456789") == digits.classes
+    assert digits.fingerprint == Digits(split_seed=1, validation=5).load().fingerprint
+
+
+# --- cifar
+
+
+def batch(path: Path, content: dict[str, Any]) -> list[str]:
+    """Write one of CIFAR's files; its name and its checksum."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(pickle.dumps(content))
+    return [path.name, hashlib.md5(path.read_bytes()).hexdigest()]
+
+
+def test_cifar_read_through_torchvision(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files in CIFAR-10's own format, made small, become channels-first tensors."""
+    from torchvision.datasets import CIFAR10  # type: ignore[import-untyped]
+
+    folder, names = folders / "cifar-10-batches-py", [f"c{i}" for i in range(10)]
+    train, test = pixels(20, 3, 32, 32), pixels(10, 3, 32, 32, seed=1)
+    entry = batch(folder / "data_batch_1", {"data": train.reshape(20, -1), "labels": [*range(10)] * 2})
+    monkeypatch.setattr(CIFAR10, "train_list", [entry])
+    entry = batch(folder / "test_batch", {"data": test.reshape(10, -1), "labels": [*range(10)]})
+    monkeypatch.setattr(CIFAR10, "test_list", [entry])
+    meta = batch(folder / "batches.meta", {"label_names": names})
+    monkeypatch.setattr(CIFAR10, "meta", {"filename": meta[0], "key": "label_names", "md5": meta[1]})
+
+    dataset = Cifar10().load()
+    assert np.array_equal(train, dataset.train.inputs.numpy())
+    assert np.array_equal(test, dataset.test.inputs.numpy())
+    assert [*range(10)] * 2 == dataset.train.labels.tolist()
+    assert tuple(names) == dataset.classes
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "folder"),
+    [(Cifar10(), "CIFAR10", "cifar-10-batches-py"), (Cifar100(), "CIFAR100", "cifar-100-python")],
+)
+def test_cifar_missing(source: Cifar10 | Cifar100, name: str, folder: str, folders: Path) -> None:
+    """Without the files the error names where they belong and the ways out; nothing is fetched unasked."""
+    with pytest.raises(DataError, match=name) as raised:
+        source.load()
+    assert str(folders / folder) in str(raised.value)
+    assert "HPO_DATA_DIR" in raised.value.hint
+    assert "download = true" in raised.value.hint
+    assert [] == list(folders.iterdir())
+
+
+# --- image folder
+
+
+def save(path: Path, image: np.ndarray[Any, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(image).save(path)
+
+
+@pytest.fixture
+def pets(folders: Path) -> Path:
+    """A folder of colour images, 4 x 6 (H x W): 3 cats and 3 dogs to learn from, one each for the end."""
+    for c, name in enumerate(("cat", "dog")):
+        for i in range(3):
+            save(folders / "pets/train" / name / f"{i}.png", pixels(4, 6, 3, seed=10 * c + i))
+        save(folders / "pets/test" / name / "9.bmp", pixels(4, 6, 3, seed=100 + c))
+    (folders / "pets/train/cat/notes.txt").write_text("not an image")
+    (folders / "pets/train/cat/._0.png").write_text("not one either")
+    (folders / "pets/train/.hidden").mkdir()
+    return folders / "pets"
+
+
+PETS = ImageFolder(folder="pets")
+
+
+def only_cached() -> Path:
+    (path,) = cache_dir().glob("*.npz")
+    return path
+
+
+def test_image_folder(pets: Path) -> None:
+    """Classes and images come in the order of their names, as (N, 3, H, W)."""
+    dataset = PETS.load()
+    assert ("cat", "dog") == dataset.classes
+    assert ([0, 0, 0, 1, 1, 1], [0, 1]) == (dataset.train.labels.tolist(), dataset.test.labels.tolist())
+    assert ((6, 3, 4, 6), (2, 3, 4, 6)) == (dataset.train.inputs.shape, dataset.test.inputs.shape)
+    assert np.array_equal(pixels(4, 6, 3, seed=11).transpose(2, 0, 1), dataset.train.inputs[4].numpy())
+    assert np.array_equal(pixels(4, 6, 3, seed=101).transpose(2, 0, 1), dataset.test.inputs[1].numpy())
+
+
+def test_all_grey_images_keep_one_channel(pets: Path) -> None:
+    """One colour image among grey ones makes all RGB."""
+    for index, file in enumerate(sorted(pets.rglob("[!.]*.[pb][nm][gp]"))):
+        save(file, pixels(4, 6, seed=index))
+    grey = PETS.load()
+    assert ((6, 1, 4, 6), (2, 1, 4, 6)) == (grey.train.inputs.shape, grey.test.inputs.shape)
+    save(pets / "test/dog/9.bmp", pixels(4, 6, 3))
+    mixed = PETS.load()
+    assert (6, 3, 4, 6) == mixed.train.inputs.shape
+    assert torch.equal(grey.train.inputs.expand(-1, 3, -1, -1), mixed.train.inputs)
+
+
+def test_cache_spares_the_decoding(pets: Path) -> None:
+    """Files of the same names, sizes and times aren't read again, even if they are no images now."""
+    first = PETS.load()
+    for file in (pets / "train/cat").iterdir():
+        stat = file.stat()
+        file.write_bytes(b"x" * stat.st_size)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    again = PETS.load()
+    assert first.fingerprint == again.fingerprint
+    assert (first.classes, again.train.labels.tolist()) == (again.classes, first.train.labels.tolist())
+
+
+def test_changed_files_are_decoded_again(pets: Path) -> None:
+    """A new time of one file is another data set."""
+    first = PETS.load()
+    save(pets / "train/cat/0.png", pixels(4, 6, 3, seed=77))
+    os.utime(pets / "train/cat/0.png", ns=(1, 1))
+    assert first.fingerprint != PETS.load().fingerprint
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "flipped"])
+def test_damaged_cache_is_made_again(pets: Path, damage: str) -> None:
+    """Whatever happened to the cache, the images are right, and the cache is whole afterwards."""
+    first = PETS.load()
+    whole = only_cached().read_bytes()
+    middle = whole.index(first.train.inputs.numpy().tobytes()[:32]) + 8
+    flipped = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    only_cached().write_bytes({"empty": b"", "cut": whole[:-100], "flipped": flipped}[damage])
+    assert first.fingerprint == PETS.load().fingerprint
+    assert len(whole) == len(only_cached().read_bytes())
+    for file in (pets / "train/cat").iterdir():  # only the cache can answer now
+        stat = file.stat()
+        file.write_bytes(b"x" * stat.st_size)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert first.fingerprint == PETS.load().fingerprint
+
+
+def test_several_processes_at_once(pets: Path) -> None:
+    """Workers that start together decode once and all get the same images."""
+    code = (
+        "import logging; logging.basicConfig(level='INFO')\n"
+        "from hpo.train.data import ImageFolder; import PIL.Image\n"
+        "print('ready', flush=True); input(); print(ImageFolder(folder='pets').load().fingerprint)"
+    )
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    started = [subprocess.Popen([sys.executable, "-c", code], text=True, **pipes) for _ in range(3)]
+    assert ["ready\n"] * 3 == [process.stdout.readline() for process in started if process.stdout]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ended = [process.communicate(timeout=120) for process in started]
+    assert {PETS.load().fingerprint + "\n"} == {out for out, _ in ended}
+    assert 1 == sum(err.count("decoding 8 images") for _, err in ended)
+
+
+def test_lock_excludes_others(folders: Path) -> None:
+    """While it is held nobody else gets it; afterwards it is free."""
+    with locked(folders / "new/x.npz"):
+        other = (folders / "new/x.npz.lock").open()
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    with other:
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def test_cache_that_cannot_be_written(pets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error names the folder and the variable that moves it."""
+    monkeypatch.setenv("HPO_CACHE_DIR", str(pets / "train/cat/0.png"))
+    with pytest.raises(DataError, match="can't write in") as raised:
+        PETS.load()
+    assert "HPO_CACHE_DIR" in raised.value.hint
+
+
+def wrong_size(pets: Path) -> None:
+    save(pets / "train/dog/1.png", pixels(5, 7, 3))
+    save(pets / "train/dog/2.png", pixels(8, 8, 3))
+
+
+@pytest.mark.parametrize(
+    ("break_it", "named"),
+    [
+        (wrong_size, r"train/dog/1\.png is 7 x 5 pixels, .*train/cat/0\.png is 6 x 4"),
+        (
+            lambda pets: (pets / "train/dog/1.png").write_bytes(b"no image"),
+            r"can't read the image .*dog/1\.png",
+        ),
+        (lambda pets: (pets / "train/dog/0.png").rename(pets / "train/cat.png"), None),
+        (lambda pets: (pets / "test/dog/9.bmp").unlink(), r"test/dog holds no image"),
+        (lambda pets: (pets / "test/dog").rename(pets / "test/fox"), "differ in the classes dog, fox"),
+        (lambda pets: (pets / "test").rename(pets / "tests"), r"can't list .*pets/test:"),
+        (lambda pets: (pets / "test/dog/x.png").symlink_to("nowhere"), r"can't read the image .*x\.png"),
+        (
+            lambda pets: save(pets / "train/dog/1.png", pixels(4, 6).astype(np.uint16) * 257),
+            "more than 8 bits",
+        ),
+    ],
+)
+def test_image_folder_errors(pets: Path, break_it: Any, named: str | None) -> None:
+    """What is wrong is said with the file's name; stray files beside the classes don't matter."""
+    break_it(pets)
+    if named is None:
+        assert 5 == len(PETS.load().train)
+        return
+    with pytest.raises(DataError, match=named):
+        PETS.load()
+    assert [] == list(cache_dir().glob("*.npz"))
+
+
+# --- npz
+
+
+def arrays(**other: Any) -> dict[str, Any]:
+    """The arrays of a sound file, but for those given; None leaves one out."""
+    sound = {
+        "train_inputs": pixels(6, 3, 4, 4),
+        "train_labels": np.array([0, 1, 2, 0, 1, 2]),
+        "test_inputs": pixels(3, 3, 4, 4, seed=1),
+        "test_labels": np.array([2, 1, 0], np.uint8),
+    }
+    return {name: array for name, array in {**sound, **other}.items() if array is not None}
+
+
+def test_npz(folders: Path) -> None:
+    """The arrays come as they are, with the classes' numbers as names."""
+    np.savez(folders / "x.npz", **arrays())
+    dataset = Npz(file="x.npz").load()
+    assert np.array_equal(pixels(6, 3, 4, 4), dataset.train.inputs.numpy())
+    assert ([2, 1, 0], torch.int64) == (dataset.test.labels.tolist(), dataset.test.labels.dtype)
+    assert ("0", "1", "2") == dataset.classes
+
+
+def test_npz_grey_with_names(folders: Path) -> None:
+    """(N, H, W) is grey, compression is allowed, and names may be given."""
+    content = arrays(train_inputs=pixels(6, 4, 4), test_inputs=pixels(3, 4, 4), classes=np.array(["a", "b", "c"]))
+    np.savez_compressed(folders / "x.npz", **content)
+    dataset = Npz(file="x.npz").load()
+    assert ((6, 1, 4, 4), (3, 1, 4, 4)) == (dataset.train.inputs.shape, dataset.test.inputs.shape)
+    assert ("a", "b", "c") == dataset.classes
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"test_labels": None}, "lacks test_labels"),
+        ({"train_inputs": pixels(6, 3, 4, 4).astype(np.float32)}, "train_inputs is float32"),
+        ({"train_inputs": pixels(6, 4)}, r"train_inputs is uint8 \(6, 4\)"),
+        ({"test_inputs": pixels(0, 3, 4, 4)}, r"test_inputs is uint8 \(0, 3, 4, 4\)"),
+        ({"test_inputs": pixels(3, 3, 4, 5)}, r"shapes \(3, 4, 4\) and \(3, 4, 5\)"),
+        ({"train_labels": np.arange(5)}, r"train_labels is int64 \(5,\)"),
+        ({"train_labels": np.zeros(6)}, "train_labels is float64"),
+        ({"train_labels": np.array([0, 1, 5] * 2)}, "from 0 to 5; with 3 classes"),
+        ({"train_labels": np.array([-1, 0, 1] * 2)}, "from -1 to 1"),
+        ({"test_labels": np.array([0, 1, 3])}, "test_labels goes from 0 to 3"),
+        ({"classes": np.array(["a", "b"])}, "with 2 classes"),
+        ({"classes": np.array([1, 2, 3])}, "must be text"),
+        ({"train_labels": np.array([0, 1, 2] * 2, object)}, "without pickled objects"),
+    ],
+)
+def test_npz_errors(folders: Path, wrong: dict[str, Any], named: str) -> None:
+    """What is wrong with an array is said with its name; a pickled object is never loaded."""
+    np.savez(folders / "x.npz", **arrays(**wrong))
+    with pytest.raises(DataError, match=named):
+        Npz(file="x.npz").load()
+
+
+@pytest.mark.parametrize(("content", "named"), [(None, "there is no file"), (b"no archive", "can't be read")])
+def test_npz_missing_or_damaged(folders: Path, content: bytes | None, named: str) -> None:
+    """The error names the file."""
+    if content is not None:
+        (folders / "x.npz").write_bytes(content)
+    with pytest.raises(DataError, match=named) as raised:
+        Npz(file="x.npz").load()
+    assert str(folders / "x.npz") in str(raised.value)
+
+
+# --- fingerprint
+
+
+def test_fingerprint_sees_every_change() -> None:
+    """Equal content, equal fingerprint; another pixel, label, shape or border of the parts, another one."""
+    inputs, labels = torch.from_numpy(pixels(4, 1, 2, 3)), torch.tensor([0, 1, 0, 1])
+    whole = Images(inputs, labels)
+
+    def of(inputs: torch.Tensor, labels: torch.Tensor) -> str:
+        return fingerprint(Images(inputs, labels), whole)
+
+    pixel, label = inputs.clone(), labels.clone()
+    pixel[3, 0, 1, 2] ^= 1
+    label[3] = 0
+    assert of(inputs, labels) == of(inputs.clone(), labels.clone())
+    assert of(inputs, labels) == of(inputs.transpose(2, 3).contiguous().transpose(2, 3), labels)
+    parts = (whole.take(torch.arange(3)), whole.take(torch.arange(3, 4)))
+    different = {
+        of(inputs, labels),
+        of(pixel, labels),
+        of(inputs, label),
+        of(inputs.view(4, 1, 3, 2), labels),
+        fingerprint(*parts),
+        fingerprint(*reversed(parts)),
+    }
+    assert 6 == len(different)
+
+
+# --- splits
+
+
+def numbers(images: Images) -> list[int]:
+    """Which of `made`'s images these are."""
+    return [int(first) // 8 for first in images.inputs[:, 0, 0, 0]]
+
+
+def test_split_is_stratified_and_disjoint() -> None:
+    """Every training image is in one part, each class in its proportion."""
+    splits = split(made((20, 8, 4)), Digits(validation=0.25), with_test=False, device=CPU)
+    assert ([15, 6, 3], [5, 2, 1]) == (
+        splits.train.labels.bincount().tolist(),
+        splits.validation.labels.bincount().tolist(),
+    )
+    assert list(range(32)) == sorted(numbers(splits.train) + numbers(splits.validation))
+    assert 3 == splits.classes
+
+
+def test_split_depends_on_its_seed_alone() -> None:
+    """The global generators don't matter; another seed holds out other images."""
+    parts = []
+    for generator_seed, split_seed in ((1, 42), (2, 42), (1, 43)):
+        torch.manual_seed(generator_seed)
+        source = Digits(validation=8, split_seed=split_seed)
+        parts.append(numbers(split(made((20, 8, 4)), source, with_test=False, device=CPU).validation))
+    assert parts[0] == parts[1]
+    assert set(parts[0]) != set(parts[2])
+
+
+def test_split_is_the_same_for_ever() -> None:
+    """A change of the held out images would make stored results incomparable."""
+    assert [29, 15, 17, 0] == hold_out(torch.arange(4).repeat_interleave(8), 4, seed=42)[0].tolist()
+
+
+def test_test_images_only_when_asked() -> None:
+    """Without `with_test` there is nothing to select on by mistake."""
+    dataset = made((6, 6))
+    assert split(dataset, Digits(), with_test=False, device=CPU).test is None
+    test = split(dataset, Digits(), with_test=True, device=CPU).test
+    assert test is not None
+    assert torch.equal(dataset.test.inputs, test.inputs)
+
+
+def test_train_limit() -> None:
+    """It reduces the training part alone, stratified, to a subset; a limit out of reach changes nothing."""
+    dataset = made((16, 8, 8))
+    whole, limited, unlimited = (
+        split(dataset, Digits(validation=8, train_limit=limit), with_test=False, device=CPU) for limit in (None, 12, 24)
+    )
+    assert [6, 3, 3] == limited.train.labels.bincount().tolist()
+    assert set(numbers(limited.train)) < set(numbers(whole.train))
+    assert numbers(whole.validation) == numbers(limited.validation)
+    assert numbers(whole.train) == numbers(unlimited.train)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "source", "named"),
+    [
+        (made((4, 4)), Digits(validation=0.01), r"holds out 0 of 8"),
+        (made((4, 4)), Digits(validation=8), r"holds out 8 of 8"),
+        (made((4, 4)), Digits(validation=5000), r"holds out 5000 of 8"),
+        (
+            made((4, 4, 4)),
+            Digits(validation=3, train_limit=2),
+            r"1 of 3 classes, the first 'c2'.*the 2 to train on",
+        ),
+        (made((9, 1)), Digits(validation=9), r"'c\d', have no image among the 1 to train on \(of 10"),
+        (made((4, 4), classes=3), Digits(), r"'c2', have no image"),
+    ],
+)
+def test_split_errors(dataset: Dataset, source: Source, named: str) -> None:
+    """A split that leaves nothing says so in numbers."""
+    with pytest.raises(DataError, match=named):
+        split(dataset, source, with_test=False, device=CPU)
+
+
+def test_statistics() -> None:
+    """Mean and standard deviation per channel in 0..1; a constant channel is never divided by zero."""
+    inputs = torch.from_numpy(pixels(50, 3, 4, 4))
+    inputs[:, 1] = 77
+    mean, std = statistics(inputs)
+    floats = inputs.double().div(255).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(floats.mean(1).float(), mean)
+    torch.testing.assert_close(floats[[0, 2]].std(1, correction=0).float(), std[[0, 2]])
+    assert 1.0 == std[1]
+
+
+def test_statistics_of_the_training_part() -> None:
+    """Held out images don't take part in the normalization."""
+    splits = split(made((20, 8, 4)), Digits(validation=0.25), with_test=True, device=CPU)
+    mean, std = statistics(splits.train.inputs)
+    assert torch.equal(mean, splits.mean)
+    assert torch.equal(std, splits.std)

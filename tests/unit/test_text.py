@@ -1,0 +1,155 @@
+"""Reports as text: they fit, say everything, and interpret nothing of what a user wrote."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from io import StringIO
+
+import pytest
+from markdown_it import MarkdownIt
+from report_samples import cell, confirm, diverged, search, study
+from rich.cells import cell_len
+from rich.console import Console
+
+from hpo.report.compare import compare
+from hpo.report.results import ArmResult, Report
+from hpo.report.statistics import Paired
+from hpo.report.text import COLUMNS, configuration, markdown, terminal
+
+HOSTILE = "[red]a|b[/red] *c* `d` <e>\n# f \x1b[31m\x07 [g](h) \\|"
+
+
+def sample(title: str = "A title", text: str = "ramp is better") -> Report:
+    """Two arms, three confirm seeds of which one diverged."""
+    spec = study(title=title, confirm={"seeds": 3}, claims=[{"text": text, "greater": {"arm": "ramp", "than": "grid"}}])
+    cells = [search(arm, slot, 0.9 - slot / 10) for arm in ("grid", "ramp") for slot in range(3)]
+    cells += [confirm("grid", seed, 0.91, 0.9 + seed / 100) for seed in range(3)]
+    cells += [confirm("ramp", seed, 0.95, 0.94) for seed in range(2)] + [diverged("ramp", 2)]
+    return compare(spec, cells)
+
+
+def shown(report: Report, width: int = 80) -> str:
+    console = Console(width=width, record=True, file=StringIO(), color_system=None)
+    console.print(terminal(report))
+    return console.export_text()
+
+
+def renamed(report: Report, name: str) -> Report:
+    return replace(report, arms=(report.arms[0], replace(report.arms[1], name=name)))
+
+
+def widest(arm: ArmResult) -> ArmResult:
+    """The same arm with the longest numbers there can be."""
+    search = replace(arm.search, epochs=1_000_000)
+    return replace(arm, tried=10_000, search=search, difference=Paired(3, -1.0, -1.0, 1.0, 0.5))
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.mark.parametrize(
+    "report",
+    [
+        sample(),
+        sample(title="long " * 60, text="x" * 500),
+        sample(title=HOSTILE, text=HOSTILE),
+        renamed(sample(), "a" * 64),
+        replace(sample(), arms=tuple(widest(arm) for arm in renamed(sample(), "b" * 64).arms)),
+        compare(study(confirm={"seeds": 2}), []),
+    ],
+    ids=["plain", "long", "hostile", "long name", "large numbers", "empty"],
+)
+def test_the_terminal_text_fits_80_columns(report: Report) -> None:
+    """No line is longer, and no number is cut short."""
+    text = shown(report)
+    assert max(cell_len(line) for line in text.splitlines()) <= 80
+    assert "…" not in text
+
+
+def test_the_terminal_text_says_everything() -> None:
+    """Rules before the verdict, the verdict before the table, and what was chosen and spent."""
+    text = shown(sample())
+    parts = [
+        "sample: A title",
+        "- Search:",
+        "UNDECIDED: ramp is better",
+        "ramp - grid",
+        "± 2.48",
+        "lr.peak = 0.1",
+    ]
+    assert sorted(parts, key=text.index) == parts
+    for part in ("91.00", "± 2.48", "63.33", "baseline", "-27.67", "+ 6", "search 3 finished"):
+        assert part in text
+    assert "ramp: search 3 finished; confirm 2 finished, 1 diverged; test loss 0.0600 ± 0.0000 (2 seeds)" in words(text)
+    assert "Compute: equal" in text
+    assert "ramp: confirm phase, 1 of 3 trials diverged" in text
+
+
+def test_an_unfinished_report_says_so_on_top() -> None:
+    """Before anything else, in both forms; its claims are provisional."""
+    report = compare(
+        study(confirm={"seeds": 2}, claims=[{"text": "t", "greater": {"arm": "ramp", "than": "grid"}}]),
+        [cell("grid", "search", 0, state="planned")],
+    )
+    assert shown(report).startswith("UNFINISHED")
+    assert "grid: search phase, 1 of 1 trial not done yet" in shown(report)
+    assert "UNDECIDED SO FAR: t" in shown(report)
+    assert "**Unfinished**" == markdown(report).splitlines()[2].partition(":")[0]
+    assert "**undecided so far**: t" in markdown(report)
+
+
+def test_markup_of_rich_is_not_interpreted() -> None:
+    """Brackets come out as they were written, and control characters don't come out at all."""
+    text = shown(sample(title=HOSTILE, text=HOSTILE))
+    assert 2 == words(text).count("[red]a|b[/red] *c* `d` <e> # f [31m [g](h) \\|")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
+
+
+def test_markdown_is_a_document_with_one_table() -> None:
+    """A Markdown parser finds the headings and a table with a cell for every column of every arm."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown(sample()))
+    kinds = [token.type for token in tokens]
+    headings = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "heading_open"]
+    assert ["sample: A title", "Rules", "Claims", "Arms", "Configurations", "grid", "ramp"] == headings
+    assert (1, 3) == (kinds.count("table_open"), kinds.count("tr_open"))
+    assert (len(COLUMNS), 2 * len(COLUMNS)) == (kinds.count("th_open"), kinds.count("td_open"))
+    row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][len(COLUMNS) :]
+    assert ["ramp", "3", "90.00", "63.33 ± 136.25", "62.67 ± 134.82"] == row[:5]
+    assert ["3", "6 + 6"] == row[6:]
+    assert ["lr.peak = 0.1\n"] * 2 == [token.content for token in tokens if token.type == "fence"]
+
+
+def test_markdown_in_titles_and_claims_is_not_interpreted() -> None:
+    """A parser reads back exactly the text that was given, on one line, as text alone."""
+    tokens = MarkdownIt("commonmark").enable("table").parse(markdown(sample(title=HOSTILE, text=HOSTILE)))
+    heading = tokens[1]
+    written = "[red]a|b[/red] *c* `d` <e> # f  [31m  [g](h) \\|"
+    assert heading.children is not None
+    assert {"text", "text_special"} >= {child.type for child in heading.children}
+    assert f"sample: {written}" == "".join(child.content for child in heading.children)
+    assert 1 == sum(token.type == "table_open" for token in tokens)
+    assert 7 == sum(token.type == "heading_open" for token in tokens)
+
+
+@pytest.mark.parametrize(
+    ("value", "line"),
+    [
+        (1e-05, "x.y = 1e-05"),
+        (True, "x.y = true"),
+        ('a"b', 'x.y = "a\\"b"'),
+        ([1, [2.5]], "x.y = [1, [2.5]]"),
+        ({"kind": "sgd", "a b": 0.9}, 'x.y = { kind = "sgd", "a b" = 0.9 }'),
+    ],
+)
+def test_configurations_are_written_as_in_a_study_file(value: object, line: str) -> None:
+    """Numbers in full, so that a configuration can be copied back."""
+    assert [line] == configuration(replace(sample().arms[0], configuration={"x.y": value}))
+
+
+def test_configurations_that_are_none() -> None:
+    """Nothing searched, and nothing finished."""
+    arm = sample().arms[0]
+    assert ["# nothing searched: the arm's own trial"] == configuration(replace(arm, configuration={}))
+    assert ["# no configuration finished"] == configuration(replace(arm, configuration=None))
