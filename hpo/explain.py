@@ -27,9 +27,7 @@ def _path(detail: Mapping[str, Any], data: Any) -> str:
     # pydantic puts the chosen member of a union into the path; the file has no table of that name, so it's left out.
     parts = []
     for part in detail["loc"]:
-        if (isinstance(data, Mapping) and part in data) or (
-            isinstance(data, Sequence) and isinstance(part, int) and part < len(data)
-        ):
+        if part in (range(len(data)) if isinstance(data, list) else data if isinstance(data, dict) else ()):
             data = data[part]
         elif detail["type"] != "missing" or part != detail["loc"][-1]:
             continue

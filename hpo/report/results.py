@@ -1,4 +1,4 @@
-"""What a report holds: the values that `hpo.report.compare` makes, and that text, pages and the dashboard show."""
+"""What a report holds: the values that `hpo.report.compare` makes and the other modules show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class PhaseResult:
     diverged: int
     failed: int
     open: int
-    """Not done yet."""
+    """Not done yet, planned or still to be planned."""
 
     @property
     def cells(self) -> int:
@@ -47,7 +47,7 @@ class ArmResult:
     values: Mapping[Metric, Mapping[int, float]]
     """Seed -> value of the configuration that represents the arm."""
     validation: Summary | None
-    """Of its accuracy, over the confirm phase's seeds; without that phase, over the repeats it was chosen by."""
+    """Of its accuracy over the confirm phase's seeds; without that phase, over the repeats it was chosen by."""
     test: Summary | None
     """Of its accuracy; None without a confirm phase."""
     test_loss: Summary | None

@@ -17,30 +17,32 @@ def rules(study: StudySpec) -> Iterator[str]:
     """How the arms are compared, one rule after the other."""
     confirm = study.protocol.confirm
     yield (
-        "Search: an arm's best configuration has the highest validation accuracy after the last epoch, as the mean of "
-        "its repeats. Pruned trials do not compete, diverged ones count as 0."
+        "Search: an arm's best configuration has the highest validation accuracy after the last epoch, as the "
+        "mean of its repeats. Trials that were pruned or diverged do not compete."
     )
     yield '"Search best" is the highest of all that were tried, and therefore optimistic.'
     if confirm is None:
         yield (
-            "No confirm phase: an arm is judged on validation, by the very trials that its configuration was chosen "
-            "by, which is optimistic too. Nothing is scored on test."
+            "No confirm phase: an arm is judged on validation, by the very trials that its configuration was "
+            "chosen by, which is optimistic too. Nothing is scored on test."
         )
     else:
         best = "best configuration" if confirm.top == 1 else f"{confirm.top} best configurations"
-        chosen = "" if confirm.top == 1 else " The one with the highest mean validation accuracy represents the arm."
         yield (
-            f"Confirm: the {best} of each arm, trained again with {count(confirm.seeds, 'fresh seed')}, the same for "
-            f"every arm, and only then scored on test.{chosen}"
+            f"Confirm: the {best} of each arm, trained again with {count(confirm.seeds, 'fresh seed')}, the same "
+            "for every arm, and only then scored on test."
         )
+        if confirm.top > 1:
+            yield "Of these, the one with the highest mean validation accuracy represents the arm."
         yield "A confirm trial that diverged counts as accuracy 0; it has no loss and is left out of losses."
     yield (
-        f"Intervals are {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by seed (to "
-        f"the baseline, {study.baseline}). They do not cover the choice of images, nor the number of comparisons."
+        f"Intervals are {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by "
+        f"seed (to the baseline, {study.baseline}). They do not cover the choice of images, nor the number of "
+        "comparisons."
     )
     yield (
-        "A claim is supported if the whole interval of its paired difference lies on the claimed side, contradicted if "
-        "on the other side, else undecided."
+        "A claim is supported if the whole interval of its paired difference lies on the claimed side, "
+        "contradicted if on the other side, else undecided."
     )
 
 
@@ -63,16 +65,13 @@ def _between(spent: Sequence[int]) -> str:
     return f"{count(low, 'epoch')} each" if low == high else f"{low} to {high} epochs"
 
 
-def unfinished(study: StudySpec, arm: ArmResult) -> str:
+def unfinished(arm: ArmResult) -> str:
     """What is still to come for an arm; empty if nothing is."""
     if not arm.search.cells:
         return f"{arm.name}: search phase not begun"
-    if arm.search.open:
-        return f"{arm.name}: search phase, {arm.search.open} of {count(arm.search.cells, 'trial')} not done yet"
-    if arm.confirm.open:
-        return f"{arm.name}: confirm phase, {arm.confirm.open} of {count(arm.confirm.cells, 'trial')} not done yet"
-    if study.protocol.confirm and not arm.confirm.cells and arm.configuration is not None:
-        return f"{arm.name}: confirm phase not begun"
+    for phase, result in (("search", arm.search), ("confirm", arm.confirm)):
+        if result.open:
+            return f"{arm.name}: {phase} phase, {result.open} of {count(result.cells, 'trial')} not done yet"
     return ""
 
 

@@ -1,7 +1,7 @@
 """Means, intervals and paired differences over seeds.
 
-Intervals are Student's t intervals of the mean with n - 1 degrees of freedom; a paired comparison is the same for the
-differences seed by seed, with the p value of the two-sided paired t test (Student 1908).
+Intervals are Student's t intervals of the mean with n - 1 degrees of freedom; a paired comparison is the same
+for the differences seed by seed, with the p value of the two-sided paired t test (Student 1908).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A report as text: for the terminal, at 80 columns or more, and as Markdown. Accuracies are in percent.
 
-Titles, claims and searched values are a user's own text: neither rich's markup nor Markdown in them is interpreted, and
-nothing of them reaches the terminal as a control character.
+Titles, claims and searched values are a user's own text: neither rich's markup nor Markdown in them is
+interpreted, and nothing of them reaches the terminal as a control character.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
 
 COLUMNS = ("arm", "tried", "search best", "validation", "test", "difference", "seeds", "epochs")
 STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow"}
-SUBJECT = {"test_accuracy": "test accuracy", "validation_accuracy": "validation accuracy"}
 
 
 def terminal(report: Report) -> RenderableType:
@@ -38,6 +37,7 @@ def terminal(report: Report) -> RenderableType:
         _bullets(report.rules, style="dim"),
         *(_claim(claim) for claim in report.claims),
         Text(),
+        Text(_units(report), style="dim"),
         _table(report),
         Text(),
     ]
@@ -91,12 +91,12 @@ def _row(arm: ArmResult, report: Report) -> Iterator[tuple[str, str]]:
             interval(difference, report.metric),
         )
     yield str(arm.validation.n if arm.validation else 0), ""
-    yield str(arm.search.epochs), f"+ {arm.confirm.epochs}" if arm.confirm.cells else ""
+    yield str(arm.search.epochs), f"+ {arm.confirm.epochs}" if arm.confirm.epochs else ""
 
 
 def _details(arm: ArmResult) -> str:
     parts = [f"search {_ends(arm.search)}"]
-    if arm.confirm.cells:
+    if arm.confirm.cells > arm.confirm.open:
         parts.append(f"confirm {_ends(arm.confirm)}")
     if arm.test_loss:
         parts.append(f"test loss {mean(arm.test_loss, 'test_loss')} ({count(arm.test_loss.n, 'seed')})")
@@ -116,6 +116,11 @@ def _ends(phase: PhaseResult) -> str:
 
 def _heading(report: Report) -> str:
     return f"{report.name}: {report.title}" if report.title else report.name
+
+
+def _units(report: Report) -> str:
+    what = report.metric.replace("_", " ")
+    return f"Accuracies in percent; differences in points of {what}; epochs of search + confirm."
 
 
 def _verdict(claim: ClaimResult) -> str:
@@ -157,12 +162,7 @@ def markdown(report: Report) -> str:
         lines += ["## Claims", ""]
         lines += [f"- **{_verdict(c)}**: {escape(c.text)}<br>\n  {escape(c.reason)}" for c in report.claims]
         lines += [""]
-    lines += [
-        "## Arms",
-        "",
-        f"Accuracies in percent; differences in {SUBJECT[report.metric]}, in points.",
-        "",
-    ]
+    lines += ["## Arms", "", _units(report), ""]
     lines += [_cells(COLUMNS), _cells(("---", *["---:"] * (len(COLUMNS) - 1)))]
     lines += [_cells(escape(" ".join(cell).rstrip()) for cell in _row(arm, report)) for arm in report.arms]
     lines += ["", escape(report.compute), ""]
@@ -192,5 +192,5 @@ def _cells(cells: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """`text` as Markdown that reads as it is: on one line, with every character that could mean something escaped."""
+    """`text` as Markdown that reads as it is: on one line, every character that could mean something escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", plain(text))

@@ -48,4 +48,5 @@ def named_parameters(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Par
 def gradient_norm(parameter: nn.Parameter) -> Tensor:
     """The 2-norm of the parameter's present gradient, still on its device."""
     assert parameter.grad is not None
-    return torch.linalg.vector_norm(parameter.grad)
+    norm: Tensor = torch.linalg.vector_norm(parameter.grad)
+    return norm

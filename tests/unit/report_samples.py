@@ -20,8 +20,9 @@ def study(
     claims: list[dict[str, Any]] | None = None,
     arms: tuple[str, ...] = ("grid", "ramp"),
     title: str = "",
+    sampler: str = "grid",
 ) -> StudySpec:
-    """A study whose arms each search three peak learning rates."""
+    """A study whose arms each search three peak learning rates; `sampler` is that of all but the first."""
     protocol: dict[str, Any] = {"repeats": repeats} | ({"confirm": confirm} if confirm else {})
     return parse(
         {
@@ -36,7 +37,13 @@ def study(
                 "lr": {"kind": "constant", "peak": 0.1},
             },
             "protocol": protocol,
-            "arms": {arm: {"search": {"lr.peak": {"values": PEAKS}}} for arm in arms},
+            "arms": {
+                arm: {
+                    "sampler": {"kind": sampler if arm != arms[0] else "grid"},
+                    "search": {"lr.peak": {"values": PEAKS}},
+                }
+                for arm in arms
+            },
             "claims": claims or [],
         }
     )

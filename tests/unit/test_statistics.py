@@ -99,7 +99,7 @@ values = st.dictionaries(st.integers(0, 20), st.floats(0, 1).map(lambda x: round
 @settings(deadline=None)  # the first example imports scipy
 @given(a=values, b=values)
 def test_paired_agrees_with_scipy_and_is_antisymmetric(a: dict[int, float], b: dict[int, float]) -> None:
-    """The difference turned round has the same p, and the interval excludes 0 exactly when p is below 0.05."""
+    """Turned round, p stays the same; the interval excludes 0 exactly when p is below 0.05."""
     forward, backward = paired(a, b), paired(b, a)
     if forward is None or backward is None:
         assert not a.keys() & b.keys()

@@ -8,7 +8,6 @@ from io import StringIO
 
 import pytest
 from markdown_it import MarkdownIt
-from report_samples import cell, confirm, diverged, search, study
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -16,6 +15,7 @@ from hpo.report.compare import compare
 from hpo.report.results import ArmResult, Report
 from hpo.report.statistics import Paired
 from hpo.report.text import COLUMNS, configuration, markdown, terminal
+from tests.unit.report_samples import cell, confirm, diverged, search, study
 
 HOSTILE = "[red]a|b[/red] *c* `d` <e>\n# f \x1b[31m\x07 [g](h) \\|"
 
@@ -80,7 +80,7 @@ def test_the_terminal_text_says_everything() -> None:
         "lr.peak = 0.1",
     ]
     assert sorted(parts, key=text.index) == parts
-    for part in ("91.00", "± 2.48", "63.33", "baseline", "-27.67", "+ 6", "search 3 finished"):
+    for part in ("91.00", "± 2.48", "63.33", "baseline", "-28.33", "+ 6", "search 3 finished"):
         assert part in text
     assert "ramp: search 3 finished; confirm 2 finished, 1 diverged; test loss 0.0600 ± 0.0000 (2 seeds)" in words(text)
     assert "Compute: equal" in text
