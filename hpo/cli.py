@@ -299,8 +299,7 @@ def main() -> None:
 def _print(renderable: Any) -> None:
     from rich.console import Console
 
-    console = Console()
-    console.print(renderable, soft_wrap=not console.is_terminal)
+    Console().print(renderable)
 
 
 def _give_verdict(opened: Storage, study: str, output: Path | None) -> None:

@@ -52,6 +52,8 @@ def _what(detail: Mapping[str, Any]) -> str:
             return f"unknown kind {shown(context['tag'])}; allowed: {', '.join(allowed)}{meant}"
         case "union_tag_not_found":
             return 'a table with a kind is needed, such as { kind = "…" }' + f", not {shown(given)}"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return f"a table {{ … }} is needed, not {shown(given)}"
         case "missing":
             return "missing; it has no default"
         case "unknown_name":

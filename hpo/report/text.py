@@ -120,7 +120,7 @@ def _heading(report: Report) -> str:
 
 def _units(report: Report) -> str:
     what = report.metric.replace("_", " ")
-    return f"Accuracies in percent; differences in points of {what}; epochs of search + confirm."
+    return f"In percent; differences in points of {what}; epochs of search + confirm."
 
 
 def _verdict(claim: ClaimResult) -> str:
@@ -130,7 +130,7 @@ def _verdict(claim: ClaimResult) -> str:
 def configuration(arm: ArmResult) -> list[str]:
     """The configuration that represents an arm, as a study file would write it, a line per searched path."""
     if arm.configuration is None:
-        return ["# no configuration finished"]
+        return ["# no configuration has finished"]
     lines = [f"{_path(path)} = {_toml(value)}" for path, value in arm.configuration.items()]
     return [plain(line) for line in lines] or ["# nothing searched: the arm's own trial"]
 

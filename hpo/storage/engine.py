@@ -102,7 +102,7 @@ def explained(url: URL) -> Iterator[None]:
 
 def _reason(error: DBAPIError) -> str:
     lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error.orig).__name__
+    return lines[0] if lines else type(error.orig).__name__
 
 
 def _hint(text: str, url: URL) -> str:

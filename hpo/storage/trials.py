@@ -6,11 +6,13 @@ value, the importances and the proposals of the first are not mixed with repetit
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import Trial, TrialState
 
 from hpo.search import NoPruner, Pruner
@@ -118,7 +120,9 @@ class Trials:
             pruner=pruner.build(self._spec.epochs(arm)),
         )
         if not study.metric_names:
-            study.set_metric_names(["validation accuracy"])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                study.set_metric_names(["validation accuracy"])
         return study
 
     def _trial(self, cell: Cell, trial_id: int) -> Trial:
