@@ -45,6 +45,13 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
             sys.exit(130)
+        except Exception as error:
+            from sqlalchemy.exc import DBAPIError
+
+            if not isinstance(error, DBAPIError):
+                raise
+            click.echo(f"error: the database went away: {str(error.orig).splitlines()[0]}", err=True)
+            sys.exit(1)
 
     return run
 

@@ -19,7 +19,7 @@ from hpo.storage import Storage
 from hpo.storage.rows import Cell, PlannedCell, StudyRow
 from hpo.study import StudySpec
 
-SEARCH, CONFIRM = "search", "confirm"
+SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
 CONFIRM_SEEDS = 1000
 """Confirm seeds begin so far above the search phase's, which has at most so many."""
 MOST_CELLS = 10_000
@@ -87,8 +87,9 @@ def next_cells(study: StudySpec, cells: Sequence[Cell]) -> list[PlannedCell]:
         if extra:
             more += islice(_slots(study, plan.arm), len(searched), len(searched) + extra)
         elif all(cell.state in ("done", "failed") for cell in searched):
-            confirmed = any(cell.arm == plan.arm and cell.phase == CONFIRM for cell in cells)
-            more += [] if confirmed else _confirm_cells(study, plan.arm, searched)
+            planned = {cell.phase for cell in cells if cell.arm == plan.arm}
+            more += [] if CONFIRM in planned else _confirm_cells(study, plan.arm, searched)
+            more += [] if AUDIT in planned else _audit_cells(study, plan.arm, searched)
     return more
 
 
@@ -111,14 +112,18 @@ class Configuration:
 
 
 def ranking(cells: Sequence[Cell]) -> list[Configuration]:
-    """An arm's configurations by their search-phase score, best first; only trials that ran to their end compete."""
+    """An arm's configurations by their search-phase score, best first.
+
+    A configuration competes if a repeat ran to its end and none was pruned; a repeat that diverged counts as 0.
+    """
     by_point: defaultdict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
-        if cell.phase == SEARCH and cell.ended == "finished" and cell.params is not None:
+        if cell.phase == SEARCH and cell.state == "done" and cell.params is not None:
             by_point[repr(sorted(cell.params.items()))].append(cell)
     configurations = [
         Configuration(same[0].params or {}, fmean(cell.score or 0.0 for cell in same), tuple(same))
         for same in by_point.values()
+        if {"finished"} <= {cell.ended for cell in same} <= {"finished", "diverged"}
     ]
     return sorted(configurations, key=lambda configuration: -configuration.score)
 
@@ -150,6 +155,14 @@ def _saved_by_pruning(study: StudySpec, plan: ArmPlan, searched: Sequence[Cell])
         return 0
     spent = sum(cell.epochs if cell.state in ("done", "failed") else plan.epochs for cell in searched)
     return max(0, min((plan.budget_epochs - spent) // plan.epochs, MOST_CELLS - len(searched)))
+
+
+def _audit_cells(study: StudySpec, arm: str, searched: Sequence[Cell]) -> list[PlannedCell]:
+    """Pruned trials, chosen evenly over the search, to be run to their end with the same seed."""
+    pruned = [cell for cell in searched if cell.ended == "pruned"]
+    count = min(study.protocol.audit, len(pruned))
+    chosen = [pruned[index * len(pruned) // count] for index in range(count)]
+    return [PlannedCell(arm, AUDIT, cell.slot, cell.seed, cell.params) for cell in chosen]
 
 
 def _confirm_cells(study: StudySpec, arm: str, searched: Sequence[Cell]) -> list[PlannedCell]:

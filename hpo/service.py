@@ -17,11 +17,14 @@ from hpo.report.results import Report
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow
 from hpo.storage.trials import Trials
-from hpo.study import StudySpec
+from hpo.study import StudySpec, read_study
 from hpo.study_file import differences
+from hpo.worker.patience import Patience
 
 LOOK_SECONDS = 0.5
 """Between two looks at a running study."""
+PATIENCE_SECONDS = 900.0
+"""How long the database may be away."""
 REPLACEMENTS = 3
 """How often a local worker that died is replaced."""
 SHOWN_DIFFERENCES = 10
@@ -56,7 +59,7 @@ def find_study(storage: Storage, name: str) -> tuple[StudyRow, StudySpec]:
         StudyError: there is none.
     """
     row = storage.ledger.study(name)
-    return row, StudySpec.model_validate_json(row.spec)
+    return row, read_study(row.name, row.spec)
 
 
 def run_locally(
@@ -74,6 +77,7 @@ def run_locally(
         HpoError: they keep dying.
     """
     row, study = find_study(storage, name)
+    patience = Patience(PATIENCE_SECONDS, interrupted)
     url = storage.url.render_as_string(hide_password=False)
     folder = Path(tempfile.mkdtemp(prefix=f"hpo-{name}-"))
 
@@ -85,8 +89,7 @@ def run_locally(
     replaced = 0
     try:
         while True:
-            progress = storage.ledger.progress(row.id)
-            show(progress)
+            show(patience(lambda: storage.ledger.progress(row.id)))
             for place, worker in enumerate(running):
                 code = worker.process.poll()
                 if code in (None, 0):
@@ -99,10 +102,10 @@ def run_locally(
                 replaced += 1
                 running[place] = start(place)
             if all(worker.process.poll() == 0 for worker in running):
-                if is_done(storage, row, study):
-                    show(storage.ledger.progress(row.id))
+                if patience(lambda: is_done(storage, row, study)):
+                    show(patience(lambda: storage.ledger.progress(row.id)))
                     return True
-                if storage.ledger.study(name).state != "running":
+                if patience(lambda: storage.ledger.study(name)).state != "running":
                     return False
                 raise HpoError(f"the workers have left and the study is not done; what they said: {folder}")
             if interrupted.wait(LOOK_SECONDS):

@@ -9,11 +9,12 @@ name, title       what the study is called
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
-from hpo.errors import StudyFileError
+from hpo.errors import StudyError, StudyFileError
 from hpo.explain import explain
 from hpo.search import Grid, NoPruner, Pruner, Sampler
 from hpo.space import Params, Searched, decode, merge, overlay
@@ -59,6 +60,8 @@ class Protocol(Spec):
     """Fixes initializations, batch orders and proposals."""
     repeats: int = Field(default=1, ge=1, le=1000)
     """Seeds per grid point in the search phase."""
+    audit: int = Field(default=0, ge=0, le=1000)
+    """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
     attempts: PositiveInt = 3
     """How often a cell is tried without an epoch of progress before it is set aside as failed."""
     baseline: Name | None = None
@@ -130,6 +133,30 @@ class Claim(Spec):
         return comparison
 
 
+class Published(Spec):
+    """A number that a publication prints, to stand beside the measured one."""
+
+    arm: Name
+    """The arm that repeats it."""
+    params: dict[str, Any] = {}
+    """Dotted path -> value, where one configuration of the arm is meant and not its best."""
+    metric: Metric | Literal["train_accuracy", "train_loss"] = "test_accuracy"
+    """What it measures, after the last epoch."""
+    value: float
+    """As printed, but accuracies as shares, 0..1."""
+    where: str = Field(min_length=1, max_length=200)
+    """Where it is printed, for example "table 2"."""
+
+
+class Source(Spec):
+    """The publication whose experiment the study repeats."""
+
+    document: str = Field(max_length=1000)
+    """Author, title, year, or a file name."""
+    where: str = Field(default="", max_length=1000)
+    """Section, table or figure."""
+
+
 class StudySpec(Spec):
     """A study file. `hpo.study_file.load` reads one and checks it as a whole."""
 
@@ -140,6 +167,8 @@ class StudySpec(Spec):
     protocol: Protocol = Protocol()
     arms: dict[Name, Arm] = Field(min_length=1, max_length=100)
     claims: tuple[Claim, ...] = ()
+    published: tuple[Published, ...] = ()
+    source: Source | None = None
 
     @property
     def baseline(self) -> str:
@@ -169,6 +198,22 @@ class StudySpec(Spec):
         """
         table = overlay(merge(self.trial, self.arms[arm].trial), self.values(arm, params))
         return parse_trial(table, f"arms.{arm}.trial")
+
+
+def read_study(name: str, stored: str) -> StudySpec:
+    """A study as the storage keeps it.
+
+    Raises:
+        StudyError: another version of hpo has planned it, and this one can't read it.
+    """
+    try:
+        return StudySpec.model_validate_json(stored)
+    except ValidationError as error:
+        [first, *_] = explain(error, json.loads(stored))
+        raise StudyError(
+            f"the study {name!r} was planned by another version of hpo and can't be read by this one: {first}",
+            hint="use the version that planned it; hpo status shows which",
+        ) from None
 
 
 def parse_trial(table: dict[str, Any], where: str) -> TrialSpec:

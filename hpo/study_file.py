@@ -111,6 +111,7 @@ def _mistakes(study: StudySpec) -> Iterator[str]:
         return  # every arm would repeat it
     for name, arm in study.arms.items():
         yield from _arm_mistakes(study, name, arm)
+    yield from _published_mistakes(study)
     if study.protocol.baseline is not None and study.protocol.baseline not in study.arms:
         yield f"protocol.baseline: {_no_such_arm(study, study.protocol.baseline)}"
     for number, claim in enumerate(study.claims):
@@ -123,6 +124,18 @@ def _mistakes(study: StudySpec) -> Iterator[str]:
             yield f"claims.{number}.{field}: compares {comparison.arm!r} with itself"
         if study.protocol.confirm is None and comparison.metric.startswith("test"):
             yield f"claims.{number}.{field}.metric: {comparison.metric} needs a confirm phase; add protocol.confirm"
+
+
+def _published_mistakes(study: StudySpec) -> Iterator[str]:
+    for number, row in enumerate(study.published):
+        where = f"published.{number}"
+        if row.arm not in study.arms:
+            yield f"{where}.arm: {_no_such_arm(study, row.arm)}"
+            continue
+        for path in row.params:
+            if path not in study.arms[row.arm].search:
+                known = ", ".join(study.arms[row.arm].search) or "nothing"
+                yield f"{where}.params: {row.arm} does not search {shown(path)}; it searches {known}"
 
 
 def _no_such_arm(study: StudySpec, name: str) -> str:

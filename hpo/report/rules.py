@@ -18,7 +18,7 @@ def rules(study: StudySpec) -> Iterator[str]:
     confirm = study.protocol.confirm
     yield (
         "Search: an arm's best configuration has the highest validation accuracy after the last epoch, as the "
-        "mean of its repeats. Trials that were pruned or diverged do not compete."
+        "mean of its repeats, of which one that diverged counts as 0. What was pruned does not compete."
     )
     yield '"Search best" is the highest of all that were tried, and therefore optimistic.'
     if confirm is None:

@@ -1,7 +1,8 @@
 """Optuna's side of the cells: one Optuna study per arm and phase, exactly one trial per cell.
 
-The search phase of an arm is the Optuna study `STUDY/ARM`, its confirm phase `STUDY/ARM/confirm`, so that the best
-value, the importances and the proposals of the first are not mixed with repetitions of the best.
+The search phase of an arm is the Optuna study `STUDY/ARM`, its confirm phase `STUDY/ARM/confirm` (and an audit of the
+pruner `STUDY/ARM/audit`), so that the best value, the importances and the proposals of the first are not mixed with
+repetitions of the best.
 """
 
 from __future__ import annotations
@@ -46,18 +47,22 @@ class Trials:
     def create_studies(self) -> None:
         """Create those that don't exist; any process may do so."""
         for arm in self._spec.arms:
-            self._open(arm, "search")
-            if self._spec.protocol.confirm is not None:
-                self._open(arm, "confirm")
+            for phase, asked in self._phases().items():
+                if asked:
+                    self._open(arm, phase)
 
     def delete_studies(self) -> None:
         """Delete those that exist."""
         for arm in self._spec.arms:
-            for phase in ("search", "confirm"):
+            for phase in self._phases():
                 try:
                     optuna.delete_study(study_name=study_name(self._spec.name, arm, phase), storage=self._storage)
                 except KeyError:
                     continue
+
+    def _phases(self) -> dict[str, bool]:
+        protocol = self._spec.protocol
+        return {"search": True, "audit": protocol.audit > 0, "confirm": protocol.confirm is not None}
 
     def begin(self, ledger: Ledger, lease: Lease) -> tuple[Trial, Params]:
         """The cell's trial and parameters: those that it has, or a new trial with the sampler's proposal.
@@ -72,7 +77,7 @@ class Trials:
         return self._trial(cell, trial_id), params
 
     def pruner(self, cell: Cell) -> Pruner:
-        """What may stop the cell's trial early; nothing in the confirm phase."""
+        """What may stop the cell's trial early; only in the search phase."""
         return self._spec.pruner(cell.arm) if cell.phase == "search" else NoPruner()
 
     def report(self, trial: Trial, pruner: Pruner, epoch: int, epochs: int, accuracy: float) -> bool:

@@ -12,44 +12,31 @@ import signal
 import socket
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from threading import Event
 from types import FrameType
 
 import torch
 
-from hpo.errors import DataError, LeaseLost, StudyError
+from hpo.errors import DataError, HpoError, LeaseLost, StudyError
 from hpo.plan import advance
 from hpo.storage import Storage
 from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
-from hpo.study import StudySpec
+from hpo.study import read_study
 from hpo.train.data import Data, Splits, split
 from hpo.train.data.images import Dataset
 from hpo.train.trial import TrialSpec
-from hpo.worker.cell import CellRun, Study, Terms
+from hpo.worker.cell import CellRun, Study
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.machine import choose_device, describe_device, environment, settle
-from hpo.worker.patience import Patience
+from hpo.worker.options import WorkerOptions
+from hpo.worker.patience import PASSING, Patience
 
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 """Between two looks for work."""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerOptions:
-    """How a worker works; what it works on comes from the storage."""
-
-    device: str = "auto"
-    lease_seconds: float = 60.0
-    checkpoint_seconds: float = 30.0
-    patience_seconds: float = 900.0
-    """How long the database may be away before the worker gives up."""
-    forever: bool = False
-    """Wait for further studies when nothing is left."""
 
 
 def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None:
@@ -58,6 +45,7 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None
     Raises:
         StudyError: there is no study of one of the names.
         DataError: the images are missing here, or are not those that the study began with.
+        HpoError: the database was away for too long.
     """
     stop = Event()
 
@@ -67,6 +55,11 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None
     before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         Worker(storage, names, options, stop).run()
+    except PASSING as error:
+        raise HpoError(
+            f"the database has been away for too long ({type(error).__name__})",
+            hint="start the worker again; what it trained since its last checkpoint is trained again",
+        ) from error
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -113,12 +106,11 @@ class Worker:
                 self._stop.wait(IDLE_SECONDS)
 
     def _run_cell(self, lease: Lease, heartbeat: Heartbeat) -> None:
-        terms = Terms(self._options.lease_seconds, self._options.checkpoint_seconds)
         with heartbeat.holding(lease):
             try:
                 study = self._patience(lambda: self._study(lease.study_id))
                 log.info("cell %d: %s, %s, seed %d", lease.cell.id, lease.cell.arm, lease.cell.phase, lease.cell.seed)
-                CellRun(self._ledger, study, lease, terms, heartbeat, self._patience, self._stop).run(
+                CellRun(self._ledger, study, lease, self._options, heartbeat, self._patience, self._stop).run(
                     lambda trial, with_test: self._splits(lease.study_id, trial, with_test)
                 )
             except LeaseLost as error:
@@ -132,7 +124,7 @@ class Worker:
             row = next((row for row in self._ledger.studies() if row.id == study_id), None)
             if row is None:
                 raise LeaseLost("the study was deleted")
-            spec = StudySpec.model_validate_json(row.spec)
+            spec = read_study(row.name, row.spec)
             self._studies[study_id] = Study(spec, Trials(self._storage.optuna, spec))
         return self._studies[study_id]
 
@@ -172,3 +164,6 @@ def _dataset(source: Data) -> Dataset:
 @lru_cache(maxsize=2)
 def _splits(source: Data, with_test: bool, device: torch.device) -> Splits:
     return split(_dataset(source), source, with_test=with_test, device=device)
+
+
+__all__ = ["Worker", "WorkerOptions", "work"]

@@ -23,6 +23,7 @@ from hpo.train.data.images import Splits
 from hpo.train.loop import Decision, Ended, Outcome, fit
 from hpo.train.trial import TrialSpec
 from hpo.worker.heartbeat import Heartbeat
+from hpo.worker.options import WorkerOptions
 from hpo.worker.patience import PASSING, Patience
 
 log = logging.getLogger(__name__)
@@ -39,15 +40,6 @@ class Study:
     trials: Trials
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """How a worker holds and saves its cells."""
-
-    lease_seconds: float
-    checkpoint_seconds: float
-    """A checkpoint is kept at the end of an epoch if the last one is older than this."""
-
-
 class CellRun:
     """The work on one leased cell. `stop` asks it to save and let go."""
 
@@ -56,12 +48,12 @@ class CellRun:
         ledger: Ledger,
         study: Study,
         lease: Lease,
-        terms: Terms,
+        options: WorkerOptions,
         heartbeat: Heartbeat,
         patience: Patience,
         stop: Event,
     ) -> None:
-        self._ledger, self._study, self._lease, self._terms = ledger, study, lease, terms
+        self._ledger, self._study, self._lease, self._options = ledger, study, lease, options
         self._heartbeat, self._patience, self._stop = heartbeat, patience, stop
         self._study_stopped = False
         self._saved_at = time.monotonic()
@@ -123,9 +115,9 @@ class CellRun:
             return None
 
     def _record(self, evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> None:
-        due = time.monotonic() - self._saved_at >= self._terms.checkpoint_seconds
+        due = time.monotonic() - self._saved_at >= self._options.checkpoint_seconds
         saved = checkpoint() if due and math.isfinite(evaluation.train.loss) else None
-        state = self._patience(lambda: self._ledger.record(self._lease, evaluation, self._terms.lease_seconds, saved))
+        state = self._patience(lambda: self._ledger.record(self._lease, evaluation, self._options.lease_seconds, saved))
         self._study_stopped = state == "stopped"
         if saved is not None:
             self._saved_at = time.monotonic()

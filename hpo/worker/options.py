@@ -1,0 +1,20 @@
+"""How a worker works; what it works on comes from the storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """The options of `hpo worker`."""
+
+    device: str = "auto"
+    lease_seconds: float = 60.0
+    """How long a silent worker keeps its cell."""
+    checkpoint_seconds: float = 30.0
+    """A checkpoint is kept at the end of an epoch if the last one is older than this."""
+    patience_seconds: float = 900.0
+    """How long the database may be away before the worker gives up."""
+    forever: bool = False
+    """Wait for further studies when nothing is left."""
