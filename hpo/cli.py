@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hpo.storage.rows import ArmProgress
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
+DEFAULT_ARTIFACTS = Path("hpo-artifacts")
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -56,11 +57,24 @@ def told(command: Callable[P, R]) -> Callable[P, R]:
     return run
 
 
+def warn_of_password(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    """Says that a password on a command line is public on the machine."""
+    from click.core import ParameterSource
+
+    user, _, _ = url.partition("@")
+    given = context.get_parameter_source("storage") is ParameterSource.COMMANDLINE
+    if given and "@" in url and ":" in user.partition("://")[2]:
+        click.echo("warning: other users of this machine can see a password on the command line", err=True)
+        click.echo("hint: set HPO_STORAGE, or leave the password to PGPASSWORD or a PGPASSFILE", err=True)
+    return url
+
+
 storage_option = click.option(
     "--storage",
     envvar="HPO_STORAGE",
     default=DEFAULT_STORAGE,
     metavar="URL",
+    callback=warn_of_password,
     help=f"Where studies are kept; HPO_STORAGE sets it too.  [default: {DEFAULT_STORAGE}]",
 )
 device_option = click.option(
@@ -79,6 +93,14 @@ checkpoint_option = click.option(
     type=click.FloatRange(0.0),
     metavar="SECONDS",
     help="How much training a killed worker may lose; saved at the ends of epochs.",
+)
+
+checkpoints_option = click.option(
+    "--checkpoints",
+    envvar="HPO_CHECKPOINTS",
+    metavar="URL",
+    help="Where checkpoints are kept: a folder that all workers share, s3://…; HPO_CHECKPOINTS sets it too.  "
+    "[default: in the storage]",
 )
 
 
@@ -117,6 +139,7 @@ def check(file: Path, settings: tuple[str, ...]) -> None:
 @device_option
 @lease_option
 @checkpoint_option
+@checkpoints_option
 @told
 def launch_study(
     file: Path,
@@ -127,6 +150,7 @@ def launch_study(
     device: str,
     lease: float,
     checkpoint_every: float,
+    checkpoints: str | None,
 ) -> None:
     """Plan the study in FILE, run it with workers on this machine, and give its verdict.
 
@@ -147,7 +171,8 @@ def launch_study(
         return
     click.echo(f"{row.name} in {opened}, workers: {count}", err=True)
     interrupted = _on_signal()
-    options = (f"--lease={lease}", f"--checkpoint-every={checkpoint_every}")
+    options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
+    options += [f"--checkpoints={checkpoints}"] if checkpoints else []
     devices = [f"cuda:{n % gpus}" for n in range(count)] if gpus else [device] * count
     with _shown_progress() as show:
         done = service.run_locally(opened, row.name, devices, options, show, interrupted)
@@ -164,6 +189,7 @@ def launch_study(
 @device_option
 @lease_option
 @checkpoint_option
+@checkpoints_option
 @click.option("--forever", is_flag=True, help="Wait for further studies when nothing is left.")
 @click.option(
     "--patience",
@@ -179,6 +205,7 @@ def worker(
     device: str,
     lease: float,
     checkpoint_every: float,
+    checkpoints: str | None,
     forever: bool,
     patience: float,
 ) -> None:
@@ -190,12 +217,21 @@ def worker(
     import logging
     import warnings
 
-    from hpo.storage import open_storage
+    from hpo.storage import create_storage, open_storage
     from hpo.worker import WorkerOptions, work
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     warnings.simplefilter("ignore")  # of libraries, about things that a user of the worker can't change
-    work(open_storage(storage), studies, WorkerOptions(device, lease, checkpoint_every, patience, forever))
+    opened = create_storage(storage) if forever else open_storage(storage)
+    options = WorkerOptions(
+        device=device,
+        lease_seconds=lease,
+        checkpoint_seconds=checkpoint_every,
+        checkpoints_url=checkpoints,
+        patience_seconds=patience,
+        forever=forever,
+    )
+    work(opened, studies, options)
 
 
 @cli.command()
@@ -240,14 +276,56 @@ def report(study: str, storage: str, output: Path | None, form: str) -> None:
 
 @cli.command()
 @storage_option
-@click.option("--port", default=8080, type=click.IntRange(1, 65535))
+@click.option("--port", default=8080, type=click.IntRange(1, 65535), show_default=True)
+@click.option("--read-only", is_flag=True, help="Refuse everything that changes the storage.")
+@click.option(
+    "--artifacts",
+    envvar="HPO_ARTIFACTS",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help=f"Where reports have put their files.  [default: {DEFAULT_ARTIFACTS}, if there is one]",
+)
 @told
-def dashboard(storage: str, port: int) -> None:
+def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
     """Serve optuna-dashboard for the storage on 127.0.0.1."""
     from hpo.report.dashboard import serve
     from hpo.storage import open_storage
 
-    serve(open_storage(storage), port, lambda url: click.echo(f"{url}  (Ctrl-C ends)", err=True))
+    opened = open_storage(storage)
+    folder = artifacts or (DEFAULT_ARTIFACTS if DEFAULT_ARTIFACTS.is_dir() else None)
+    interrupted = _on_signal()
+    serve(
+        opened,
+        port,
+        lambda url: click.echo(f"{url}  (Ctrl-C ends)", err=True),
+        interrupted,
+        read_only=read_only,
+        artifacts=folder,
+    )
+
+
+@cli.command()
+@click.argument("study")
+@storage_option
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("."),
+    help="Write into this folder.  [default: the working directory]",
+)
+@told
+def export(study: str, storage: str, form: str, output: Path) -> None:
+    """Write every trial of STUDY, and every epoch of each, as two tables."""
+    from hpo.report import export as tables
+    from hpo.service import find_study
+    from hpo.storage import open_storage
+
+    opened = open_storage(storage)
+    row, spec = find_study(opened, study)
+    for path in tables.write(spec, opened.ledger.cells(row.id), opened.ledger.curves(row.id), output, form):
+        click.echo(f"wrote {path}", err=True)
 
 
 @cli.command()

@@ -84,6 +84,7 @@ class Qmc(Spec):
 
     kind: Literal["qmc"] = "qmc"
     sequence: Literal["sobol", "halton"] = "sobol"
+    """Which one: Sobol' (1967), best balanced when the trials are a power of two, or Halton (1960)."""
 
     def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
         from hpo.qmc import QmcPoint
@@ -101,7 +102,9 @@ class Rungs(Spec):
     """When a pruner looks: after `warmup` epochs, and every `every` epochs from there on."""
 
     warmup: NonNegativeInt = 0
+    """Epochs before the first look."""
     every: PositiveInt = 1
+    """Epochs between two looks."""
 
     def at_rung(self, epoch: int) -> bool:
         """Whether epoch `epoch` (from 1) is one at which the trial is reported and may be pruned."""
@@ -138,7 +141,9 @@ class Percentile(Rungs):
 
     kind: Literal["percentile"] = "percentile"
     percentile: float = Field(default=25.0, gt=0.0, lt=100.0)
+    """How many of a hundred go on."""
     startup: NonNegativeInt = 5
+    """Finished trials before anything is pruned."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import PercentilePruner
@@ -151,7 +156,9 @@ class SuccessiveHalving(Rungs):
 
     kind: Literal["successive_halving"] = "successive_halving"
     min_epochs: PositiveInt = 1
+    """Epochs before the first halving."""
     reduction: int = Field(default=4, ge=2)
+    """One of so many goes on; the halvings lie further apart by the same factor."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import SuccessiveHalvingPruner
@@ -164,7 +171,9 @@ class Hyperband(Rungs):
 
     kind: Literal["hyperband"] = "hyperband"
     min_epochs: PositiveInt = 1
+    """Epochs before the first halving of the most eager one."""
     reduction: int = Field(default=3, ge=2)
+    """One of so many goes on; the halvings lie further apart by the same factor."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import HyperbandPruner
@@ -179,6 +188,7 @@ class Wilcoxon(Rungs):
 
     kind: Literal["wilcoxon"] = "wilcoxon"
     p: float = Field(default=0.1, gt=0.0, lt=1.0)
+    """The trial is stopped when the test says that it is worse with a p value below this."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import WilcoxonPruner
@@ -191,8 +201,11 @@ class Patient(Rungs):
 
     kind: Literal["patient"] = "patient"
     wrapped: Annotated[Median | Percentile | SuccessiveHalving | Hyperband, Field(discriminator="kind")]
+    """The pruner that is asked."""
     patience: NonNegativeInt = 2
+    """Rungs without an improvement that are forgiven."""
     min_delta: float = Field(default=0.0, ge=0.0)
+    """A rise of the accuracy by less than this is no improvement (share, 0..1)."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import PatientPruner

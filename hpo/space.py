@@ -28,7 +28,9 @@ class Range(Spec):
     """All numbers from `low` to `high`, both included."""
 
     low: float
+    """The smallest value."""
     high: float
+    """The largest value."""
     log: bool = False
     """Search the logarithm: for strengths and learning rates."""
     step: float | None = Field(default=None, gt=0.0)
@@ -44,6 +46,8 @@ class Range(Spec):
             raise ValueError(f"log = true needs low above 0, not {self.low:g}")
         if self.log and self.step is not None:
             raise ValueError("log = true and step exclude each other")
+        if self.step is not None and (self.high - self.low) / self.step > 1e9:
+            raise ValueError(f"steps of {self.step:g} from {self.low:g} to {self.high:g} are too many")
         if self.integer and not all(float(x).is_integer() for x in (self.low, self.high, self.step or 1)):
             raise ValueError("integer = true needs whole numbers for low, high and step")
         return self
@@ -69,7 +73,8 @@ class Range(Spec):
 class Values(Spec):
     """One of some values: a list, or a table of named values where each is a list or table itself."""
 
-    values: Annotated[list[Any] | dict[str, Any], Field(min_length=1, max_length=10_000)]
+    values: Annotated[list[Any] | dict[str, Any], Field(min_length=1, max_length=256)]
+    """A list, or a table of label = value, where each value is a list or a table itself."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:

@@ -45,6 +45,7 @@ class Confirm(Spec):
     top: int = Field(default=1, ge=1, le=100)
     """How many of an arm's configurations are confirmed, by validation accuracy."""
     seeds: int = Field(default=5, ge=1, le=1000)
+    """Fresh seeds for each of them."""
 
 
 class Protocol(Spec):
@@ -74,7 +75,8 @@ class Arm(Spec):
     trial: dict[str, Any] = {}
     """Laid over the study's trial; a table that names another `kind` replaces the whole table."""
     sampler: Sampler = Grid()
-    search: dict[str, Searched] = {}
+    """What proposes the points that are tried."""
+    search: dict[str, Searched] = Field(default={}, max_length=32)
     """Dotted path into the trial -> the values or the range searched. Nothing searched: one configuration."""
     pruner: Pruner | None = None
     """In place of the protocol's."""
@@ -107,8 +109,11 @@ class Comparison(Spec):
     """`arm` against `than` by `metric`, over the confirm phase's paired seeds."""
 
     arm: Name
+    """The arm that is claimed to differ."""
     than: Name
+    """The arm that it is compared with."""
     metric: Metric = "test_accuracy"
+    """What is compared, after the last epoch."""
     by: float = 0.0
     """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
 
@@ -117,8 +122,11 @@ class Claim(Spec):
     """A statement that the study tests: exactly one of `greater` and `less`."""
 
     text: str = Field(min_length=1, max_length=1000)
+    """The statement, in words."""
     greater: Comparison | None = None
+    """The metric of `arm` is greater than that of `than`."""
     less: Comparison | None = None
+    """The metric of `arm` is less than that of `than`."""
 
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
@@ -161,14 +169,21 @@ class StudySpec(Spec):
     """A study file. `hpo.study_file.load` reads one and checks it as a whole."""
 
     name: Name
+    """What the study is called in the storage and in commands."""
     title: str = Field(default="", max_length=1000)
+    """The question, in a line."""
     trial: dict[str, Any]
     """A complete trial; see the trial's own fields."""
     protocol: Protocol = Protocol()
+    """How the arms are made comparable."""
     arms: dict[Name, Arm] = Field(min_length=1, max_length=100)
+    """The ways of answering, by name."""
     claims: tuple[Claim, ...] = ()
+    """Statements that the study tests."""
     published: tuple[Published, ...] = ()
+    """Printed numbers, to stand beside the measured ones."""
     source: Source | None = None
+    """Where the experiment comes from."""
 
     @property
     def baseline(self) -> str:

@@ -194,11 +194,13 @@ class Ledger:
                 _save(connection, lease, saved)
         return str(state)
 
-    def release(self, lease: Lease, saved: bytes | None = None) -> None:
+    def release(self, lease: Lease, saved: bytes | None = None, reason: str | None = None) -> None:
         """Give the cell back unfinished, for whoever claims next; this does not count as an attempt."""
         with self._engine.begin() as connection:
             fewer = case((cell.c.attempts > 0, cell.c.attempts - 1), else_=0)
             _update(connection, lease, state="planned", token=None, lease_until=None, attempts=fewer)
+            if reason is not None:
+                connection.execute(update(cell).where(cell.c.id == lease.cell.id).values(error=reason))
             if saved is not None:
                 _save(connection, lease, saved)
 

@@ -117,13 +117,13 @@ class Trials:
 
     def _open_study(self, arm: str, phase: str) -> optuna.Study:
         pruner = self._spec.pruner(arm) if phase == "search" else NoPruner()
-        study = optuna.create_study(
-            study_name=study_name(self._spec.name, arm, phase),
-            storage=self._storage,
-            direction="maximize",
-            load_if_exists=True,
-            pruner=pruner.build(self._spec.epochs(arm)),
-        )
+        name, built = study_name(self._spec.name, arm, phase), pruner.build(self._spec.epochs(arm))
+        try:
+            return optuna.load_study(study_name=name, storage=self._storage, pruner=built)
+        except KeyError:
+            study = optuna.create_study(
+                study_name=name, storage=self._storage, direction="maximize", load_if_exists=True, pruner=built
+            )
         if not study.metric_names:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)

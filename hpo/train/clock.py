@@ -42,7 +42,9 @@ class Duration(Spec):
     """A length of training, in epochs or in optimizer steps: exactly one of the two."""
 
     epochs: PositiveInt | None = None
+    """So many epochs."""
     steps: PositiveInt | None = None
+    """So many optimizer steps."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:

@@ -19,7 +19,9 @@ class Sgd(Spec):
 
     kind: Literal["sgd"] = "sgd"
     momentum: Rate = 0.9
+    """Share of the velocity that is kept from step to step."""
     nesterov: bool = False
+    """Look ahead by the momentum."""
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Self:
@@ -36,7 +38,9 @@ class AdamW(Spec):
 
     kind: Literal["adamw"] = "adamw"
     betas: tuple[Rate, Rate] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
     eps: PositiveFloat = 1e-8
+    """Added to the denominator, against a division by zero."""
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(parameters, betas=self.betas, eps=self.eps, weight_decay=0.0, foreach=True)

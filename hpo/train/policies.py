@@ -34,8 +34,11 @@ class Ramp(Spec):
 
     kind: Literal["ramp"] = "ramp"
     direction: Literal["up", "down"]
+    """Whether the strength rises or falls."""
     factor: float = Field(default=10.0, gt=1.0)
+    """The highest strength by the lowest."""
     shape: Literal["geometric", "linear"] = "geometric"
+    """Equal factors or equal steps in equal times."""
 
     def __call__(self, strength: float, observation: Observation) -> float:
         progress = observation.clock.progress
@@ -62,7 +65,9 @@ class FollowsLr(Spec):
 
     kind: Literal["follows_lr"] = "follows_lr"
     power: float = 0.5
+    """How closely: 0 not at all, 1 in inverse proportion; below 0 the strength falls with the learning rate."""
     limit: float = Field(default=16.0, ge=1.0)
+    """The strength exceeds the stated one at most by this factor."""
 
     def __call__(self, strength: float, observation: Observation) -> float:
         if observation.lr <= 0.0:
@@ -81,10 +86,15 @@ class AccuracyGap(Spec):
 
     kind: Literal["accuracy_gap"] = "accuracy_gap"
     raise_above: float = 0.05
+    """Gap (share, 0..1) above which the strength rises."""
     lower_below: float = 0.01
+    """Gap (share, 0..1) below which the strength falls; a negative one is allowed."""
     factor: float = Field(default=1.5, gt=1.0)
+    """By which the strength rises or falls at once."""
     every: Duration = Duration(epochs=1)
+    """How often the gap is looked at."""
     limit: float = Field(default=100.0, ge=1.0)
+    """The strength stays within this factor of the stated one."""
 
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> Self:
@@ -114,3 +124,4 @@ class Governed(Spec):
     strength: NonNegativeFloat
     """The strength as stated; the policy multiplies or replaces it as the trial goes on."""
     policy: Policy = Hold()
+    """How the strength moves while the trial trains."""

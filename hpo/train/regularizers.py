@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from hpo.errors import StudyFileError
 from hpo.train.policies import Governed
 
 Which = Literal["weights", "all"]
@@ -48,6 +49,7 @@ class WeightDecay(Governed):
     kind: Literal["weight_decay"] = "weight_decay"
     ceiling: ClassVar[float] = math.inf
     on: Which = "weights"
+    """All trained parameters, or without biases and normalization."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         tensors = parameters(model, self.on)
@@ -68,6 +70,7 @@ class L2(Governed):
     kind: Literal["l2"] = "l2"
     ceiling: ClassVar[float] = math.inf
     on: Which = "weights"
+    """All trained parameters, or without biases and normalization."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         tensors = parameters(model, self.on)
@@ -85,9 +88,12 @@ class Dropout(Governed):
     kind: Literal["dropout"] = "dropout"
     ceiling: ClassVar[float] = 0.95
     strength: float = Field(ge=0.0, le=0.95)
+    """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.95."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         layers = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+        if not layers:
+            raise StudyFileError("the model has no dropout layer, so a dropout regularizer can't act on it")
 
         def set_rate(strength: float) -> None:
             for layer in layers:

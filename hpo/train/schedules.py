@@ -22,6 +22,7 @@ class Constant(Spec):
 
     kind: Literal["constant"] = "constant"
     peak: PositiveFloat
+    """The learning rate."""
 
     def __call__(self, clock: Clock) -> float:
         return self.peak
@@ -36,7 +37,9 @@ class Cosine(Spec):
 
     kind: Literal["cosine"] = "cosine"
     peak: PositiveFloat
+    """The learning rate at the beginning."""
     floor: NonNegativeFloat = 0.0
+    """The learning rate at the end."""
     per: Literal["epoch", "step"] = "epoch"
     """How often the value moves."""
 
@@ -54,7 +57,9 @@ class StageLengths(Spec):
     factors: tuple[NonNegativeFloat, ...] = Field(min_length=1)
     """Multiples of `peak` (or of the strength), one a stage."""
     epochs: tuple[PositiveInt, ...] | None = None
+    """Length of each stage, in epochs."""
     steps: tuple[PositiveInt, ...] | None = None
+    """Length of each stage, in optimizer steps."""
 
     @model_validator(mode="after")
     def _one_length_each(self) -> Self:
@@ -84,6 +89,7 @@ class Stages(StageLengths):
 
     kind: Literal["stages"] = "stages"
     peak: PositiveFloat
+    """The learning rate of a stage with the factor 1."""
 
     def __call__(self, clock: Clock) -> float:
         return self.peak * self.factor(clock)

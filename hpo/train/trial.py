@@ -20,9 +20,13 @@ class TrialSpec(Spec):
     batch_size: int = Field(ge=1, le=65_536)
     """Images per optimizer step; the last, short batch of an epoch is left out."""
     data: Data
+    """The images, and how they are divided."""
     model: Model
+    """The net."""
     optimizer: Optimizer
+    """What turns gradients into steps."""
     lr: Schedule
+    """The learning rate, as a schedule."""
     regularizers: dict[Name, RegularizerSpec] = {}
     """By a name of your choice, under which the strength is traced."""
     gradient_norms: tuple[str, ...] = ()

@@ -21,6 +21,7 @@ import torch
 from hpo.errors import DataError, HpoError, LeaseLost, StudyError
 from hpo.plan import advance
 from hpo.storage import Storage
+from hpo.storage.checkpoints import open_checkpoints
 from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import read_study
@@ -74,6 +75,7 @@ class Worker:
         self._id = uuid.uuid4().hex
         self._device = choose_device(options.device)
         self._patience = Patience(options.patience_seconds, stop)
+        self._checkpoints = open_checkpoints(options.checkpoints_url)
         self._studies: dict[int, Study] = {}
         self._checked_data: set[int] = set()
         self._planned_at: dict[int, object] = {}
@@ -110,13 +112,22 @@ class Worker:
             try:
                 study = self._patience(lambda: self._study(lease.study_id))
                 log.info("cell %d: %s, %s, seed %d", lease.cell.id, lease.cell.arm, lease.cell.phase, lease.cell.seed)
-                CellRun(self._ledger, study, lease, self._options, heartbeat, self._patience, self._stop).run(
-                    lambda trial, with_test: self._splits(lease.study_id, trial, with_test)
-                )
+                CellRun(
+                    self._ledger,
+                    study,
+                    lease,
+                    self._options,
+                    self._checkpoints,
+                    heartbeat,
+                    self._patience,
+                    self._stop,
+                ).run(lambda trial, with_test: self._splits(lease.study_id, trial, with_test))
             except LeaseLost as error:
                 log.warning("%s; dropped", error)
-            except DataError:
-                self._patience(lambda: self._ledger.release(lease))
+            except DataError as error:
+                reason = str(error)
+                self._patience(lambda: self._ledger.release(lease, reason=reason))
+                log.error("cell %d: given back: this worker can't train it and ends", lease.cell.id)
                 raise
 
     def _study(self, study_id: int) -> Study:

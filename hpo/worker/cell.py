@@ -12,8 +12,9 @@ from threading import Event
 
 from optuna.trial import Trial
 
-from hpo.errors import CheckpointError, LeaseLost
+from hpo.errors import CheckpointError, DataError, LeaseLost
 from hpo.space import Params
+from hpo.storage.checkpoints import DatabaseCheckpoints
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Lease
 from hpo.storage.trials import Trials
@@ -49,11 +50,13 @@ class CellRun:
         study: Study,
         lease: Lease,
         options: WorkerOptions,
+        checkpoints: DatabaseCheckpoints,
         heartbeat: Heartbeat,
         patience: Patience,
         stop: Event,
     ) -> None:
         self._ledger, self._study, self._lease, self._options = ledger, study, lease, options
+        self._checkpoints = checkpoints
         self._heartbeat, self._patience, self._stop = heartbeat, patience, stop
         self._study_stopped = False
         self._saved_at = time.monotonic()
@@ -65,6 +68,14 @@ class CellRun:
             LeaseLost: another worker holds the cell; nothing more may be written.
             DataError: this machine lacks the images; the cell is still held.
         """
+        try:
+            self._run(load)
+        except (LeaseLost, DataError, *PASSING):
+            raise
+        except Exception as error:
+            self._failed(error)
+
+    def _run(self, load: Callable[[TrialSpec, bool], Splits]) -> None:
         cell = self._lease.cell
         if cell.ended is None and cell.attempts > self._study.spec.protocol.attempts:
             self._set_aside(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
@@ -74,8 +85,6 @@ class CellRun:
             self._finish(trial, Outcome(Ended(cell.ended), cell.epochs), cell.score or 0.0)
             return
         outcome = self._train(trial, params, load)
-        if outcome is None:
-            return
         if outcome.ended is Ended.INTERRUPTED:
             self._let_go(outcome)
             return
@@ -85,7 +94,7 @@ class CellRun:
         )
         self._finish(trial, outcome, score)
 
-    def _train(self, trial: Trial, params: Params, load: Callable[[TrialSpec, bool], Splits]) -> Outcome | None:
+    def _train(self, trial: Trial, params: Params, load: Callable[[TrialSpec, bool], Splits]) -> Outcome:
         cell = self._lease.cell
         spec = self._study.spec.trial_of(cell.arm, params)
         splits = load(spec, cell.phase == "confirm")
@@ -101,26 +110,28 @@ class CellRun:
             )
             return Decision.PRUNE if prune else Decision.CONTINUE
 
-        saved = self._patience(lambda: self._ledger.checkpoint(self._lease)) if cell.claims > 1 else None
         try:
-            try:
-                return fit(spec, cell.seed, splits, report, resume=saved, interrupted=self._interrupted)
-            except CheckpointError as error:
-                log.warning("cell %d: %s; the trial begins anew", cell.id, error)
-                return fit(spec, cell.seed, splits, report, interrupted=self._interrupted)
-        except (*PASSING, LeaseLost):
-            raise
-        except Exception:
-            self._failed(traceback.format_exc()[-LONGEST_ERROR:])
-            return None
+            kept = self._patience(lambda: self._ledger.checkpoint(self._lease)) if cell.claims > 1 else None
+            resume = None if kept is None else self._checkpoints.fetch(kept)
+            return fit(spec, cell.seed, splits, report, resume=resume, interrupted=self._interrupted)
+        except CheckpointError as error:
+            log.warning("cell %d: %s; the trial begins anew", cell.id, error)
+            return fit(spec, cell.seed, splits, report, interrupted=self._interrupted)
 
     def _record(self, evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> None:
         due = time.monotonic() - self._saved_at >= self._options.checkpoint_seconds
-        saved = checkpoint() if due and math.isfinite(evaluation.train.loss) else None
-        state = self._patience(lambda: self._ledger.record(self._lease, evaluation, self._options.lease_seconds, saved))
+        kept = self._keep(checkpoint()) if due and math.isfinite(evaluation.train.loss) else None
+        state = self._patience(lambda: self._ledger.record(self._lease, evaluation, self._options.lease_seconds, kept))
         self._study_stopped = state == "stopped"
-        if saved is not None:
+        if due:
             self._saved_at = time.monotonic()
+
+    def _keep(self, content: bytes) -> bytes | None:
+        try:
+            return self._checkpoints.keep(self._lease, content)
+        except CheckpointError as error:
+            log.warning("cell %d: %s (%s)", self._lease.cell.id, error, error.hint)
+            return None
 
     def _interrupted(self) -> bool:
         return self._stop.is_set() or self._study_stopped or self._heartbeat.lost.is_set()
@@ -128,7 +139,8 @@ class CellRun:
     def _let_go(self, outcome: Outcome) -> None:
         if self._heartbeat.lost.is_set():
             raise LeaseLost(f"the lease of cell {self._lease.cell.id} is lost")
-        self._patience(lambda: self._ledger.release(self._lease, outcome.checkpoint))
+        kept = None if outcome.checkpoint is None else self._keep(outcome.checkpoint)
+        self._patience(lambda: self._ledger.release(self._lease, kept))
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
 
     def _finish(self, trial: Trial, outcome: Outcome, score: float) -> None:
@@ -137,17 +149,20 @@ class CellRun:
         ended = outcome.ended.value
         self._patience(lambda: self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score))
         self._patience(lambda: self._ledger.close(self._lease))
+        self._checkpoints.forget(self._lease)
         log.info("cell %d: %s after %d epochs, validation accuracy %.4f", cell.id, ended, outcome.epochs, score)
 
-    def _failed(self, error: str) -> None:
-        cell = self._lease.cell
-        log.error("cell %d: attempt %d failed\n%s", cell.id, cell.attempts, error)
-        if cell.attempts >= self._study.spec.protocol.attempts:
-            self._set_aside(error)
+    def _failed(self, error: Exception) -> None:
+        cell, attempts = self._lease.cell, self._study.spec.protocol.attempts
+        text = "".join(traceback.format_exception(error))[-LONGEST_ERROR:]
+        if cell.attempts >= attempts:
+            self._set_aside(text)
         else:
-            self._patience(lambda: self._ledger.retry_later(self._lease, error))
+            self._patience(lambda: self._ledger.retry_later(self._lease, text))
+            log.error("cell %d: attempt %d of %d failed, to be tried again\n%s", cell.id, cell.attempts, attempts, text)
 
     def _set_aside(self, error: str) -> None:
         self._patience(lambda: self._study.trials.fail(self._lease.cell))
         self._patience(lambda: self._ledger.set_aside(self._lease, error))
-        log.error("cell %d: set aside as failed", self._lease.cell.id)
+        self._checkpoints.forget(self._lease)
+        log.error("cell %d: set aside as failed\n%s", self._lease.cell.id, error)

@@ -14,6 +14,8 @@ class WorkerOptions:
     """How long a silent worker keeps its cell."""
     checkpoint_seconds: float = 30.0
     """A checkpoint is kept at the end of an epoch if the last one is older than this."""
+    checkpoints_url: str | None = None
+    """Where checkpoints are kept; in the database if not given."""
     patience_seconds: float = 900.0
     """How long the database may be away before the worker gives up."""
     forever: bool = False

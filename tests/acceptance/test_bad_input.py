@@ -62,7 +62,8 @@ def check_refused(result: Result, *parts: str) -> None:
     """One message that names what matters, and exit code 2."""
     assert result.exit_code == 2, result.output
     assert result.stdout == ""
-    assert result.stderr.startswith("error: ")
+    errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
     assert "Traceback" not in result.stderr
     for part in parts:
         assert part in result.stderr

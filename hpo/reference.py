@@ -1,0 +1,231 @@
+"""The reference of a study file, written from the models that check it: every table, every kind, every field.
+
+`python -m hpo.reference` prints it; docs/reference.md is what it printed last, and a test compares the two.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from pydantic import BaseModel, StringConstraints
+from pydantic.fields import FieldInfo
+
+from hpo.explain import quoted
+from hpo.search import Pruner, Sampler
+from hpo.space import Searched
+from hpo.study import Arm, Budget, Claim, Comparison, Confirm, Protocol, Published, Source, StudySpec
+from hpo.train.clock import Duration
+from hpo.train.data import Data
+from hpo.train.models import Model
+from hpo.train.optimizers import Optimizer
+from hpo.train.policies import Policy
+from hpo.train.regularizers import RegularizerSpec
+from hpo.train.schedules import Schedule
+from hpo.train.trial import TrialSpec
+
+HEAD = """\
+# Reference: the study file
+
+Every table and every field. Written by `make reference` from the models that check a file, so change those and not
+this page. The guide is [Study files](study-files.md).
+
+A *table* with a `kind` is one of several: `kind` says which, and the other fields belong to it. A *name* is a letter
+and then letters, digits, `_` and `-`, at most 64 in all. A field without a default is required; where the default
+is –, the field may be left out and nothing stands in its place.
+"""
+
+WORDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", dict: "table", list: "list"}
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table of the file, or all the kinds that may stand in one place."""
+
+    title: str
+    one: str
+    """What a field that holds it is said to hold."""
+    form: Any
+    """A model, or a union of models."""
+    where: str
+    """Where in the file it stands."""
+
+
+SECTIONS = (
+    Section("Study", "the study", StudySpec, "The top level of the file."),
+    Section("Protocol", "the protocol", Protocol, "`[protocol]`"),
+    Section("Budget", "a budget", Budget, "`budget = { epochs = 480 }`, of the protocol or of an arm."),
+    Section("Confirm phase", "a confirm phase", Confirm, "`confirm = { top = 1, seeds = 5 }`, of the protocol."),
+    Section("Arm", "an arm", Arm, "`[arms.NAME]`"),
+    Section("What is searched", "a range or values", Searched, '`search."lr.peak" = { … }`, of an arm.'),
+    Section("Samplers", "a sampler", Sampler, "`sampler = { kind = … }`, of an arm."),
+    Section("Pruners", "a pruner", Pruner, "`pruner = { kind = … }`, of the protocol or of an arm."),
+    Section("Claim", "a claim", Claim, "`[[claims]]`"),
+    Section("Comparison", "a comparison", Comparison, "`greater = { … }` or `less = { … }`, of a claim."),
+    Section("Published number", "a published number", Published, "`[[published]]`"),
+    Section("Source", "a source", Source, "`[source]`"),
+    Section("Trial", "a trial", TrialSpec, "`[trial]`, and in part `trial` of an arm."),
+    Section("Data", "a data set", Data, "`data = { kind = … }`, of the trial."),
+    Section("Models", "a model", Model, "`model = { kind = … }`, of the trial."),
+    Section("Optimizers", "an optimizer", Optimizer, "`optimizer = { kind = … }`, of the trial."),
+    Section("Learning rates", "a learning rate", Schedule, "`lr = { kind = … }`, of the trial."),
+    Section("Regularizers", "a regularizer", RegularizerSpec, "`regularizers.NAME = { kind = … }`, of the trial."),
+    Section("Policies", "a policy", Policy, "`policy = { kind = … }`, of a regularizer."),
+    Section("Duration", "a duration", Duration, "`every = { epochs = 1 }`"),
+)
+
+
+def markdown() -> str:
+    """The reference as a Markdown page."""
+    contents = "\n".join(f"- [{section.title}]({_anchor(section)})" for section in SECTIONS)
+    return "\n".join([HEAD, contents, *(line for section in SECTIONS for line in _section(section))])
+
+
+def members(form: Any) -> tuple[type[BaseModel], ...]:
+    """The models that may stand where `form` is asked for."""
+    if get_origin(form) is Annotated:
+        return members(get_args(form)[0])
+    if get_origin(form) in (Union, UnionType):
+        return tuple(model for part in get_args(form) for model in members(part))
+    return (form,)
+
+
+def kind_of(model: type[BaseModel]) -> str | None:
+    """The `kind` by which a file names the model; None for a table that has none."""
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None
+
+
+def _section(section: Section) -> Iterator[str]:
+    yield from ("", f"## {section.title}", "", section.where)
+    models = members(section.form)
+    for model in models:
+        if len(models) > 1:
+            yield from ("", f"### {section.title}: `{kind_of(model) or model.__name__.lower()}`")
+        yield from ("", inspect.cleandoc(model.__doc__ or ""), "")
+        fields = {name: field for name, field in model.model_fields.items() if name != "kind"}
+        if fields:
+            yield from ("| field | what | default | meaning |", "| --- | --- | --- | --- |")
+        else:
+            yield "It has no fields besides `kind`."
+        for name, field in fields.items():
+            what = _words(field.annotation, field.metadata)
+            yield f"| `{name}` | {what} | {_default(field)} | {' '.join((field.description or '').split())} |"
+
+
+def _anchor(section: Section) -> str:
+    return f"#{section.title.lower().replace(' ', '-')}"
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return "–" if field.default is None else f"`{_toml(field.default)}`"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, BaseModel):
+        kind = kind_of(type(value))
+        given = {} if kind is None else {"kind": kind}
+        return _toml(given | value.model_dump(exclude_unset=True))
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{quoted(key)} = {_toml(below)}" for key, below in value.items())
+        return f"{{ {pairs} }}" if pairs else "{}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _words(annotation: Any, constraints: Sequence[Any] = ()) -> str:
+    """A type with its constraints, as a reader of the file would say it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        inner, *more = arguments
+        return _words(inner, [*constraints, *_flat(more)])
+    if origin is Literal:
+        allowed = ", ".join(f"`{_toml(value)}`" for value in arguments)
+        return f"one of {allowed}" if len(arguments) > 1 else allowed
+    if _is_table(annotation):
+        return _table(annotation)
+    if origin in (Union, UnionType):
+        parts = dict.fromkeys(_words(part, constraints) for part in arguments if part is not NoneType)
+        return " or ".join(parts)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return f"list of {len(arguments)}: {_words(arguments[0])}"
+    if origin in (tuple, list) and arguments != (Any,):
+        return _limited(f"list: {_words(arguments[0])}", constraints)
+    if origin is dict and arguments[1] is not Any:
+        return _limited(f"table, {_key(arguments[0])} → {_words(arguments[1])}", constraints)
+    if annotation is str and any(isinstance(constraint, StringConstraints) for constraint in constraints):
+        return "name"
+    return _limited(WORDS[origin or annotation], constraints)
+
+
+def _is_table(annotation: Any) -> bool:
+    parts = [part for part in members(annotation) if part is not NoneType]
+    return all(inspect.isclass(part) and issubclass(part, BaseModel) for part in parts)
+
+
+def _table(annotation: Any) -> str:
+    models = [model for model in members(annotation) if model is not NoneType]
+    section = next(section for section in SECTIONS if set(models) <= set(members(section.form)))
+    some = [f"`{kind_of(model)}`" for model in models] if len(models) < len(members(section.form)) else []
+    return f"[{section.one}]({_anchor(section)})" + (f": {', '.join(some)}" if some else "")
+
+
+def _key(annotation: Any) -> str:
+    return "name" if get_origin(annotation) is Annotated else "dotted path"
+
+
+def _flat(constraints: Sequence[Any]) -> Iterator[Any]:
+    for constraint in constraints:
+        yield from constraint.metadata if isinstance(constraint, FieldInfo) else (constraint,)
+
+
+def _limited(what: str, constraints: Sequence[Any]) -> str:
+    """`what` with its bounds: of a number's value, of a text's characters, of a list's or table's entries."""
+    whole = what == WORDS[int]
+    low = high = size_low = size_high = None
+    limits = []
+    for constraint in constraints:
+        match constraint:
+            case Ge(ge=bound):
+                low = bound
+            case Gt(gt=bound) if whole:
+                low = bound + 1  # type: ignore[operator]
+            case Gt(gt=bound):
+                limits.append(f"above {bound}")
+            case Le(le=bound):
+                high = bound
+            case Lt(lt=bound) if whole:
+                high = bound - 1  # type: ignore[operator]
+            case Lt(lt=bound):
+                limits.append(f"below {bound}")
+            case MinLen(min_length=bound):
+                size_low = bound
+            case MaxLen(max_length=bound):
+                size_high = bound
+    limits = [*_bounds(low, high), *limits]
+    noun = "character" if what == WORDS[str] else "entry"
+    limits += [f"{bound} {_plural(noun, bound)}" for bound in _bounds(size_low, size_high)]
+    return ", ".join([what, *limits])
+
+
+def _bounds(low: Any, high: Any) -> list[str]:
+    if low is not None and high is not None:
+        return [f"{low} to {high}"]
+    return [f"at least {low}"] if low is not None else [f"at most {high}"] if high is not None else []
+
+
+def _plural(noun: str, bound: str) -> str:
+    if bound.endswith(" 1"):
+        return noun
+    return "entries" if noun == "entry" else f"{noun}s"
+
+
+if __name__ == "__main__":
+    print(markdown())
