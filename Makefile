@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check format clean
+.PHONY: help quickstart test check check-statistics format reference clean
 
 help: ## Show what there is to make
-	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 14
+	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
 
 quickstart: $(VENV)/.installed ## Install, run a first study with two workers, and see its verdict
 	$(BIN)/hpo launch-study studies/quickstart.toml --workers 2
@@ -21,9 +21,15 @@ check: $(VENV)/.installed-dev ## Format, lint, types, and which part may import 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+check-statistics: $(VENV)/.installed-dev ## Simulated studies: coverage of the intervals, false verdicts, power
+	$(BIN)/python -m benchmarks.known_answers
+
 format: $(VENV)/.installed-dev ## Format the code and mend what a linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+reference: $(VENV)/.installed ## Write docs/reference.md from the models that check a study file
+	$(BIN)/python -m hpo.reference > docs/reference.md
 
 clean: ## Remove the virtual environment and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,3 +1,17 @@
 """Which regularization, and how should it move during training? Studies that answer, on many machines."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from hpo.notebook import LoadedStudy
+
 __version__ = "0.1.0"
+
+
+def load(storage: str, study: str) -> LoadedStudy:
+    """The arms, trials and curves of a study as pandas data frames, and its verdict; see `hpo.notebook`."""
+    from hpo.notebook import load
+
+    return load(storage, study)

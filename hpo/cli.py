@@ -75,10 +75,10 @@ storage_option = click.option(
     default=DEFAULT_STORAGE,
     metavar="URL",
     callback=warn_of_password,
-    help=f"Where studies are kept; HPO_STORAGE sets it too.  [default: {DEFAULT_STORAGE}]",
+    help="Where studies are kept; HPO_STORAGE sets it too.",
 )
 device_option = click.option(
-    "--device", default="auto", help="auto, cpu, cuda, cuda:0, …  [default: the first GPU, else the CPU]"
+    "--device", default="auto", help="auto (the first GPU, else the CPU), cpu, cuda, cuda:0, …"
 )
 lease_option = click.option(
     "--lease",
@@ -177,7 +177,7 @@ def launch_study(
     with _shown_progress() as show:
         done = service.run_locally(opened, row.name, devices, options, show, interrupted)
     if not done:
-        click.echo(f"stopped; to go on: hpo launch-study {file} (with the same options)", err=True)
+        click.echo("stopped; to go on, give the same command again", err=True)
         sys.exit(130 if interrupted.is_set() else 0)
     _give_verdict(opened, row.name, None)
     click.echo(f"hint: hpo report {row.name} -o DIR writes it down; hpo dashboard shows every trial", err=True)

@@ -54,6 +54,12 @@ def _what(detail: Mapping[str, Any]) -> str:
             return 'a table with a kind is needed, such as { kind = "…" }' + f", not {shown(given)}"
         case "dict_type" | "model_type" | "model_attributes_type":
             return f"a table {{ … }} is needed, not {shown(given)}"
+        case "tuple_type":
+            return f"a list [ … ] is needed, not {shown(given)}"
+        case "too_short":
+            return f"needs at least {context['min_length']} item(s), not {context['actual_length']}"
+        case "too_long":
+            return f"at most {context['max_length']} items are allowed, not {context['actual_length']}"
         case "missing":
             return "missing; it has no default"
         case "unknown_name":

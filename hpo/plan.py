@@ -154,7 +154,7 @@ def _saved_by_pruning(study: StudySpec, plan: ArmPlan, searched: Sequence[Cell])
     budget = spec.budget or study.protocol.budget
     if isinstance(spec.sampler, Grid) or (budget is not None and budget.epochs is None):
         return 0
-    spent = sum(cell.epochs if cell.state in ("done", "failed") else plan.epochs for cell in searched)
+    spent = sum(cell.epochs if cell.state == "done" else plan.epochs for cell in searched)
     return max(0, min((plan.budget_epochs - spent) // plan.epochs, MOST_CELLS - len(searched)))
 
 

@@ -13,7 +13,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, JsonValue, StringConstraints
 from pydantic.fields import FieldInfo
 
 from hpo.explain import quoted
@@ -35,12 +35,21 @@ HEAD = """\
 Every table and every field. Written by `make reference` from the models that check a file, so change those and not
 this page. The guide is [Study files](study-files.md).
 
-A *table* with a `kind` is one of several: `kind` says which, and the other fields belong to it. A *name* is a letter
-and then letters, digits, `_` and `-`, at most 64 in all. A field without a default is required; where the default
-is –, the field may be left out and nothing stands in its place.
+Where several *kinds* of table may stand in one place, the field `kind` says which it is, and the other fields are those
+of that kind. A *name* begins with a letter and goes on with letters, digits, `_` and `-`, at most 64 in all. A field
+whose default is – may be left out.
 """
 
-WORDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", dict: "table", list: "list"}
+WORDS = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "`true` or `false`",
+    dict: "table",
+    list: "list",
+    tuple: "list",
+}
+ANYTHING = (Any, JsonValue)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +96,9 @@ def markdown() -> str:
 
 
 def members(form: Any) -> tuple[type[BaseModel], ...]:
-    """The models that may stand where `form` is asked for."""
+    """The models that may stand where `form` is asked for; anything else that may, as it is."""
+    if form is NoneType:
+        return ()
     if get_origin(form) is Annotated:
         return members(get_args(form)[0])
     if get_origin(form) in (Union, UnionType):
@@ -152,13 +163,15 @@ def _words(annotation: Any, constraints: Sequence[Any] = ()) -> str:
     if _is_table(annotation):
         return _table(annotation)
     if origin in (Union, UnionType):
-        parts = dict.fromkeys(_words(part, constraints) for part in arguments if part is not NoneType)
-        return " or ".join(parts)
+        parts = [part for part in arguments if part is not NoneType]
+        if all(get_origin(part) is Literal for part in parts):
+            return _words(Literal[tuple(value for part in parts for value in get_args(part))])
+        return _limited(" or ".join(_words(part) for part in parts), constraints)
     if origin is tuple and arguments[-1] is not Ellipsis:
         return f"list of {len(arguments)}: {_words(arguments[0])}"
-    if origin in (tuple, list) and arguments != (Any,):
+    if origin in (tuple, list) and arguments[0] not in ANYTHING:
         return _limited(f"list: {_words(arguments[0])}", constraints)
-    if origin is dict and arguments[1] is not Any:
+    if origin is dict and arguments[1] not in ANYTHING:
         return _limited(f"table, {_key(arguments[0])} → {_words(arguments[1])}", constraints)
     if annotation is str and any(isinstance(constraint, StringConstraints) for constraint in constraints):
         return "name"
@@ -166,12 +179,11 @@ def _words(annotation: Any, constraints: Sequence[Any] = ()) -> str:
 
 
 def _is_table(annotation: Any) -> bool:
-    parts = [part for part in members(annotation) if part is not NoneType]
-    return all(inspect.isclass(part) and issubclass(part, BaseModel) for part in parts)
+    return all(inspect.isclass(part) and issubclass(part, BaseModel) for part in members(annotation))
 
 
 def _table(annotation: Any) -> str:
-    models = [model for model in members(annotation) if model is not NoneType]
+    models = members(annotation)
     section = next(section for section in SECTIONS if set(models) <= set(members(section.form)))
     some = [f"`{kind_of(model)}`" for model in models] if len(models) < len(members(section.form)) else []
     return f"[{section.one}]({_anchor(section)})" + (f": {', '.join(some)}" if some else "")
@@ -188,43 +200,40 @@ def _flat(constraints: Sequence[Any]) -> Iterator[Any]:
 
 def _limited(what: str, constraints: Sequence[Any]) -> str:
     """`what` with its bounds: of a number's value, of a text's characters, of a list's or table's entries."""
-    whole = what == WORDS[int]
-    low = high = size_low = size_high = None
-    limits = []
+    value: list[Any] = [None, None]
+    size: list[int | None] = [None, None]
+    beyond = []
     for constraint in constraints:
         match constraint:
             case Ge(ge=bound):
-                low = bound
-            case Gt(gt=bound) if whole:
-                low = bound + 1  # type: ignore[operator]
-            case Gt(gt=bound):
-                limits.append(f"above {bound}")
+                value[0] = bound
             case Le(le=bound):
-                high = bound
-            case Lt(lt=bound) if whole:
-                high = bound - 1  # type: ignore[operator]
+                value[1] = bound
+            case Gt(gt=int(bound)) if what == WORDS[int]:
+                value[0] = bound + 1
+            case Lt(lt=int(bound)) if what == WORDS[int]:
+                value[1] = bound - 1
+            case Gt(gt=bound):
+                beyond.append(f"above {bound:g}")
             case Lt(lt=bound):
-                limits.append(f"below {bound}")
+                beyond.append(f"below {bound:g}")
             case MinLen(min_length=bound):
-                size_low = bound
+                size[0] = bound
             case MaxLen(max_length=bound):
-                size_high = bound
-    limits = [*_bounds(low, high), *limits]
-    noun = "character" if what == WORDS[str] else "entry"
-    limits += [f"{bound} {_plural(noun, bound)}" for bound in _bounds(size_low, size_high)]
-    return ", ".join([what, *limits])
+                size[1] = bound
+    nouns = ("character", "characters") if what == WORDS[str] else ("entry", "entries")
+    sizes = [f"{bounds} {nouns[not bounds.endswith(' 1')]}" for bounds in _bounds(*size)]
+    return ", ".join([what, *_bounds(*value), *beyond, *sizes])
 
 
-def _bounds(low: Any, high: Any) -> list[str]:
+def _bounds(low: float | None, high: float | None) -> list[str]:
     if low is not None and high is not None:
-        return [f"{low} to {high}"]
-    return [f"at least {low}"] if low is not None else [f"at most {high}"] if high is not None else []
+        return [f"{_number(low)} to {_number(high)}"]
+    return [f"at least {_number(low)}"] if low is not None else [f"at most {_number(high)}"] if high is not None else []
 
 
-def _plural(noun: str, bound: str) -> str:
-    if bound.endswith(" 1"):
-        return noun
-    return "entries" if noun == "entry" else f"{noun}s"
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
             hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
     Trials(storage.optuna, study).create_studies()
+    if row.state == "stopped":
+        storage.ledger.set_state(row.id, "running")
     return row
 
 

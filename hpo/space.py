@@ -63,8 +63,11 @@ class Range(Spec):
     def examples(self) -> list[Label]:
         """Values to check a trial with: both ends and one between."""
         if self.integer:
-            return [int(self.low), int(self.high)]
-        return [self.low, self.high, self.low + (self.step or 0.382 * (self.high - self.low))]
+            step = int(self.step or 1)
+            return [int(self.low), int(self.low) + (int(self.high) - int(self.low)) // step * step]
+        if self.step is not None:
+            return [self.low, self.low + (self.high - self.low) // self.step * self.step]
+        return [self.low, self.high, self.low + 0.382 * (self.high - self.low)]
 
     def decode(self, label: Label) -> Any:
         return label
@@ -73,13 +76,16 @@ class Range(Spec):
 class Values(Spec):
     """One of some values: a list, or a table of named values where each is a list or table itself."""
 
-    values: Annotated[list[Any] | dict[str, Any], Field(min_length=1, max_length=256)]
+    values: Annotated[tuple[Any, ...] | dict[str, Any], Field(min_length=1, max_length=256)]
     """A list, or a table of label = value, where each value is a list or a table itself."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        labels = self.labels()
-        if len({(type(label), label) for label in labels}) != len(labels):
+        try:
+            labels = self.labels()
+        except TypeError:
+            raise ValueError("values are numbers, texts, true or false, and lists and tables of these") from None
+        if len(set(labels)) != len(labels):  # 1, 1.0 and true are the same to Optuna
             raise ValueError(f"a value stands twice in {labels}")
         return self
 
@@ -100,7 +106,7 @@ class Values(Spec):
         """The value that `label` stands for."""
         if isinstance(self.values, dict):
             return self.values[str(label)]
-        return next(value for known, value in self._pairs() if known == label and type(known) is type(label))
+        return next(value for known, value in self._pairs() if known == label)
 
     def _pairs(self) -> list[tuple[Label, Any]]:
         if isinstance(self.values, dict):
@@ -142,8 +148,8 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def overlay(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with each dotted path of `values` set; shorter paths first, so `lr` (which) and `lr.peak` both count."""
-    for path in sorted(values, key=lambda path: path.count(".")):
+    """`base` with each dotted path of `values` set; what decides on a `kind` comes first, so that the rest counts."""
+    for path in sorted(values, key=lambda path: (path.removesuffix(".kind").count("."), path)):
         nested = values[path]
         for key in reversed(path.split(".")):
             nested = {key: nested}

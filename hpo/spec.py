@@ -13,9 +13,11 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max
 
 
 class Spec(BaseModel):
-    """Frozen, comparable, and strict about names: an unknown key is an error that lists the known ones."""
+    """Frozen, comparable, and strict: an unknown key is an error that lists the known ones, and `true` is no number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -24,6 +26,8 @@ class Spec(BaseModel):
             for key in data:
                 if key not in cls.model_fields:
                     raise unknown(f"key {str(key)[:64]!r}", str(key), list(cls.model_fields))
+            # Files have lists, frozen specs have tuples.
+            return {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
         return data
 
 

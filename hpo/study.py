@@ -166,7 +166,7 @@ class Source(Spec):
 
 
 class StudySpec(Spec):
-    """A study file. `hpo.study_file.load` reads one and checks it as a whole."""
+    """One question, the arms that answer it, and how they are compared. `hpo.study_file` checks it as a whole."""
 
     name: Name
     """What the study is called in the storage and in commands."""

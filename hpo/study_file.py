@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from hpo.study import Arm, StudySpec, parse_trial
 LARGEST_FILE = 1 << 20
 """Bytes."""
 DEEPEST_TABLE = 20
+MOST_MISTAKES = 10
+"""Told of one arm's values."""
 FIXED = ("data", "epochs", "batch_size")
 """Parts of a trial that decide what an epoch costs or what it is scored on, so no search may touch them."""
 
@@ -65,7 +68,7 @@ def _read(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise StudyFileError(f"{path}: {error.strerror}", hint="give the path of a study file (TOML)") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML's and Unicode's errors, and numbers of thousands of digits
         raise StudyFileError(f"{path}: not a TOML file: {error}") from None
 
 
@@ -87,7 +90,7 @@ def _setting(path: str, value: str) -> dict[str, Any]:
     for written in (value, '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'):
         try:
             return tomllib.loads(f"{path} = {written}")
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             continue
     raise StudyFileError(f"--set {shown(path)}: not a path", hint='dotted keys, for example arms.grid.search."lr.peak"')
 
@@ -162,25 +165,23 @@ def _arm_mistakes(study: StudySpec, name: str, arm: Arm) -> Iterator[str]:
     if "data" in arm.trial:
         yield f"arms.{name}.trial.data: arms must share the study's data to be comparable"
         return
-    mistakes = {line: None for point in _sample_points(arm) for line in _trial_mistakes(study, name, point)}
-    yield from list(mistakes)[:10]
+    yield from islice(_searched_mistakes(study, name, arm), MOST_MISTAKES)
 
 
-def _sample_points(arm: Arm) -> Iterator[Params]:
-    """Points that try every value and both ends of every range, one path at a time."""
+def _searched_mistakes(study: StudySpec, name: str, arm: Arm) -> Iterator[str]:
+    """Mistakes of the arm's trial with every value and both ends of every range, one path at a time."""
     first: Params = {path: searched.examples()[0] for path, searched in arm.search.items()}
-    yield first
-    for path, searched in arm.search.items():
-        for label in searched.examples()[1:]:
-            yield first | {path: label}
-
-
-def _trial_mistakes(study: StudySpec, arm: str, point: Params) -> list[str]:
-    try:
-        study.trial_of(arm, point)
-    except StudyFileError as error:
-        return str(error).splitlines()
-    return []
+    points = [(path, first | {path: label}) for path, searched in arm.search.items() for label in searched.examples()]
+    told = set()
+    for path, point in points or [("", first)]:
+        try:
+            study.trial_of(name, point)
+        except StudyFileError as error:
+            for line in str(error).splitlines():
+                tried = f" (with {quoted(path)} = {shown(point[path])})" if path else ""
+                if line not in told:
+                    yield f"{line}{tried}"
+                told.add(line)
 
 
 def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg2
@@ -56,11 +57,15 @@ def find_binaries() -> Path:
 class PostgresServer:
     """One server with its own data, ended with this process even when that is killed."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, listen: str = "127.0.0.1", settings: Mapping[str, str] | None = None, binaries: Path | None = None
+    ) -> None:
+        """Make the data of a server; addresses to `listen` on besides loopback admit their /24 networks."""
+        self.settings = SETTINGS | (settings or {}) | {"listen_addresses": listen}
         self.password = secrets.token_urlsafe(12)
         self.folder = Path(tempfile.mkdtemp(prefix="hpo-postgres-"))
         self.port = _free_port()
-        self._binaries = find_binaries()
+        self._binaries = binaries or find_binaries()
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # the server refuses to run as root
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
@@ -82,7 +87,7 @@ class PostgresServer:
             if os.getppid() != parent:
                 os._exit(1)
 
-        settings = SETTINGS | {"listen_addresses": "127.0.0.1", "unix_socket_directories": str(self.folder)}
+        settings = self.settings | {"unix_socket_directories": str(self.folder)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -115,9 +120,9 @@ class PostgresServer:
         self.stop(signal.SIGQUIT)
         shutil.rmtree(self.folder)
 
-    def url(self, database: str = "postgres", password: str | None = None) -> str:
+    def url(self, database: str = "postgres", password: str | None = None, host: str = "127.0.0.1") -> str:
         """A storage URL for one of its databases."""
-        return f"postgresql+psycopg2://hpo:{password or self.password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql+psycopg2://hpo:{password or self.password}@{host}:{self.port}/{database}"
 
     def execute(self, sql: str, database: str = "postgres") -> list[tuple[object, ...]]:
         """Run one statement outside a transaction and return its rows."""
@@ -153,6 +158,10 @@ class PostgresServer:
         password_file.unlink()
         if done.returncode != 0:
             raise RuntimeError(f"initdb: {done.stdout}{done.stderr}")
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            for address in self.settings["listen_addresses"].split(","):
+                if address != "127.0.0.1":
+                    rules.write(f"host all all {address}/24 scram-sha-256\n")
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS

@@ -1,61 +1,118 @@
-"""Whether a claim holds: the interval of the paired difference against the margin that the claim names."""
+"""Whether the claims of a study hold: paired t tests against the margins that they name, corrected for their number.
+
+Holm's correction over the claims keeps the chance that a study calls any of its claims wrongly at 5 %, hence also
+that of each. The shown interval is the uncorrected one; it excludes the margin whenever a claim is decided.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from hpo.report.numbers import change, count, is_accuracy, p_value, signed
+from hpo.report.measured import Values
+from hpo.report.numbers import change, count, is_accuracy, p_value, probability, signed
+from hpo.report.power import MOST_SEEDS, seeds_needed
 from hpo.report.results import ClaimResult, Verdict
-from hpo.report.statistics import Paired, paired
+from hpo.report.statistics import CONFIDENCE, Paired, equal_seeds, holm, paired
 from hpo.study import Claim, Comparison, Metric
 
-Values = Mapping[str, Mapping[Metric, Mapping[int, float]]]
-"""Arm -> metric -> seed -> value."""
+LEVEL = 1 - CONFIDENCE
 
 
-def judge(claim: Claim, values: Values, incomplete: Collection[str]) -> ClaimResult:
-    """The verdict on `claim`; it is provisional if one of its arms is `incomplete`."""
+def judge(
+    claims: Sequence[Claim], values: Mapping[str, Values], incomplete: Collection[str]
+) -> tuple[ClaimResult, ...]:
+    """The verdict on every claim; `values` is by arm, and one of an `incomplete` arm is provisional."""
+    differences = [_difference(claim, values) for claim in claims]
+    corrected = holm([difference.p if difference else None for difference in differences])
+    return tuple(
+        _judge(claim, difference, p, len(claims), values, incomplete)
+        for claim, difference, p in zip(claims, differences, corrected, strict=True)
+    )
+
+
+def _difference(claim: Claim, values: Mapping[str, Values]) -> Paired | None:
+    arm, than, metric = claim.comparison.arm, claim.comparison.than, claim.comparison.metric
+    return paired(values[arm][metric], values[than][metric], margin=_margin(claim))
+
+
+def _margin(claim: Claim) -> float:
+    return claim.comparison.by if claim.greater else -claim.comparison.by
+
+
+def _judge(
+    claim: Claim,
+    difference: Paired | None,
+    p: float | None,
+    claims: int,
+    values: Mapping[str, Values],
+    incomplete: Collection[str],
+) -> ClaimResult:
     comparison = claim.comparison
-    metric = comparison.metric
-    difference = paired(values[comparison.arm][metric], values[comparison.than][metric])
-    verdict, where = _verdict(claim, difference)
+    verdict = _verdict(claim, difference, p)
+    more = None if verdict != "undecided" or difference is None else _more_seeds(claim, difference, LEVEL / claims)
+    what = f"{comparison.arm} - {comparison.than}, {comparison.metric.replace('_', ' ')}"
+    parts = [
+        f"{what}: {_found(claim, difference, p)}.",
+        _outlook(difference, more) if verdict == "undecided" else "",
+        _left_out(comparison, values),
+    ]
     return ClaimResult(
         text=claim.text,
         verdict=verdict,
-        reason=_reason(comparison, difference, where) + _left_out(comparison, values),
+        reason=" ".join(part for part in parts if part),
         difference=difference,
-        metric=metric,
+        p_corrected=p,
+        more_seeds=more,
+        metric=comparison.metric,
         provisional=comparison.arm in incomplete or comparison.than in incomplete,
     )
 
 
-def _verdict(claim: Claim, difference: Paired | None) -> tuple[Verdict, str]:
-    if difference is None or difference.low is None or difference.high is None:
-        return "undecided", "an interval needs two"
-    by = claim.comparison.by
-    margin = by if claim.greater else -by
-    limit = "0" if by == 0 else signed(margin, claim.comparison.metric)
-    # Rounded, so that 0.91 - 0.90 doesn't exceed a margin of 0.01.
-    low, high, margin = (round(x, 12) for x in (difference.low, difference.high, margin))
-    if low > margin:
-        return ("supported" if claim.greater else "contradicted"), f"all of it is above {limit}"
-    if high < margin:
-        return ("contradicted" if claim.greater else "supported"), f"all of it is below {limit}"
-    return "undecided", f"it does not exclude {limit}"
+def _verdict(claim: Claim, difference: Paired | None, p: float | None) -> Verdict:
+    if difference is None or p is None or p >= LEVEL:
+        return "undecided"
+    return "supported" if (difference.difference > _margin(claim)) == bool(claim.greater) else "contradicted"
 
 
-def _reason(comparison: Comparison, difference: Paired | None, where: str) -> str:
-    metric = comparison.metric
-    what = f"{comparison.arm} - {comparison.than}, {metric.replace('_', ' ')}"
+def _found(claim: Claim, difference: Paired | None, p: float | None) -> str:
+    """The difference, what it rests on, and where its interval lies."""
+    metric = claim.comparison.metric
     if difference is None:
-        return f"{what}: no seed in common so far; {where}."
+        return "no seed in common so far; an interval needs two"
     points = " points" if is_accuracy(metric) else ""
-    p = f" ({p_value(difference.p)})" if difference.p is not None else ""
-    over = count(difference.n, "paired seed")
-    return f"{what}: {change(difference, metric)}{points} over {over}{p}; {where}."
+    found = f"{change(difference, metric)}{points} over {count(difference.n, 'paired seed')}"
+    if difference.p is None or p is None:
+        return f"{found}; an interval needs two"
+    if difference.low is None:
+        return f"{found}; all equal, which takes {equal_seeds(LEVEL)} to make an interval"
+    uncorrected = "" if p == difference.p else f", {probability(p)} corrected for the number of claims"
+    margin = _margin(claim)
+    limit = "0" if margin == 0 else signed(margin, metric)
+    if difference.p >= LEVEL:
+        where = f"it does not exclude {limit}"
+    else:
+        where = f"all of it is {'above' if difference.difference > margin else 'below'} {limit}"
+    if difference.p < LEVEL <= p:
+        where += ", but too narrowly for so many claims"
+    return f"{found} ({p_value(difference.p)}{uncorrected}); {where}"
 
 
-def _left_out(comparison: Comparison, values: Values) -> str:
+def _more_seeds(claim: Claim, difference: Paired, level: float) -> int | None:
+    if difference.p is None:
+        return None
+    needed = seeds_needed(difference, _margin(claim), level)
+    return None if needed is None else max(1, needed - difference.n)
+
+
+def _outlook(difference: Paired | None, more: int | None) -> str:
+    if difference is None or difference.p is None:
+        return ""
+    if more is None:
+        return f"Not even {MOST_SEEDS} seeds would decide it."
+    return f"About {count(more, 'more seed')} would decide it."
+
+
+def _left_out(comparison: Comparison, values: Mapping[str, Values]) -> str:
     """Says so where a comparison of losses is without the seeds that diverged."""
     metric = comparison.metric
     if is_accuracy(metric):
@@ -66,4 +123,4 @@ def _left_out(comparison: Comparison, values: Values) -> str:
         for arm in (comparison.arm, comparison.than)
         if (n := len(values[arm][accuracy].keys() - values[arm][metric].keys()))
     ]
-    return f" Left out: {', '.join(lost)}." if lost else ""
+    return f"Left out: {', '.join(lost)}." if lost else ""

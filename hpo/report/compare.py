@@ -8,27 +8,42 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import groupby
-from statistics import fmean
-from typing import get_args
 
-from hpo.plan import CONFIRM, SEARCH, next_cells, ranking
+from hpo.plan import AUDIT, CONFIRM, SEARCH, next_cells, ranking
 from hpo.report.claims import judge
-from hpo.report.numbers import is_accuracy
-from hpo.report.results import ArmResult, PhaseResult, Report
-from hpo.report.rules import compute, failures, rules, unfinished
-from hpo.report.statistics import Summary, paired, summarize
-from hpo.storage.rows import Cell
+from hpo.report.efficiency import Efficiency, efficiencies
+from hpo.report.measured import Values, judged_by, measured, representative, summary
+from hpo.report.published import published
+from hpo.report.results import ArmResult, Comparison, PhaseResult, Report
+from hpo.report.rules import audits, compute, devices_mixed, failures, rules, unfinished
+from hpo.report.selection import expected_best
+from hpo.report.statistics import bootstrap, differences, effect_size, holm, paired, wilcoxon
+from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import Metric, StudySpec
 
 
-def compare(study: StudySpec, cells: Sequence[Cell]) -> Report:
-    """The verdict on `study` as far as its cells have come."""
+def compare(
+    study: StudySpec,
+    cells: Sequence[Cell],
+    curves: Sequence[CurvePoint] = (),
+    devices: Mapping[str, str] | None = None,
+) -> Report:
+    """The verdict on `study` as far as its cells have come.
+
+    Training accuracies and losses that a publication prints are looked up in `curves`. `devices` says on what each
+    worker ran, by its id.
+    """
     metric: Metric = "test_accuracy" if study.protocol.confirm else "validation_accuracy"
     by_arm = {name: [cell for cell in cells if cell.arm == name] for name in study.arms}
-    values = {name: _values(_judged_by(study, by_arm[name])) for name in study.arms}
+    values = {name: measured(judged_by(study, own)) for name, own in by_arm.items()}
     coming = Counter((cell.arm, cell.phase) for cell in next_cells(study, cells))
-    arms = tuple(_arm(study, name, by_arm[name], coming, values, metric) for name in study.arms)
+    efficiency = efficiencies(study, cells)
+    compared = _compare(study.baseline, values, metric)
+    fewest = min((tried for own in by_arm.values() if (tried := _tried(own))), default=0)
+    arms = tuple(
+        _arm(study, name, by_arm[name], coming, values[name], metric, fewest, efficiency[name], compared.get(name))
+        for name in study.arms
+    )
     spent = [arm.search.epochs for arm in arms]
     ratio = max(spent) / min(spent) if min(spent) else None
     incomplete = {arm.name: line for arm in arms if (line := unfinished(arm))}
@@ -39,10 +54,13 @@ def compare(study: StudySpec, cells: Sequence[Cell]) -> Report:
         metric=metric,
         rules=tuple(rules(study)),
         arms=arms,
-        claims=tuple(judge(claim, values, incomplete) for claim in study.claims),
+        claims=judge(study.claims, values, incomplete),
+        published=tuple(published(study, cells, curves)),
+        fewest=fewest,
         search_ratio=ratio,
         compute=compute(spent, ratio),
-        unfinished=tuple(incomplete.values()),
+        devices=devices_mixed(cells, devices or {}),
+        unfinished=(*incomplete.values(), *(line for arm in arms if (line := audits(arm)))),
         failures=tuple(line for arm in arms for line in failures(arm)),
     )
 
@@ -52,59 +70,59 @@ def _arm(
     name: str,
     cells: Sequence[Cell],
     coming: Mapping[tuple[str, str], int],
-    values: Mapping[str, Mapping[Metric, Mapping[int, float]]],
+    values: Values,
     metric: Metric,
+    fewest: int,
+    efficiency: Efficiency,
+    comparison: Comparison | None,
 ) -> ArmResult:
-    own = values[name]
-    search = [cell for cell in cells if cell.phase == SEARCH]
-    confirm = [cell for cell in cells if cell.phase == CONFIRM]
-    ranked = ranking(search)
-    chosen = _judged_by(study, cells) or (ranked[0].cells if ranked else ())
+    phases = {phase: [cell for cell in cells if cell.phase == phase] for phase in (SEARCH, CONFIRM, AUDIT)}
+    counts = {phase: _count(own, coming.get((name, phase), 0)) for phase, own in phases.items()}
+    ranked = ranking(phases[SEARCH])
+    chosen = representative(study, cells)
     return ArmResult(
         name=name,
-        search=_count(search, coming.get((name, SEARCH), 0)),
-        confirm=_count(confirm, coming.get((name, CONFIRM), 0)),
-        tried=len({cell.slot for cell in search if cell.state == "done"}),
+        search=counts[SEARCH],
+        confirm=counts[CONFIRM],
+        audit=counts[AUDIT],
+        tried=_tried(cells),
         configuration=study.values(name, chosen[0].params or {}) if chosen else None,
         search_best=ranked[0].score if ranked else None,
-        values=own,
-        validation=_summary(own, "validation_accuracy"),
-        test=_summary(own, "test_accuracy"),
-        test_loss=_summary(own, "test_loss"),
-        difference=None if name == study.baseline else paired(own[metric], values[study.baseline][metric]),
+        expected_best=expected_best(phases[SEARCH], fewest),
+        efficiency=efficiency,
+        values=values,
+        validation=summary(values["validation_accuracy"], "validation_accuracy"),
+        test=summary(values["test_accuracy"], "test_accuracy"),
+        test_loss=summary(values["test_loss"], "test_loss"),
+        bootstrap=bootstrap(list(values[metric].values())),
+        comparison=comparison,
     )
 
 
-def _judged_by(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
-    """The done cells that an arm is judged by: one configuration's, chosen on validation; none at first."""
-    if study.protocol.confirm is None:
-        return next((configuration.cells for configuration in ranking(cells)), ())
-    done = [cell for cell in cells if cell.phase == CONFIRM and cell.state == "done"]
-    ranks = groupby(sorted(done, key=lambda cell: (cell.slot, cell.seed)), key=lambda cell: cell.slot)
-    return max((list(same) for _, same in ranks), key=_score, default=[])
+def _compare(baseline: str, values: Mapping[str, Values], metric: Metric) -> dict[str, Comparison]:
+    """Every other arm with the baseline; p values are corrected for the number of those arms."""
+    others = [arm for arm in values if arm != baseline]
+    base = values[baseline][metric]
+    found = {arm: difference for arm in others if (difference := paired(values[arm][metric], base))}
+    by_seed = {arm: differences(values[arm][metric], base) for arm in others}
+    tested = {arm: wilcoxon(by_seed[arm]) for arm in others}
+    t_corrected = dict(zip(others, holm([found[arm].p if arm in found else None for arm in others]), strict=True))
+    w_corrected = dict(zip(others, holm(list(tested.values())), strict=True))
+    return {
+        arm: Comparison(
+            difference=difference,
+            bootstrap=bootstrap(by_seed[arm]),
+            p_corrected=t_corrected[arm],
+            wilcoxon=tested[arm],
+            wilcoxon_corrected=w_corrected[arm],
+            effect=effect_size(difference),
+        )
+        for arm, difference in found.items()
+    }
 
 
-def _score(cells: Sequence[Cell]) -> float:
-    return fmean(cell.score or 0.0 for cell in cells)
-
-
-def _values(slot: Sequence[Cell]) -> dict[Metric, dict[int, float]]:
-    """Metric -> seed -> value. A diverged trial has accuracy 0 and no loss; test is for the confirm phase."""
-    values: dict[Metric, dict[int, float]] = {metric: {} for metric in get_args(Metric)}
-    for cell in slot:
-        for metric, by_seed in values.items():
-            value: float | None = getattr(cell, metric)
-            if cell.ended == "diverged":
-                scored = cell.phase == CONFIRM or metric == "validation_accuracy"
-                value = 0.0 if scored and is_accuracy(metric) else None
-            if value is not None:
-                by_seed[cell.seed] = value
-    return values
-
-
-def _summary(values: Mapping[Metric, Mapping[int, float]], metric: Metric) -> Summary | None:
-    by_seed = values[metric]
-    return summarize(list(by_seed.values()), lower_is_better=not is_accuracy(metric)) if by_seed else None
+def _tried(cells: Sequence[Cell]) -> int:
+    return len({cell.slot for cell in cells if cell.phase == SEARCH and cell.state == "done"})
 
 
 def _count(cells: Sequence[Cell], coming: int) -> PhaseResult:

@@ -17,6 +17,9 @@ from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow
 
 
+SHOWN_ERRORS = 3
+
+
 def table(progress: Sequence[ArmProgress]) -> RenderableType:
     """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far. Fits 80 columns."""
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
@@ -57,7 +60,11 @@ def status(storage: Storage, name: str | None) -> RenderableType:
     views: list[RenderableType] = []
     for row in _rows(storage, name):
         progress = storage.ledger.progress(row.id)
-        views += [Text(f"{row.name}: {row.state}", style="bold"), table(progress)]
+        state = row.state if any(arm.planned or arm.leased for arm in progress) else "nothing left to run"
+        views += [Text(f"{row.name}: {state}", style="bold"), table(progress)]
+        for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
+            reason = (cell.error or "").strip().splitlines()[-1:]
+            views.append(Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {''.join(reason)}"))
         if stale := sum(arm.stale for arm in progress):
             views.append(Text(f"stale leases: {stale}, free for the next worker that claims"))
         if left := _seconds_left(row, progress, len(workers)):

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hpo.report.efficiency import Efficiency
+from hpo.report.published import PublishedResult
+from hpo.report.selection import BestOf
 from hpo.report.statistics import Paired, Summary
 from hpo.study import Metric
 
 Verdict = Literal["supported", "contradicted", "undecided"]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +36,38 @@ class PhaseResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """An arm against the baseline, by the report's metric, paired by seed."""
+
+    difference: Paired
+    bootstrap: Interval | None
+    """95 % interval of the difference; None for a single seed."""
+    p_corrected: float | None
+    """Of the paired t test, by Holm's method over all arms of the study but the baseline; as the next."""
+    wilcoxon: float | None
+    wilcoxon_corrected: float | None
+    effect: float | None
+    """The difference in standard deviations of the differences, corrected for few seeds; None without a spread."""
+
+
+@dataclass(frozen=True, slots=True)
 class ArmResult:
     """One arm of a report."""
 
     name: str
     search: PhaseResult
     confirm: PhaseResult
+    audit: PhaseResult
+    """Pruned trials that were run to their end."""
     tried: int
     """Configurations of which a search trial ended, however it ended."""
     configuration: Mapping[str, Any] | None
     """What was searched -> the value that represents the arm; None if no configuration finished."""
     search_best: float | None
     """Validation accuracy: optimistic, because it is the highest of all that were tried."""
+    expected_best: tuple[BestOf, ...]
+    """The same for a part of the trials."""
+    efficiency: Efficiency
     values: Mapping[Metric, Mapping[int, float]]
     """Seed -> value of the configuration that represents the arm."""
     validation: Summary | None
@@ -51,8 +75,15 @@ class ArmResult:
     test: Summary | None
     """Of its accuracy; None without a confirm phase."""
     test_loss: Summary | None
-    difference: Paired | None
-    """To the baseline, by the report's metric; None for the baseline itself, and without a common seed."""
+    bootstrap: Interval | None
+    """95 % interval of the mean of the report's metric; None for fewer than two seeds."""
+    comparison: Comparison | None
+    """With the baseline; None for the baseline itself, and without a common seed."""
+
+    @property
+    def difference(self) -> Paired | None:
+        """To the baseline, by the report's metric; None for the baseline itself, and without a common seed."""
+        return self.comparison.difference if self.comparison else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +94,11 @@ class ClaimResult:
     verdict: Verdict
     reason: str
     difference: Paired | None
-    """`arm` - `than`; None without a common seed."""
+    """`arm` - `than`, its p against the claim's margin; None without a common seed."""
+    p_corrected: float | None
+    """By Holm's method over the study's claims: the verdict rests on it."""
+    more_seeds: int | None
+    """That would decide it, if difference and spread stay; None if it is decided, or if nothing can be said."""
     metric: Metric
     provisional: bool
     """One of the two arms is not complete."""
@@ -82,10 +117,15 @@ class Report:
     """How the arms are compared, in words."""
     arms: tuple[ArmResult, ...]
     claims: tuple[ClaimResult, ...]
+    published: tuple[PublishedResult, ...]
+    fewest: int
+    """Configurations tried by the arm that tried fewest, but some: at this n all expected bests can be compared."""
     search_ratio: float | None
     """The largest search spending of an arm by the smallest, in epochs; None if an arm spent nothing."""
     compute: str
     """The same in words."""
+    devices: str
+    """A warning if trials that are compared ran on different kinds of device, else empty."""
     unfinished: tuple[str, ...]
     """What is still to come; empty when the study is complete."""
     failures: tuple[str, ...]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 
+from hpo.plan import CONFIRM, SEARCH
 from hpo.report.numbers import count
+from hpo.report.power import POWER
 from hpo.report.results import ArmResult
-from hpo.report.statistics import CONFIDENCE
+from hpo.report.statistics import CONFIDENCE, equal_seeds
+from hpo.storage.rows import Cell
 from hpo.study import StudySpec
 
 EQUAL = 1.05
@@ -17,10 +21,9 @@ def rules(study: StudySpec) -> Iterator[str]:
     """How the arms are compared, one rule after the other."""
     confirm = study.protocol.confirm
     yield (
-        "Search: an arm's best configuration has the highest validation accuracy after the last epoch, as the "
-        "mean of its repeats, of which one that diverged counts as 0. What was pruned does not compete."
+        "Search: an arm's best configuration has the highest validation accuracy after the last epoch (the mean of "
+        'its repeats; diverged is 0, pruned does not compete). "Search best" is the highest of all tried: optimistic.'
     )
-    yield '"Search best" is the highest of all that were tried, and therefore optimistic.'
     if confirm is None:
         yield (
             "No confirm phase: an arm is judged on validation, by the very trials that its configuration was "
@@ -28,22 +31,23 @@ def rules(study: StudySpec) -> Iterator[str]:
         )
     else:
         best = "best configuration" if confirm.top == 1 else f"{confirm.top} best configurations"
+        chosen = "" if confirm.top == 1 else " Of these, the one with the highest mean validation accuracy counts."
         yield (
-            f"Confirm: the {best} of each arm, trained again with {count(confirm.seeds, 'fresh seed')}, the same "
-            "for every arm, and only then scored on test."
+            f"Confirm: the {best} of each arm, trained again with {count(confirm.seeds, 'fresh seed')}, the same for "
+            f"every arm, and only then scored on test.{chosen} Diverged is accuracy 0, and left out of losses."
         )
-        if confirm.top > 1:
-            yield "Of these, the one with the highest mean validation accuracy represents the arm."
-        yield "A confirm trial that diverged counts as accuracy 0; it has no loss and is left out of losses."
+    level = 1 - CONFIDENCE
     yield (
-        f"Intervals are {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by "
-        f"seed (to the baseline, {study.baseline}). They do not cover the choice of images, nor the number of "
-        "comparisons."
+        f"Intervals: {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by seed (to "
+        f"{study.baseline}). They do not cover the choice of images, nor the number of comparisons. Up to "
+        f"{equal_seeds(level) - 1} equal values show no spread and have none."
     )
-    yield (
-        "A claim is supported if the whole interval of its paired difference lies on the claimed side, "
-        "contradicted if on the other side, else undecided."
-    )
+    if study.claims:
+        yield (
+            f"Claims: decided if the paired t test of the difference has p < {level:.2f}, two-sided and corrected by "
+            f"Holm's method for the number of claims. More seeds decide with a chance of {100 * POWER:g} % if the "
+            "difference stays; take them in a study of their own, for looking again errs more often."
+        )
 
 
 def compute(spent: Sequence[int], ratio: float | None) -> str:
@@ -65,8 +69,24 @@ def _between(spent: Sequence[int]) -> str:
     return f"{count(low, 'epoch')} each" if low == high else f"{low} to {high} epochs"
 
 
+def devices_mixed(cells: Sequence[Cell], devices: Mapping[str, str]) -> str:
+    """A warning if trials of one phase ran on different kinds of device; `devices` is by worker."""
+    mixed = []
+    for phase in (SEARCH, CONFIRM):
+        done = [cell for cell in cells if cell.phase == phase and cell.state == "done" and cell.worker in devices]
+        kinds = Counter(devices[cell.worker or ""] for cell in done)
+        if len(kinds) > 1:
+            mixed.append(f"{phase} phase {', '.join(f'{n} on {kind}' for kind, n in kinds.most_common())}")
+    if not mixed:
+        return ""
+    return (
+        f"Different kinds of device: {'; '.join(mixed)}. The same trial comes out differently on each, so part of a "
+        "difference may come from that."
+    )
+
+
 def unfinished(arm: ArmResult) -> str:
-    """What is still to come for an arm; empty if nothing is."""
+    """What is still to come for an arm before it can be judged; empty if nothing is."""
     if not arm.search.cells:
         return f"{arm.name}: search phase not begun"
     for phase, result in (("search", arm.search), ("confirm", arm.confirm)):
@@ -75,9 +95,16 @@ def unfinished(arm: ArmResult) -> str:
     return ""
 
 
+def audits(arm: ArmResult) -> str:
+    """Whether pruned trials are still to be run to their end, which no claim waits for."""
+    if not arm.audit.open:
+        return ""
+    return f"{arm.name}: audit of the pruner, {arm.audit.open} of {count(arm.audit.cells, 'trial')} not done yet"
+
+
 def failures(arm: ArmResult) -> Iterator[str]:
     """What was tried in an arm and will not come."""
-    for phase, result in (("search", arm.search), ("confirm", arm.confirm)):
+    for phase, result in (("search", arm.search), ("confirm", arm.confirm), ("audit", arm.audit)):
         if result.failed:
             yield f"{arm.name}: {phase} phase, {result.failed} of {count(result.cells, 'trial')} failed"
         if result.diverged:

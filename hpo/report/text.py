@@ -19,6 +19,8 @@ from rich.text import Text
 from hpo.explain import quoted
 from hpo.report.numbers import NONE, count, interval, mean, number, plus_minus, signed
 from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
+from hpo.report.tables import Table as Numbers
+from hpo.report.tables import tables
 
 COLUMNS = ("arm", "tried", "search best", "validation", "test", "difference", "seeds", "epochs")
 STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow"}
@@ -39,12 +41,35 @@ def terminal(report: Report) -> RenderableType:
         Text(),
         Text(_units(report), style="dim"),
         _table(report),
-        Text(),
+        Text(report.compute),
     ]
+    if _warnings(report):
+        parts.append(_bullets(_warnings(report), style="yellow"))
+    for table in tables(report):
+        parts += [Text(), _title(table), _numbers(table)]
     for arm in report.arms:
-        parts += [Text(f"{arm.name}: {_details(arm)}"), _indented("\n".join(configuration(arm)), "cyan")]
-    parts += [Text(), Text(report.compute), _bullets(report.failures, style="yellow")]
+        parts += [Text(), Text(f"{arm.name}: {_details(arm)}"), _indented("\n".join(configuration(arm)), "cyan")]
     return Group(*parts)
+
+
+def _warnings(report: Report) -> tuple[str, ...]:
+    return (*report.failures, *((report.devices,) if report.devices else ()))
+
+
+def _title(table: Numbers) -> Text:
+    return Text(f"{plain(table.title)}. ", style="bold").append(plain(table.note), style="not bold dim")
+
+
+def _numbers(table: Numbers) -> Table:
+    view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for place, column in enumerate(table.columns):
+        if place == 0:
+            view.add_column(column, overflow="fold")
+        else:
+            view.add_column(column.replace(" to ", " to\n"), justify="right", overflow="fold")
+    for row in table.rows:
+        view.add_row(*(Text(plain(cell)) for cell in row))
+    return view
 
 
 def _bullets(lines: Iterable[str], style: str = "") -> Table:
@@ -166,8 +191,12 @@ def markdown(report: Report) -> str:
     lines += [_cells(COLUMNS), _cells(("---", *["---:"] * (len(COLUMNS) - 1)))]
     lines += [_cells(escape(" ".join(cell).rstrip()) for cell in _row(arm, report)) for arm in report.arms]
     lines += ["", escape(report.compute), ""]
-    if report.failures:
-        lines += [*_items(report.failures), ""]
+    if _warnings(report):
+        lines += [*_items(_warnings(report)), ""]
+    for table in tables(report):
+        lines += [f"## {escape(table.title)}", "", escape(table.note), ""]
+        lines += [_cells(table.columns), _cells(("---", *["---:"] * (len(table.columns) - 1)))]
+        lines += [*(_cells(map(escape, row)) for row in table.rows), ""]
     lines += ["## Configurations", ""]
     for arm in report.arms:
         lines += [

@@ -65,9 +65,18 @@ def create_engine(url: URL) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         begin_immediately(engine)
         return engine
-    return sqlalchemy.create_engine(
+    engine = sqlalchemy.create_engine(
         url, pool_pre_ping=True, pool_size=2, max_overflow=2, connect_args=POSTGRES_CONNECTION
     )
+    event.listen(engine, "connect", _prepare_postgres)
+    return engine
+
+
+def _prepare_postgres(connection: Any, record: Any) -> None:
+    # A worker that is paused within a transaction, as by a suspended machine, would keep its row locks for ever.
+    with connection.cursor() as cursor:
+        cursor.execute("set idle_in_transaction_session_timeout = '60s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:

@@ -14,11 +14,12 @@ from __future__ import annotations
 import json
 import math
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, and_, case, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, Engine, Row, Select, and_, case, delete, func, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -33,6 +34,7 @@ ALIVE_SECONDS = 60.0
 """A worker that was not seen for so long counts as gone in what people are shown. Leases do not depend on it."""
 
 _CELL_COLUMNS = [cell.c[name] for name in Cell.__dataclass_fields__]
+_CURVE_COLUMNS = [curve.c[name] for name in CurvePoint.__dataclass_fields__]
 
 
 class Ledger:
@@ -146,7 +148,6 @@ class Ledger:
         """
         with self._engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.execute(text("set local idle_in_transaction_session_timeout = '60s'"))
                 held = connection.execute(select(cell.c.id).where(_held(lease)).with_for_update())
                 if held.one_or_none() is None:
                     raise _lost(lease)
@@ -281,11 +282,18 @@ class Ledger:
         with self._engine.connect() as connection:
             return [ArmProgress(**row._mapping) for row in connection.execute(query)]
 
+    def errors(self, study_id: int, most: int) -> list[Cell]:
+        """Failed cells, the latest first."""
+        query = select(*_CELL_COLUMNS).where(cell.c.study_id == study_id, cell.c.state == "failed")
+        with self._engine.connect() as connection:
+            return [_cell(row) for row in connection.execute(query.order_by(cell.c.finished.desc()).limit(most))]
+
     def curves(self, study_id: int) -> list[CurvePoint]:
         """Every epoch of every cell of a study."""
-        query = select(curve).join(cell).where(cell.c.study_id == study_id).order_by(curve.c.cell_id, curve.c.epoch)
+        query = select(*_CURVE_COLUMNS).join(cell).where(cell.c.study_id == study_id)
         with self._engine.connect() as connection:
-            return [_curve_point(row) for row in connection.execute(query)]
+            rows = connection.execute(query.order_by(curve.c.cell_id, curve.c.epoch)).all()
+        return [_curve_point(row) for row in rows]
 
     # Workers
 
@@ -400,10 +408,14 @@ def _curve_row(cell_id: int, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def _curve_point(row: Row[Any]) -> CurvePoint:
-    values = dict(row._mapping)
-    for name in ("strengths", "gradient_norms"):
-        values[name] = json.loads(values[name])
-    return CurvePoint(**values)
+    *measured, strengths, gradient_norms, seconds, images_per_second = row
+    return CurvePoint(*measured, _numbers(strengths), _numbers(gradient_norms), seconds, images_per_second)
+
+
+@lru_cache(maxsize=1024)  # a strength that is held is the same text at every epoch
+def _numbers(text: str) -> Mapping[str, float]:
+    numbers: dict[str, float] = json.loads(text)
+    return numbers
 
 
 def _finite(value: float) -> float | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -85,6 +86,11 @@ class Evaluation:
     """Wall time of the epoch, evaluation included."""
     images_per_second: float
     """Training images per second of training, evaluation left out."""
+
+    @property
+    def finite(self) -> bool:
+        """Whether both losses are numbers; otherwise the trial has diverged."""
+        return math.isfinite(self.train.loss) and math.isfinite(self.validation.loss)
 
 
 @dataclass(frozen=True, slots=True)

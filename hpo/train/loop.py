@@ -6,7 +6,6 @@ before every optimizer step, says whether to stop here and hand back a checkpoin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -74,16 +73,16 @@ def fit(
     run = Run(trial, seed, splits)
     if resume is not None:
         run.restore(resume)
-    while not run.complete:
+    while not run.complete and not run.diverged:
         if interrupted():
             return Outcome(Ended.INTERRUPTED, run.clock.epoch, run.validation, checkpoint=run.checkpoint())
         run.step()
         if run.clock.at_epoch_end:
             evaluation = run.evaluate()
             decision = report(evaluation, run.checkpoint)
-            if not math.isfinite(evaluation.train.loss + evaluation.validation.loss):
-                return Outcome(Ended.DIVERGED, run.clock.epoch, run.validation)
-            if decision is Decision.PRUNE:
+            if decision is Decision.PRUNE and not run.diverged:
                 return Outcome(Ended.PRUNED, run.clock.epoch, run.validation)
+    if run.diverged:
+        return Outcome(Ended.DIVERGED, run.clock.epoch, run.validation)
     test = score(run.model, splits.test, run.normalize) if splits.test is not None else None
     return Outcome(Ended.FINISHED, run.clock.epoch, run.validation, test)

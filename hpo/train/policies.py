@@ -70,10 +70,10 @@ class FollowsLr(Spec):
     """The strength exceeds the stated one at most by this factor."""
 
     def __call__(self, strength: float, observation: Observation) -> float:
-        if observation.lr <= 0.0:
-            return observation.base * (self.limit if self.power > 0 else 0.0)
-        rise = math.pow(observation.peak_lr / observation.lr, self.power)
-        return observation.base * min(rise, self.limit)
+        # Compared as logarithms: the learning rate may be 0, and a power of it may be too large for a number.
+        fall = math.log(observation.peak_lr / observation.lr) if observation.lr > 0 else math.inf
+        exponent = self.power * fall if self.power != 0 else 0.0
+        return observation.base * (self.limit if exponent >= math.log(self.limit) else math.exp(exponent))
 
 
 class AccuracyGap(Spec):

@@ -28,8 +28,10 @@ class Regularizer:
 
     on_inputs: Callable[[Tensor, float], Tensor] | None = None
     """(images (B, C, H, W) as floats, strength) -> images that the model sees instead."""
-    on_gradients: Callable[[float, float], None] | None = None
-    """(strength, learning rate): after the backward pass, before the optimizer's step."""
+    on_gradients: Callable[[float], None] | None = None
+    """(strength): after the backward pass, to add a penalty's gradient."""
+    on_weights: Callable[[float, float], None] | None = None
+    """(strength, learning rate): before the optimizer's step, when all gradients are complete."""
     on_change: Callable[[float], None] | None = None
     """(strength): before the first step, and whenever the strength has moved."""
 
@@ -58,7 +60,7 @@ class WeightDecay(Governed):
             with torch.no_grad():
                 torch._foreach_mul_(tensors, 1.0 - lr * strength)
 
-        return Regularizer(on_gradients=shrink)
+        return Regularizer(on_weights=shrink)
 
 
 class L2(Governed):
@@ -75,7 +77,7 @@ class L2(Governed):
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         tensors = parameters(model, self.on)
 
-        def add(strength: float, lr: float) -> None:
+        def add(strength: float) -> None:
             with torch.no_grad():
                 torch._foreach_add_(_gradients(tensors), tensors, alpha=strength)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import math
 import time
 from typing import Any
 
@@ -18,6 +20,7 @@ from hpo.train.metrics import gradient_norm, named_parameters, score
 from hpo.train.trial import TrialSpec
 
 CHECKPOINT_VERSION = 1
+DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
 
 
 class Run:
@@ -53,6 +56,12 @@ class Run:
         return Clock(self._step, self._batches.per_epoch, self._trial.epochs)
 
     @property
+    def diverged(self) -> bool:
+        """Whether the last epoch's loss, on train or validation, is not a number."""
+        scores = (self.train, self.validation)
+        return any(score is not None and not math.isfinite(score.loss) for score in scores)
+
+    @property
     def complete(self) -> bool:
         return self._step >= self.clock.total_steps
 
@@ -78,9 +87,13 @@ class Run:
         self._step += 1
         if self._watched and self.clock.at_epoch_end:
             self._gradient_norms = {name: gradient_norm(p).item() for name, p in self._watched.items()}
+        # All gradients before any weight moves: the order in which regularizers are written changes nothing.
         for name, regularizer in self._regularizers.items():
             if regularizer.on_gradients is not None:
-                regularizer.on_gradients(self._strengths[name], self._lr)
+                regularizer.on_gradients(self._strengths[name])
+        for name, regularizer in self._regularizers.items():
+            if regularizer.on_weights is not None:
+                regularizer.on_weights(self._strengths[name], self._lr)
         self._optimizer.step()
         # Summed on the device: reading a number here would make the host wait at every step.
         self._loss += loss.detach()
@@ -136,19 +149,18 @@ class Run:
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "strengths": self._strengths,
-            "lr": self._lr,
             "loss": self._loss,
             "correct": self._correct,
             "seconds": self._elapsed(),
             "train": _numbers(self.train),
             "validation": _numbers(self.validation),
-            "gradient_norms": self._gradient_norms,
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
         buffer = io.BytesIO()
         torch.save(state, buffer)
-        return buffer.getvalue()
+        content = buffer.getvalue()
+        return hashlib.sha256(content).digest() + content
 
     def restore(self, checkpoint: bytes) -> None:
         """Continue from `checkpoint`.
@@ -156,10 +168,13 @@ class Run:
         Raises:
             CheckpointError: it is damaged, of another version or of another trial.
         """
+        digest, content = checkpoint[:DIGEST_BYTES], checkpoint[DIGEST_BYTES:]
+        if hashlib.sha256(content).digest() != digest:
+            raise CheckpointError("the checkpoint is damaged")
         try:
-            state: dict[str, Any] = torch.load(io.BytesIO(checkpoint), map_location="cpu", weights_only=True)
+            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
             version, identity = state["version"], state["identity"]
-        except Exception as error:  # torch raises many kinds for a damaged file, none of which helps the caller
+        except Exception as error:  # torch raises many kinds for what it can't read, none of which helps the caller
             raise CheckpointError(f"the checkpoint can't be read ({type(error).__name__})") from error
         if version != CHECKPOINT_VERSION:
             raise CheckpointError(f"the checkpoint has version {version}, this hpo writes {CHECKPOINT_VERSION}")
@@ -168,17 +183,14 @@ class Run:
         self._step = state["step"]
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._lr = state["lr"]
         self._loss.copy_(state["loss"])
         self._correct.copy_(state["correct"])
-        self._gradient_norms = state["gradient_norms"]
         self.train, self.validation = _score(state["train"]), _score(state["validation"])
         self._strengths = state["strengths"]
         for name, strength in self._strengths.items():
             on_change = self._regularizers[name].on_change
             if on_change is not None:
                 on_change(strength)
-        self.model.train()
         torch.set_rng_state(state["random"])
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)

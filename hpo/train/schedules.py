@@ -43,6 +43,12 @@ class Cosine(Spec):
     per: Literal["epoch", "step"] = "epoch"
     """How often the value moves."""
 
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        if self.floor > self.peak:
+            raise ValueError(f"floor ({self.floor:g}) must not exceed peak ({self.peak:g})")
+        return self
+
     def __call__(self, clock: Clock) -> float:
         done = clock.epoch / clock.epochs if self.per == "epoch" else clock.progress
         return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * done)) / 2
@@ -57,7 +63,7 @@ class StageLengths(Spec):
     factors: tuple[NonNegativeFloat, ...] = Field(min_length=1)
     """Multiples of `peak` (or of the strength), one a stage."""
     epochs: tuple[PositiveInt, ...] | None = None
-    """Length of each stage, in epochs."""
+    """Length of each stage, in epochs; without `epochs` and `steps` the stages share the trial equally."""
     steps: tuple[PositiveInt, ...] | None = None
     """Length of each stage, in optimizer steps."""
 
@@ -90,6 +96,12 @@ class Stages(StageLengths):
     kind: Literal["stages"] = "stages"
     peak: PositiveFloat
     """The learning rate of a stage with the factor 1."""
+
+    @model_validator(mode="after")
+    def _at_most_the_peak(self) -> Self:
+        if max(self.factors) > 1.0:
+            raise ValueError(f"factors are shares of the peak, at most 1, not {max(self.factors):g}")
+        return self
 
     def __call__(self, clock: Clock) -> float:
         return self.peak * self.factor(clock)

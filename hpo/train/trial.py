@@ -30,4 +30,4 @@ class TrialSpec(Spec):
     regularizers: dict[Name, RegularizerSpec] = {}
     """By a name of your choice, under which the strength is traced."""
     gradient_norms: tuple[str, ...] = ()
-    """Parameters by their dotted module path, for example `layers.0.weight`."""
+    """Parameters by their dotted module path, for example `linear1.weight`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 import traceback
 from collections.abc import Callable
@@ -102,7 +101,7 @@ class CellRun:
 
         def report(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
             self._record(evaluation, checkpoint)
-            if not math.isfinite(evaluation.validation.loss):
+            if not evaluation.finite:
                 return Decision.CONTINUE
             accuracy = evaluation.validation.accuracy
             prune = self._patience(
@@ -120,7 +119,7 @@ class CellRun:
 
     def _record(self, evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> None:
         due = time.monotonic() - self._saved_at >= self._options.checkpoint_seconds
-        kept = self._keep(checkpoint()) if due and math.isfinite(evaluation.train.loss) else None
+        kept = self._keep(checkpoint()) if due and evaluation.finite else None
         state = self._patience(lambda: self._ledger.record(self._lease, evaluation, self._options.lease_seconds, kept))
         self._study_stopped = state == "stopped"
         if due:

@@ -21,9 +21,11 @@ def study(
     arms: tuple[str, ...] = ("grid", "ramp"),
     title: str = "",
     sampler: str = "grid",
+    published: list[dict[str, Any]] | None = None,
+    audit: int = 0,
 ) -> StudySpec:
     """A study whose arms each search three peak learning rates; `sampler` is that of all but the first."""
-    protocol: dict[str, Any] = {"repeats": repeats} | ({"confirm": confirm} if confirm else {})
+    protocol: dict[str, Any] = {"repeats": repeats, "audit": audit} | ({"confirm": confirm} if confirm else {})
     return parse(
         {
             "name": "sample",
@@ -45,6 +47,7 @@ def study(
                 for arm in arms
             },
             "claims": claims or [],
+            "published": published or [],
         }
     )
 

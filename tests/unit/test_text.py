@@ -152,4 +152,4 @@ def test_configurations_that_are_none() -> None:
     """Nothing searched, and nothing finished."""
     arm = sample().arms[0]
     assert ["# nothing searched: the arm's own trial"] == configuration(replace(arm, configuration={}))
-    assert ["# no configuration finished"] == configuration(replace(arm, configuration=None))
+    assert ["# no configuration has finished"] == configuration(replace(arm, configuration=None))

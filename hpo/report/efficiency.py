@@ -1,0 +1,108 @@
+"""What an arm's search got for its epochs: how soon it was as good as the baseline, and what pruning saved and cost.
+
+Trials count in the order in which they ended, each with all the epochs and seconds that it trained; a configuration
+is known once its last repeat has ended. Everything here is validation accuracy of the search phase.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hpo.plan import AUDIT, SEARCH, ranking
+from hpo.report.statistics import CONFIDENCE
+from hpo.storage.rows import Cell
+from hpo.study import StudySpec
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """From here on the best configuration known reached so much."""
+
+    epochs: int
+    """Trained by the arm's search until then."""
+    seconds: float
+    """Of training, summed over workers."""
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """Pruned trials that were run to their end: how many of them would have won."""
+
+    n: int
+    won: int
+    """Those whose final accuracy is above that of the arm's best finished trial."""
+    low: float
+    """The 95 % interval of the share that wins (Clopper and Pearson 1934), as `high`."""
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Efficiency:
+    """What an arm's search got for its epochs."""
+
+    best_so_far: tuple[Step, ...]
+    reached: Step | None
+    """When it had as good a configuration as the baseline's best; None if it never had."""
+    area: float | None
+    """Under the best-so-far curve, by its width: the mean accuracy in hand while the search went on."""
+    saved: int
+    """Epochs that pruned trials did not train."""
+    audit: Audit | None
+    """None where no pruned trial was run to its end."""
+
+
+def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficiency]:
+    """Of every arm. Areas are over the epochs that every arm has spent that has spent any."""
+    by_arm = {arm: [cell for cell in cells if cell.arm == arm] for arm in study.arms}
+    searches = {arm: _ended(own, SEARCH) for arm, own in by_arm.items()}
+    curves = {arm: best_so_far(search) for arm, search in searches.items()}
+    width = min((spent for search in searches.values() if (spent := sum(cell.epochs for cell in search))), default=0)
+    goal = curves[study.baseline][-1].accuracy if curves[study.baseline] else None
+    return {
+        arm: Efficiency(
+            best_so_far=curve,
+            reached=next((step for step in curve if goal is not None and step.accuracy >= goal), None),
+            area=_area(curve, width) / width if width and searches[arm] else None,
+            saved=sum(study.epochs(arm) - cell.epochs for cell in searches[arm] if cell.ended == "pruned"),
+            audit=_audit(_ended(by_arm[arm], AUDIT), curve),
+        )
+        for arm, curve in curves.items()
+    }
+
+
+def best_so_far(search: Sequence[Cell]) -> tuple[Step, ...]:
+    """Each time a configuration was better than all before; `search` in the order in which its cells ended."""
+    places = {cell.id: place for place, cell in enumerate(search)}
+    known = {max(places[cell.id] for cell in one.cells): one.score for one in ranking(search)}
+    steps: list[Step] = []
+    epochs, seconds = 0, 0.0
+    for place, cell in enumerate(search):
+        epochs, seconds = epochs + cell.epochs, seconds + cell.seconds
+        if place in known and (not steps or known[place] > steps[-1].accuracy):
+            steps.append(Step(epochs, seconds, known[place]))
+    return tuple(steps)
+
+
+def _ended(cells: Sequence[Cell], phase: str) -> list[Cell]:
+    ended = [cell for cell in cells if cell.phase == phase and cell.state in ("done", "failed")]
+    return sorted(ended, key=lambda cell: (cell.finished or 0.0, cell.id))
+
+
+def _area(curve: Sequence[Step], width: int) -> float:
+    ends = [step.epochs for step in curve[1:]] + [width]
+    return sum(step.accuracy * max(0, min(end, width) - step.epochs) for step, end in zip(curve, ends, strict=False))
+
+
+def _audit(audited: Sequence[Cell], curve: Sequence[Step]) -> Audit | None:
+    from scipy.special import betaincinv
+
+    finals = [cell.score or 0.0 for cell in audited if cell.state == "done"]
+    if not finals:
+        return None
+    n, won = len(finals), sum(final > (curve[-1].accuracy if curve else 0.0) for final in finals)
+    tail = (1 - CONFIDENCE) / 2
+    low = float(betaincinv(won, n - won + 1, tail)) if won else 0.0
+    high = float(betaincinv(won + 1, n - won, 1 - tail)) if won < n else 1.0
+    return Audit(n, won, low, high)

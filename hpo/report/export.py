@@ -1,0 +1,135 @@
+"""A study as two tidy tables for other programs: one row per trial, and one row per epoch of every trial.
+
+Columns that both have (study, arm, phase, slot, seed, cell) say which trial a row belongs to. What is searched is a
+column of `trials` by its dotted path (`lr.peak`), as Optuna shows it: lists and tables by their label. Strengths and
+gradient norms are columns of `curves`: `strength.l2`, `gradient_norm.output.weight`. Accuracies are shares, 0..1, times
+are in UTC, durations in seconds; what is unknown, or a loss that is not finite, is empty.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+from hpo.errors import UserError
+from hpo.storage.rows import Cell, CurvePoint
+from hpo.study import StudySpec
+
+KEYS = ("arm", "phase", "slot", "seed")
+ENDS = ("state", "ended", "score", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+WORK = ("epochs", "seconds", "attempts", "claims", "worker", "trial_number", "error")
+TIMES = ("started", "finished")
+EPOCH = ("epoch", "step", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
+SPEED = ("seconds", "images_per_second")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of values under named columns."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Any, ...]]
+
+
+def trials(study: StudySpec, cells: Sequence[Cell]) -> Table:
+    """One row per cell, done or not, in the order of planning."""
+    paths = tuple(dict.fromkeys(path for arm in study.arms.values() for path in arm.search))
+    key, rest = attrgetter(*KEYS), attrgetter(*ENDS, *WORK)
+    rows = []
+    for cell in cells:
+        params = cell.params or {}
+        times = [None if at is None else datetime.fromtimestamp(at, UTC) for at in (cell.started, cell.finished)]
+        rows.append((study.name, *key(cell), cell.id, *map(params.get, paths), *rest(cell), *times))
+    return Table(("study", *KEYS, "cell", *paths, *ENDS, *WORK, *TIMES), rows)
+
+
+def curves(study: StudySpec, cells: Sequence[Cell], points: Sequence[CurvePoint]) -> Table:
+    """One row per epoch of every cell."""
+    strengths = _names(point.strengths for point in points)
+    norms = _names(point.gradient_norms for point in points)
+    key, measured, speed = attrgetter(*KEYS), attrgetter(*EPOCH), attrgetter(*SPEED)
+    keys = {cell.id: (study.name, *key(cell), cell.id) for cell in cells}
+    rows = [
+        (
+            *keys[point.cell_id],
+            *measured(point),
+            *map(point.strengths.get, strengths),
+            *map(point.gradient_norms.get, norms),
+            *speed(point),
+        )
+        for point in points
+        if point.cell_id in keys
+    ]
+    named = (*(f"strength.{name}" for name in strengths), *(f"gradient_norm.{name}" for name in norms))
+    return Table(("study", *KEYS, "cell", *EPOCH, *named, *SPEED), rows)
+
+
+def write(
+    study: StudySpec, cells: Sequence[Cell], points: Sequence[CurvePoint], folder: Path, form: str = "csv"
+) -> list[Path]:
+    """Write both tables into `folder` as `STUDY-trials` and `STUDY-curves`, csv or parquet; returns the paths.
+
+    Raises:
+        UserError: parquet without the package for it.
+    """
+    writer = WRITERS[form]()
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in (("trials", trials(study, cells)), ("curves", curves(study, cells, points))):
+        path = folder / f"{study.name}-{name}.{form}"
+        writer(table, path)
+        written.append(path)
+    return written
+
+
+def _csv() -> Callable[[Table, Path], None]:
+    def write_csv(table: Table, path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            lines = csv.writer(file)
+            lines.writerow(table.columns)
+            lines.writerows(table.rows)
+
+    return write_csv
+
+
+def _parquet() -> Callable[[Table, Path], None]:
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError:
+        raise UserError(
+            "parquet needs the package pyarrow", hint="pip install 'hpo[parquet]', or --format csv"
+        ) from None
+
+    def write_parquet(table: Table, path: Path) -> None:
+        columns = {name: _of_one_type(values) for name, values in by_column(table).items()}
+        parquet.write_table(pyarrow.table(columns), path)
+
+    return write_parquet
+
+
+WRITERS = {"csv": _csv, "parquet": _parquet}
+
+
+def by_column(table: Table) -> dict[str, list[Any]]:
+    """The same table, column by column."""
+    if not table.rows:
+        return {name: [] for name in table.columns}
+    return dict(zip(table.columns, map(list, zip(*table.rows, strict=True)), strict=True))
+
+
+def _of_one_type(values: list[Any]) -> list[Any]:
+    """As parquet wants them: where a searched path has numbers in one arm and texts in another, all are texts."""
+    kinds = {type(value) for value in values if value is not None}
+    if len(kinds) <= 1 or kinds == {int, float}:
+        return values
+    return [None if value is None else str(value) for value in values]
+
+
+def _names(rows: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for row in rows for name in row))

@@ -1,0 +1,129 @@
+"""Figures over the search space: every searched path against the score, and the gain over the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import fmean
+
+from hpo.plan import SEARCH, ranking
+from hpo.report.figures.scale import Scale
+from hpo.report.figures.spending import styled
+from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened, upper
+from hpo.report.statistics import Paired, paired
+from hpo.space import Label, Range, Values
+from hpo.storage.rows import Cell
+from hpo.study import StudySpec
+
+WIDEST_LABEL = 40
+
+
+def slices(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
+    """Validation accuracy of the search phase against each searched path."""
+    panels: list[Panel] = []
+    series: list[Series] = []
+    for path, searched in _searched(study).items():
+        scale = Scale(list(searched.values()))
+        own = [one for arm in searched for one in _points(study, cells, arm, path, scale, len(panels))]
+        if own:
+            y = Axis("validation accuracy, %", limits=upper([y for one in own for y in one.y]))
+            panels.append(Panel("", scale.axis(shortened(path, WIDEST_LABEL)), y))
+            series += own
+    if not panels:
+        return None
+    return Figure(
+        id="search-space",
+        title="The search space, path by path",
+        caption="Last validation accuracy of every search trial against each value that was searched, open where the "
+        "trial was pruned; what diverged or is far below the others is outside. The other values differ from point to "
+        "point.",
+        arms=tuple(study.arms),
+        panels=tuple(panels),
+        series=tuple(series),
+    )
+
+
+def gains(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
+    """The arms' best minus the baseline's best at each value of a path that both search as a list."""
+    panels: list[Panel] = []
+    series: list[Series] = []
+    baseline = study.baseline
+    for path, searched in _searched(study).items():
+        lists = {arm: one for arm, one in searched.items() if isinstance(one, Values)}
+        if baseline not in lists:
+            continue
+        scale = Scale(list(lists.values()))
+        others = [arm for arm in lists if arm != baseline]
+        gained = {arm: _gains(cells, arm, baseline, path) for arm in others}
+        own = [
+            _gain(arm, gain, scale, beside(place, len(others)), len(panels))
+            for place, (arm, gain) in enumerate(gained.items())
+            if len(gain) > 1
+        ]
+        if own:
+            points = Axis("points of validation accuracy", zero=True)
+            panels.append(Panel("", scale.axis(shortened(path, WIDEST_LABEL)), points))
+            series += own
+    if not panels:
+        return None
+    return Figure(
+        id="gain-by-value",
+        title=f"Gain over {baseline}",
+        caption=f"Best configuration of an arm minus that of {baseline} at each value that both searched, by "
+        "validation accuracy in the search phase, which is optimistic for both; with a 95 % t interval where "
+        "configurations were repeated with the same seeds.",
+        arms=tuple(study.arms),
+        panels=tuple(panels),
+        series=tuple(series),
+    )
+
+
+def _searched(study: StudySpec) -> dict[str, dict[str, Range | Values]]:
+    """Path -> arm -> what the arm searches there, in the order of the study file."""
+    paths = dict.fromkeys(path for arm in study.arms.values() for path in arm.search)
+    return {path: {name: arm.search[path] for name, arm in study.arms.items() if path in arm.search} for path in paths}
+
+
+def _points(study: StudySpec, cells: Sequence[Cell], arm: str, path: str, scale: Scale, panel: int) -> Iterator[Series]:
+    aside = beside(list(study.arms).index(arm), len(study.arms))
+    own = [cell for cell in cells if cell.arm == arm and cell.phase == SEARCH and path in (cell.params or {})]
+    for style, shown in styled(own):
+        yield Series(
+            arm,
+            panel,
+            style,
+            tuple(scale.place((cell.params or {})[path], aside) for cell in shown),
+            tuple(100 * (cell.validation_accuracy or 0.0) for cell in shown),
+        )
+
+
+def _gains(cells: Sequence[Cell], arm: str, baseline: str, path: str) -> dict[Label, Paired]:
+    ours, theirs = (_best_at(cells, name, path) for name in (arm, baseline))
+    return {label: _difference(ours[label], theirs[label]) for label in ours if label in theirs}
+
+
+def _difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired:
+    """By seed where seeds are shared, else of the means."""
+    return paired(ours, theirs) or Paired(1, fmean(ours.values()) - fmean(theirs.values()), None, None, None)
+
+
+def _best_at(cells: Sequence[Cell], arm: str, path: str) -> dict[Label, dict[int, float]]:
+    """Value of the path -> seed -> score of the best configuration that has it."""
+    best: dict[Label, dict[int, float]] = {}
+    for configuration in ranking([cell for cell in cells if cell.arm == arm]):
+        scores = {cell.seed: cell.score or 0.0 for cell in configuration.cells}
+        best.setdefault(configuration.params[path], scores)
+    return best
+
+
+def _gain(arm: str, gain: Mapping[Label, Paired], scale: Scale, aside: float, panel: int) -> Series:
+    placed = sorted((scale.place(label, aside), one) for label, one in gain.items())
+    spread = all(one.low is not None for _, one in placed)
+    return Series(
+        arm,
+        panel,
+        "points",
+        x=tuple(x for x, _ in placed),
+        y=tuple(100 * one.difference for _, one in placed),
+        low=tuple(100 * (one.low or 0.0) for _, one in placed) if spread else (),
+        high=tuple(100 * (one.high or 0.0) for _, one in placed) if spread else (),
+    )

@@ -1,0 +1,97 @@
+"""What a figure says, apart from how it is drawn: panels with axes, and series of numbers for the arms.
+
+Accuracies are in percent, as in every table of a report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Style = Literal["line", "step", "points", "open points", "bars", "intervals"]
+"""`low` and `high` are a band around a line and error bars of points, along y; bars and intervals lie along x."""
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """One axis of a panel."""
+
+    label: str = ""
+    log: bool = False
+    ticks: tuple[tuple[float, str], ...] = ()
+    """(Position, text), where the text is not the position's number."""
+    limits: tuple[float, float] | None = None
+    """What is shown; None: everything."""
+    zero: bool = False
+    """A line marks 0: the axis shows differences."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """One coordinate system of a figure."""
+
+    title: str
+    x: Axis
+    y: Axis
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Numbers of one arm in one panel."""
+
+    arm: str
+    panel: int
+    """Its place among the figure's panels."""
+    style: Style
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    low: tuple[float, ...] = ()
+    """As long as x and y, or empty; so is `high`."""
+    high: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure with everything that belongs on it."""
+
+    id: str
+    """Letters, digits and `-`: the name of its file, and its anchor on a page."""
+    title: str
+    caption: str
+    """What is shown, of which trials, and what the spread means."""
+    arms: tuple[str, ...]
+    """All arms of the study: an arm's place here is its colour everywhere."""
+    panels: tuple[Panel, ...]
+    series: tuple[Series, ...]
+
+    @property
+    def shown(self) -> list[str]:
+        """The arms that the figure has numbers of."""
+        return [arm for arm in self.arms if any(series.arm == arm for series in self.series)]
+
+
+def arms_axis(arms: tuple[str, ...]) -> Axis:
+    """A vertical axis with a place for every arm, the first one on top."""
+    ticks = tuple((-float(place), shortened(arm, 16)) for place, arm in enumerate(arms))
+    return Axis(ticks=ticks, limits=(0.5 - len(arms), 0.5))
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its end if it is too long: of a dotted path the end says more."""
+    return text if len(text) <= most else f"…{text[1 - most :]}"
+
+
+def upper(values: Sequence[float]) -> tuple[float, float]:
+    """Limits that show the better values apart: at most 1.5 times as far below the lower quartile as that is below the
+    highest value; what lies lower is outside."""
+    values = sorted(values)
+    quartile, highest = values[len(values) // 4], values[-1]
+    lowest = max(values[0], quartile - 1.5 * (highest - quartile))
+    margin = 0.05 * (highest - lowest) or 1.0
+    return lowest - margin, highest + margin
+
+
+def beside(place: int, of: int) -> float:
+    """How far the arm at `place` of so many is moved aside, so that arms don't cover each other; 1 is all there is."""
+    return 0.6 * ((place + 0.5) / of - 0.5)

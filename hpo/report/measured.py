@@ -1,0 +1,54 @@
+"""What trials measured, and which of them stand for their arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+from statistics import fmean
+from typing import get_args
+
+from hpo.plan import CONFIRM, ranking
+from hpo.report.numbers import is_accuracy
+from hpo.report.statistics import Summary, summarize
+from hpo.storage.rows import Cell
+from hpo.study import Metric, StudySpec
+
+Values = Mapping[Metric, Mapping[int, float]]
+"""Metric -> seed -> value."""
+
+
+def judged_by(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
+    """The done cells that an arm is judged by: one configuration's, chosen on validation; none at first."""
+    if study.protocol.confirm is None:
+        return next((configuration.cells for configuration in ranking(cells)), ())
+    done = [cell for cell in cells if cell.phase == CONFIRM and cell.state == "done"]
+    ranks = groupby(sorted(done, key=lambda cell: (cell.slot, cell.seed)), key=lambda cell: cell.slot)
+    return max((list(same) for _, same in ranks), key=_score, default=[])
+
+
+def representative(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
+    """The same; while nothing is confirmed, the search phase's cells of its best configuration."""
+    return judged_by(study, cells) or next((configuration.cells for configuration in ranking(cells)), ())
+
+
+def measured(cells: Iterable[Cell]) -> Values:
+    """What each seed measured. A diverged trial has accuracy 0 and no loss; test is for the confirm phase."""
+    values: dict[Metric, dict[int, float]] = {metric: {} for metric in get_args(Metric)}
+    for cell in cells:
+        for metric, by_seed in values.items():
+            value: float | None = getattr(cell, metric)
+            if cell.ended == "diverged":
+                scored = cell.phase == CONFIRM or metric == "validation_accuracy"
+                value = 0.0 if scored and is_accuracy(metric) else None
+            if value is not None:
+                by_seed[cell.seed] = value
+    return values
+
+
+def summary(by_seed: Mapping[int, float], metric: str) -> Summary | None:
+    """Over the seeds, if there are any."""
+    return summarize(list(by_seed.values()), lower_is_better=not is_accuracy(metric)) if by_seed else None
+
+
+def _score(cells: Sequence[Cell]) -> float:
+    return fmean(cell.score or 0.0 for cell in cells)

@@ -1,0 +1,221 @@
+"""A report as one self-contained page: no script, no network, readable on light and dark paper, on a phone, in print.
+
+Rules come before the verdict, the verdict before the table, the table before the figures; at the end stands what it
+takes to repeat the study. Everything that a user wrote is escaped, and the page's content policy allows no script.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from importlib.resources import files
+
+from hpo.report import svg
+from hpo.report.context import Context
+from hpo.report.figures import Figure
+from hpo.report.numbers import NONE, count, interval, mean, number, signed
+from hpo.report.palette import DARK, GLYPHS, LIGHT, place
+from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
+from hpo.report.statistics import Summary
+from hpo.report.tables import tables
+from hpo.report.text import configuration
+from hpo.study import Metric
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+
+
+def page(report: Report, figures: Sequence[Figure], context: Context) -> str:
+    """The whole page."""
+    title = report.title or report.name
+    return "\n".join(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{escape(title)}</title>",
+            f"<style>\n{_style()}</style>",
+            "</head>",
+            "<body>",
+            "<header>",
+            f"<h1>{escape(title)}</h1>",
+            f'<p class="quiet">Study {escape(report.name)}: {count(len(report.arms), "arm")}, '
+            f"compared with {escape(report.baseline)}.</p>",
+            *_unfinished(report),
+            "</header>",
+            "<main>",
+            *_section("rules", "Rules", _list(report.rules, "rules")),
+            *_section("verdict", "Verdict", _verdict(report)),
+            *_section("arms", "Arms", _arms(report)),
+            *_section("statistics", "Statistics", _statistics(report)),
+            *_section("figures", "Figures", (line for figure in figures for line in _figure(figure))),
+            *_section("repeat", "To repeat this", _context(context)),
+            "</main>",
+            "</body>",
+            "</html>",
+            "",
+        ]
+    )
+
+
+def _style() -> str:
+    light = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(LIGHT))
+    dark = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(DARK))
+    colours = f":root {{{light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark} }} }}\n"
+    return files("hpo.report").joinpath("page.css").read_text(encoding="utf-8") + colours
+
+
+def _section(id: str, title: str, content: Iterable[str]) -> Iterator[str]:
+    yield from (f'<section id="{id}" aria-labelledby="{id}-title">', f'<h2 id="{id}-title">{title}</h2>')
+    yield from content
+    yield "</section>"
+
+
+def _list(lines: Iterable[str], kind: str = "") -> Iterator[str]:
+    yield f'<ul class="{kind}">' if kind else "<ul>"
+    yield from (f"<li>{escape(line)}</li>" for line in lines)
+    yield "</ul>"
+
+
+def _unfinished(report: Report) -> Iterator[str]:
+    if report.unfinished:
+        yield '<div class="notice" role="note"><strong>Unfinished:</strong> this is what is known so far.'
+        yield from _list(report.unfinished)
+        yield "</div>"
+
+
+def _verdict(report: Report) -> Iterator[str]:
+    if report.claims:
+        yield '<ul class="claims">'
+        for claim in report.claims:
+            yield from _claim(claim)
+        yield "</ul>"
+    else:
+        yield "<p>The study file makes no claim.</p>"
+    yield from (f"<p>{escape(line)}</p>" for line in (report.compute, report.devices) if line)
+    if report.failures:
+        yield from _list(report.failures)
+
+
+def _claim(claim: ClaimResult) -> Iterator[str]:
+    so_far = " so far" if claim.provisional else ""
+    yield f'<li class="{claim.verdict}"><p><strong>{claim.verdict}{so_far}</strong> {escape(claim.text)}</p>'
+    yield f"<p><small>{escape(claim.reason)}</small></p></li>"
+
+
+def _arms(report: Report) -> Iterator[str]:
+    metric = report.metric.replace("_", " ")
+    caption = (
+        f"Accuracies in percent, differences in points of {metric}; ± is half of a 95 % interval, below it the worst "
+        "and the best seed. Epochs of the search and of the confirm phase."
+    )
+    heads = ("arm", "test", "difference", "validation", "search best, optimistic", "tried", "seeds", "epochs")
+    rows = (line for index, arm in enumerate(report.arms) for line in _row(index, arm, report))
+    yield from _table("arms-caption", caption, heads, rows)
+    yield '<div class="arms">'
+    for index, arm in enumerate(report.arms):
+        yield f"<section><h3>{_named(index, arm.name)}</h3>"
+        yield f"<p><small>{escape(_ends(arm))}</small></p>"
+        yield f"<pre>{escape(chr(10).join(configuration(arm)))}</pre></section>"
+    yield "</div>"
+
+
+def _statistics(report: Report) -> Iterator[str]:
+    for index, table in enumerate(tables(report)):
+        rows = (
+            f'<tr><th scope="row">{escape(name)}</th>{"".join(map(_cell, values))}</tr>' for name, *values in table.rows
+        )
+        yield f"<h3>{escape(table.title)}</h3>"
+        yield from _table(f"statistics-{index}", table.note, table.columns, rows)
+
+
+def _table(id: str, caption: str, heads: Iterable[str], rows: Iterable[str]) -> Iterator[str]:
+    """A table that scrolls by itself where it is wider than the page."""
+    yield f'<div class="scroll" role="region" aria-labelledby="{id}" tabindex="0">'
+    yield f'<table><caption id="{id}"><span>{escape(caption)}</span></caption>'
+    yield "<thead><tr>" + "".join(f'<th scope="col">{escape(head)}</th>' for head in heads) + "</tr></thead>"
+    yield from ("<tbody>", *rows, "</tbody>", "</table>", "</div>")
+
+
+def _row(index: int, arm: ArmResult, report: Report) -> Iterator[str]:
+    difference = arm.difference
+    if arm.name == report.baseline:
+        gained, within = "baseline", ""
+    else:
+        gained = signed(difference.difference, report.metric) if difference else NONE
+        within = interval(difference, report.metric)
+    again = f"+ {arm.confirm.epochs}" if arm.confirm.epochs else ""
+    yield f'<tr><th scope="row">{_named(index, arm.name)}</th>'
+    yield _cell(mean(arm.test, "test_accuracy"), _ends_of(arm.test, "test_accuracy"))
+    yield _cell(gained, within)
+    yield _cell(mean(arm.validation, "validation_accuracy"), _ends_of(arm.validation, "validation_accuracy"))
+    yield _cell(number(arm.search_best, "validation_accuracy"))
+    yield _cell(str(arm.tried))
+    yield _cell(str(arm.validation.n if arm.validation else 0))
+    yield _cell(str(arm.search.epochs), again) + "</tr>"
+
+
+def _cell(value: str, below: str = "") -> str:
+    return f"<td>{escape(value)}<small>{escape(below)}</small></td>" if below else f"<td>{escape(value)}</td>"
+
+
+def _ends_of(summary: Summary | None, metric: Metric) -> str:
+    if summary is None or summary.n < 2:
+        return ""
+    return f"{number(summary.worst, metric)} to {number(summary.best, metric)}"
+
+
+def _ends(arm: ArmResult) -> str:
+    phases = {"Search": arm.search, "confirm": arm.confirm}
+    lines = [f"{name}: {_counts(phase)}" for name, phase in phases.items() if phase.cells > phase.open]
+    if arm.test_loss:
+        lines.append(f"test loss {mean(arm.test_loss, 'test_loss')} ({count(arm.test_loss.n, 'seed')})")
+    return "; ".join(lines) or "Not begun"
+
+
+def _counts(phase: PhaseResult) -> str:
+    ends = ("finished", "pruned", "diverged", "failed", "open")
+    return ", ".join(f"{n} {end}" for end in ends if (n := getattr(phase, end)))
+
+
+def _named(index: int, arm: str) -> str:
+    """The arm's name behind its mark in its colour."""
+    mark = f'<span style="color: var(--arm-{place(index)})" aria-hidden="true">{GLYPHS[place(index)]}</span>'
+    return f"{mark} {escape(arm)}"
+
+
+def _figure(figure: Figure) -> Iterator[str]:
+    few = " few" if len(figure.panels) in (1, 2, 4) else ""
+    yield f'<figure id="figure-{figure.id}">'
+    yield f"<h3>{escape(figure.title)}</h3>"
+    yield '<ul class="legend">'
+    yield from (f"<li>{_named(figure.arms.index(arm), arm)}</li>" for arm in figure.shown)
+    yield "</ul>"
+    yield f'<div class="panels{few}" role="img" aria-label="{escape(figure.title)}: {escape(figure.caption)}">'
+    yield from svg.panels(figure)
+    yield "</div>"
+    yield f"<figcaption>{escape(figure.caption)}</figcaption>"
+    yield "</figure>"
+
+
+def _context(context: Context) -> Iterator[str]:
+    if context.mixed:
+        yield (
+            '<p class="notice" role="note">The workers differed in torch, CUDA or the number of threads: between them '
+            "the same trial is equal statistically, not bit by bit.</p>"
+        )
+    entries = {
+        "Seeds": context.seeds,
+        "Machines": context.machines,
+        "Planned by": (f"hpo {context.hpo_version}",),
+        "Images, fingerprint": (context.data or NONE,),
+    }
+    yield "<dl>"
+    for name, lines in entries.items():
+        yield f"<dt>{name}</dt>"
+        yield from (f"<dd>{escape(line)}</dd>" for line in lines or (NONE,))
+    yield "</dl>"
+    yield f"<pre>{escape(chr(10).join(context.commands))}</pre>"
+    yield f"<details><summary>The study file</summary><pre>{escape(context.study_file)}</pre></details>"

@@ -1,0 +1,93 @@
+"""The same figures for plotly, which optuna-dashboard shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from math import log10
+from typing import TYPE_CHECKING, Any
+
+from hpo.report.figures.values import Axis, Figure, Series
+from hpo.report.palette import LIGHT, PLOTLY_MARKERS, dashed, place
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as PlotlyFigure
+
+PANEL_HEIGHT = 320
+"""Pixels."""
+
+
+def plotly_figure(figure: Figure) -> PlotlyFigure:
+    """The figure with one legend entry per arm, which shows or hides it in all panels."""
+    from plotly.subplots import make_subplots
+
+    columns = min(len(figure.panels), 2)
+    rows = -(-len(figure.panels) // columns)
+    used = len(figure.panels)
+    places = [[{} if row * columns + column < used else None for column in range(columns)] for row in range(rows)]
+    made = make_subplots(rows, columns, specs=places, subplot_titles=[panel.title for panel in figure.panels])
+    named: set[str] = set()
+    for series in figure.series:
+        for trace in _traces(series, figure.arms.index(series.arm), len(figure.shown)):
+            first = series.arm not in named and not trace.get("fill")
+            named |= {series.arm} if first else set()
+            row, column = divmod(series.panel, columns)
+            group = {"name": series.arm, "legendgroup": series.arm, "showlegend": first}
+            made.add_trace(trace | group, row + 1, column + 1)
+    for index, panel in enumerate(figure.panels):
+        row, column = divmod(index, columns)
+        made.update_xaxes(**_axis(panel.x), row=row + 1, col=column + 1)
+        made.update_yaxes(**_axis(panel.y), row=row + 1, col=column + 1)
+    made.update_layout(
+        title=figure.title,
+        template="plotly_white",
+        height=PANEL_HEIGHT * rows + 100,
+        barmode="overlay",
+        legend={"orientation": "h", "y": -0.2 / rows},
+    )
+    return made
+
+
+def _traces(series: Series, arm: int, arms: int) -> Iterator[dict[str, Any]]:
+    colour, symbol = LIGHT[place(arm)], PLOTLY_MARKERS[place(arm)]
+    line = {"color": colour, "dash": "dash" if dashed(arm) else "solid"}
+    x, y, low, high = (list(values) for values in (series.x, series.y, series.low, series.high))
+    points = {"type": "scatter", "x": x, "y": y}
+    match series.style:
+        case "line":
+            if low:
+                band = {"x": x + x[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": _faint(colour)}
+                yield {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"} | band
+            yield points | {"mode": "lines", "line": line}
+        case "step":
+            yield points | {"mode": "lines", "line": line | {"shape": "hv"}}
+        case "points":
+            marker = {"mode": "markers", "marker": {"color": colour, "symbol": symbol}}
+            yield points | marker | ({"error_y": _whiskers(y, low, high)} if low else {})
+        case "open points":
+            yield points | {"mode": "markers", "marker": {"color": colour, "symbol": f"{symbol}-open"}}
+        case "bars":
+            width = [0.5 / arms] * len(y)
+            yield points | {"type": "bar", "orientation": "h", "width": width, "marker": {"color": colour}}
+        case "intervals":
+            marker = {"mode": "markers", "marker": {"color": colour, "symbol": symbol, "size": 9}}
+            yield points | marker | {"error_x": _whiskers(x, low, high)}
+
+
+def _whiskers(middle: list[float], low: list[float], high: list[float]) -> dict[str, Any]:
+    above = [end - value for value, end in zip(middle, high, strict=True)]
+    below = [value - end for value, end in zip(middle, low, strict=True)]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 2, "width": 0}
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    drawn: dict[str, Any] = {"title": axis.label, "type": "log" if axis.log else "linear", "zeroline": axis.zero}
+    if axis.ticks:
+        drawn |= {"tickvals": [position for position, _ in axis.ticks], "ticktext": [text for _, text in axis.ticks]}
+    if axis.limits:
+        drawn["range"] = [log10(end) for end in axis.limits] if axis.log else list(axis.limits)
+    return drawn
+
+
+def _faint(colour: str) -> str:
+    red, green, blue = (int(colour[at : at + 2], 16) for at in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.15)"

@@ -1,0 +1,38 @@
+"""How many seeds would decide a comparison: the power of the paired t test (Cohen 1988).
+
+Under n seeds and a true difference of d standard deviations, t has the noncentral t distribution with n - 1 degrees
+of freedom and noncentrality d sqrt(n).
+"""
+
+from __future__ import annotations
+
+from hpo.report.statistics import Paired, equal_seeds
+
+POWER = 0.8
+MOST_SEEDS = 1000
+"""As many as a confirm phase may have."""
+
+
+def power(effect: float, n: int, level: float) -> float:
+    """The chance that n >= 2 seeds show a difference of `effect` standard deviations, two-sided at `level`."""
+    from scipy.special import ncfdtr, stdtrit  # t squared is noncentral F, whose tails scipy finds for every effect
+
+    threshold = float(stdtrit(n - 1, 1 - level / 2))
+    return 1 - float(ncfdtr(1, n - 1, effect**2 * n, threshold**2))
+
+
+def seeds_needed(difference: Paired, margin: float, level: float) -> int | None:
+    """Seeds that decide with a chance of `POWER` if the difference and its spread stay; None: not `MOST_SEEDS`."""
+    beyond = abs(difference.difference - margin)
+    if beyond < 1e-12:
+        return None
+    if not difference.std:
+        return equal_seeds(level)
+    effect = beyond / difference.std
+    if power(effect, MOST_SEEDS, level) < POWER:
+        return None
+    few, enough = 1, MOST_SEEDS
+    while enough - few > 1:
+        middle = (few + enough) // 2
+        few, enough = (few, middle) if power(effect, middle, level) >= POWER else (middle, enough)
+    return enough

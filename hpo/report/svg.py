@@ -1,0 +1,186 @@
+"""Figures drawn with matplotlib: whole for files (SVG, PNG), panel by panel for a page.
+
+A panel for a page takes the page's font and ink, and an arm's colour from the CSS variable `--arm-N`, so that it is
+right on light and on dark paper; it is small, and the page puts as many beside each other as there is room for. The
+same figure gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from hpo.report.figures.values import Axis, Figure, Series
+from hpo.report.palette import LIGHT, MARKERS, dashed, place
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis as DrawnAxis
+    from matplotlib.figure import Figure as Canvas
+
+PANEL = (4.6, 3.1)
+"""Inches of 72 units; on a page a unit is a pixel, or more where there is room."""
+INK, RULE = "#1b1f24", "#d3d7db"
+DOTS_PER_INCH = 150
+CROWDED = 40
+"""More characters than that below an axis are turned."""
+STYLE: Any = {
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.facecolor": "none",
+    "axes.edgecolor": INK,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "text.parse_math": False,
+}
+
+
+def panels(figure: Figure) -> list[str]:
+    """An SVG element for each panel, to be put into a page; what it shows, the page has to say."""
+    return [_element(figure, index) for index in range(len(figure.panels))]
+
+
+def svg(figure: Figure) -> bytes:
+    """The figure as an SVG file on white paper."""
+    return _rendered(figure, range(len(figure.panels)), "svg", whole=True)
+
+
+def png(figure: Figure) -> bytes:
+    """The figure as a PNG file on white paper."""
+    return _rendered(figure, range(len(figure.panels)), "png", whole=True)
+
+
+def _element(figure: Figure, index: int) -> str:
+    """The panel's SVG without what belongs to a file, with ids that nothing else on a page has."""
+    text = _rendered(figure, [index], "svg", whole=False).decode()
+    found = re.search(r'<svg\b[^>]*?viewBox="([^"]*)"[^>]*>(.*)</svg>', text, flags=re.DOTALL)
+    assert found is not None
+    text = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>|<!--.*?-->", "", found[2], flags=re.DOTALL)
+    referred = set(re.findall(r'(?:url\(|href=")#(\w+)', text))
+    text = re.sub(r' id="(?!(?:' + "|".join(referred) + r')")[^"]*"', "", text)
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{figure.id}-{index}-", text)
+    text = re.sub(r" font-family: [^;]*;", "", text)
+    text = text.replace(INK, "currentColor").replace(RULE, "var(--rule)")
+    for n, colour in enumerate(LIGHT):
+        text = text.replace(colour, f"var(--arm-{n})")
+    text = re.sub(r"\s*\n\s*", "\n", text).strip()
+    return f'<svg viewBox="{found[1]}" aria-hidden="true" focusable="false">\n{text}\n</svg>'
+
+
+def _rendered(figure: Figure, shown: Sequence[int], form: str, *, whole: bool) -> bytes:
+    import matplotlib
+    from matplotlib.figure import Figure as Canvas
+
+    columns = 2 if len(shown) == 4 else min(len(shown), 3)
+    rows = -(-len(shown) // columns)
+    size = (PANEL[0] * columns, PANEL[1] * rows + 0.4 * whole)
+    dates = {"Date": None} if form == "svg" else {"Software": None}
+    file = io.BytesIO()
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.id}):
+        canvas = Canvas(figsize=size, layout="constrained", facecolor="white" if whole else "none")
+        places = canvas.subplots(rows, columns, squeeze=False).flat
+        for axes in places[len(shown) :]:
+            axes.remove()
+        for axes, index in zip(places, shown, strict=False):
+            _draw(axes, figure, index)
+        if whole:
+            _legend(canvas, figure, columns)
+        canvas.savefig(file, format=form, dpi=DOTS_PER_INCH, metadata=dates)
+    return file.getvalue()
+
+
+def _draw(axes: Axes, figure: Figure, index: int) -> None:
+    panel = figure.panels[index]
+    for series in figure.series:
+        if series.panel == index:
+            _series(axes, series, figure.arms.index(series.arm), len(figure.shown))
+    if panel.title:
+        axes.set_title(panel.title)
+    axes.set_xscale("log" if panel.x.log else "linear")
+    axes.set_yscale("log" if panel.y.log else "linear")
+    _axis(axes.xaxis, panel.x)
+    _axis(axes.yaxis, panel.y)
+    axes.set_xlim(panel.x.limits)
+    axes.set_ylim(panel.y.limits)
+    if panel.x.zero:
+        axes.axvline(0, color=INK, linewidth=0.8)
+    if panel.y.zero:
+        axes.axhline(0, color=INK, linewidth=0.8)
+    if panel.x.ticks and sum(len(text) for _, text in panel.x.ticks) > CROWDED:
+        axes.tick_params(axis="x", labelrotation=25)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+
+
+def _series(axes: Axes, series: Series, arm: int, arms: int) -> None:
+    colour, marker = LIGHT[place(arm)], MARKERS[place(arm)]
+    line = _line(arm)
+    x, y, low, high = series.x, series.y, series.low, series.high
+    match series.style:
+        case "line":
+            axes.plot(x, y, line, color=colour)
+            if low:
+                axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+        case "step":
+            axes.step(x, y, line, color=colour, where="post")
+        case "points":
+            axes.plot(x, y, marker, color=colour)
+            if low:
+                axes.vlines(x, low, high, color=colour)
+        case "open points":
+            axes.plot(x, y, marker, color=colour, markerfacecolor="none", markeredgewidth=1.0)
+        case "bars":
+            axes.barh(y, x, height=0.5 / arms, color=colour)
+        case "intervals":
+            axes.plot(x, y, marker, color=colour, markersize=7)
+            axes.hlines(y, low, high, color=colour, linewidth=2.2)
+
+
+def _line(arm: int) -> Literal["-", "--"]:
+    return "--" if dashed(arm) else "-"
+
+
+def _axis(drawn: DrawnAxis, axis: Axis) -> None:
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    drawn.set_label_text(axis.label)
+    if axis.log:
+        low, high = drawn.get_view_interval()
+        steps = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
+        drawn.set_major_locator(LogLocator(subs=steps, numticks=8))
+        drawn.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        drawn.set_minor_locator(NullLocator())
+    else:
+        drawn.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=axis.label.startswith("epoch")))
+    if axis.ticks:
+        drawn.set_ticks([position for position, _ in axis.ticks], [text for _, text in axis.ticks])
+
+
+def _legend(canvas: Canvas, figure: Figure, columns: int) -> None:
+    from matplotlib.lines import Line2D
+
+    handles: list[Artist] = []
+    for arm in figure.shown:
+        number = figure.arms.index(arm)
+        line = _line(number)
+        handles.append(
+            Line2D([], [], color=LIGHT[place(number)], marker=MARKERS[place(number)], linestyle=line, label=arm)
+        )
+    canvas.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 2 * columns))

@@ -1,0 +1,137 @@
+"""The tables of a report below its verdict, as texts that a terminal, Markdown or a page lays out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hpo.report.numbers import NONE, count, ends, mean, number, probability, signed
+from hpo.report.results import ArmResult, Interval, Report
+
+Row = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table: its first column is a name, the others hold numbers."""
+
+    title: str
+    note: str
+    """How it is to be read."""
+    columns: Row
+    rows: tuple[Row, ...]
+
+
+def tables(report: Report) -> Iterator[Table]:
+    """Those that have something to say, in the order in which they are read."""
+    made = (_seeds(report), _comparisons(report), _published(report), _selection(report), _efficiency(report))
+    yield from (table for table in made if table.rows)
+
+
+def _seeds(report: Report) -> Table:
+    metric = report.metric
+    rows = []
+    for arm in report.arms:
+        found = arm.test if report.metric == "test_accuracy" else arm.validation
+        if found:
+            low, high = (number(value, metric) for value in (found.worst, found.best))
+            row = (str(found.n), number(found.std, metric), low, high, ends(found, metric) or NONE)
+            rows.append((arm.name, *row, _ends(arm.bootstrap, metric)))
+    what = metric.replace("_", " ").capitalize()
+    note = "95 % intervals: Student's t, and the bootstrap, which is too narrow for few seeds."
+    return Table(f"{what} over seeds", note, ("arm", "n", "std", "worst", "best", "t", "bootstrap"), tuple(rows))
+
+
+def _comparisons(report: Report) -> Table:
+    rows = []
+    for arm in report.arms:
+        found = arm.comparison
+        if found and found.difference.n > 1:
+            p_values = (found.difference.p, found.p_corrected, found.wilcoxon, found.wilcoxon_corrected)
+            effect = NONE if found.effect is None else f"{found.effect:+z.2f}"
+            texts = (probability(p) for p in p_values)
+            rows.append((arm.name, effect, _signed_ends(found.bootstrap, report.metric), *texts))
+    return Table(
+        f"Differences to {report.baseline}",
+        "Effect: in standard deviations of the differences (Hedges). p, two-sided: of the paired t test and Wilcoxon's "
+        f"signed-rank test, each corrected by Holm for {count(len(report.arms) - 1, 'comparison')}.",
+        ("arm", "effect", "bootstrap", "t test", "Holm", "Wilcoxon", "Holm"),
+        tuple(rows),
+    )
+
+
+def _published(report: Report) -> Table:
+    rows = []
+    for found in report.published:
+        params = ", ".join(f"{path} = {json.dumps(value, ensure_ascii=False)}" for path, value in found.params.items())
+        metric = found.metric
+        measured = f"{mean(found.measured, metric)} (n = {found.measured.n})" if found.measured else found.missing
+        if found.phase == "search":
+            measured += ", search"
+        rows.append(
+            (
+                f"{found.arm}{f' ({params})' if params else ''}, {metric.replace('_', ' ')}, {found.where}",
+                number(found.printed, metric),
+                measured,
+                NONE if found.difference is None else signed(found.difference, metric),
+                {True: "yes", False: "no", None: NONE}[found.contained],
+            )
+        )
+    note = "Inside: the interval of the measured mean contains the printed number, which may itself be a single run."
+    return Table("Published", note, ("number", "printed", "measured", "difference", "inside"), tuple(rows))
+
+
+def _selection(report: Report) -> Table:
+    arms = [arm for arm in report.arms if arm.expected_best]
+    most = max((arm.tried for arm in arms), default=0)
+    shown = sorted({4**power for power in range(most.bit_length()) if 4**power <= most} | {report.fewest})
+    rows = []
+    for arm in arms:
+        by_n = {one.n: one for one in arm.expected_best}
+        bests = (number(by_n[n].accuracy if n in by_n else None, "validation_accuracy") for n in shown)
+        rows.append((arm.name, f"{by_n[1].epochs:.1f}", *bests))
+    return Table(
+        "Expected search best of n trials",
+        "The mean over all draws of n of an arm's trials; too high for small n where a sampler learns.",
+        ("arm", "epochs each", *(f"n = {n}" for n in shown)),
+        tuple(rows),
+    )
+
+
+def _efficiency(report: Report) -> Table:
+    arms = [arm for arm in report.arms if arm.tried]
+    audited = [arm for arm in arms if arm.efficiency.audit]
+    note = (
+        f"To baseline: until the best so far was {report.baseline}'s search best. Mean best: the area under the best "
+        "so far, over the epochs that every arm spent. Saved: by pruning."
+    )
+    if audited:
+        note += " Wrongly pruned: would have won, of those run to their end; their share in percent."
+    columns = ("arm", "epochs to baseline", "seconds to baseline", "mean best", "epochs saved", "wrongly pruned")
+    shown = len(columns) if audited else len(columns) - 1
+    return Table("Efficiency of the search", note, columns[:shown], tuple(_row(arm)[:shown] for arm in arms))
+
+
+def _row(arm: ArmResult) -> Row:
+    found = arm.efficiency
+    wrong = NONE
+    if found.audit:
+        low, high = round(100 * found.audit.low), round(100 * found.audit.high)
+        wrong = f"{found.audit.won} of {found.audit.n} [{low}, {high}]"
+    return (
+        arm.name,
+        str(found.reached.epochs) if found.reached else "never",
+        f"{found.reached.seconds:#.3g}".rstrip(".") if found.reached else "never",
+        number(found.area, "validation_accuracy"),
+        str(found.saved),
+        wrong,
+    )
+
+
+def _ends(interval: Interval | None, metric: str) -> str:
+    return NONE if interval is None else f"[{number(interval[0], metric)}, {number(interval[1], metric)}]"
+
+
+def _signed_ends(interval: Interval | None, metric: str) -> str:
+    return NONE if interval is None else f"[{signed(interval[0], metric)}, {signed(interval[1], metric)}]"

@@ -1,0 +1,57 @@
+"""A study as a study file: what the storage keeps, written so that `hpo launch-study` reads it again."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hpo.study import StudySpec
+
+
+def study_file(study: StudySpec) -> str:
+    """The text of a file that reads as the same study, its defaults written out."""
+    return "\n".join(_lines(study.model_dump(mode="json", exclude_none=True))) + "\n"
+
+
+def _lines(study: Mapping[str, Any]) -> Iterator[str]:
+    tables = ("trial", "protocol", "arms", "claims", "published", "source")
+    yield from _entries({key: value for key, value in study.items() if key not in tables})
+    yield from _table("trial", study["trial"])
+    yield from _table("protocol", study["protocol"])
+    for name, arm in study["arms"].items():
+        yield from _table(f"arms.{name}", arm)
+    for name in ("claims", "published"):
+        for entry in study[name]:
+            yield from ("", f"[[{name}]]", *_entries(entry))
+    if "source" in study:
+        yield from _table("source", study["source"])
+
+
+def _table(header: str, content: Mapping[str, Any]) -> Iterator[str]:
+    """A table with one line per entry; an arm's searched paths each have a line of their own."""
+    yield from ("", f"[{header}]")
+    yield from _entries({key: value for key, value in content.items() if key != "search" and value != {}})
+    yield from (f"search.{_key(path)} = {_value(searched)}" for path, searched in content.get("search", {}).items())
+
+
+def _entries(table: Mapping[str, Any]) -> Iterator[str]:
+    return (f"{_key(key)} = {_value(value)}" for key, value in table.items())
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{ " + ", ".join(_entries(value)) + " }" if value else "{}"
+    if isinstance(value, list):
+        return "[" + ", ".join(_value(one) for one in value) + "]"
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
+
+
+def _quoted(text: str) -> str:
+    # JSON's text is TOML's but for DEL, and for characters that JSON writes as two surrogates unless left as they are.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,247 @@
+"""Figures say what was measured, and both renderers draw all of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from hpo.report import svg
+from hpo.report.compare import compare
+from hpo.report.figures import Figure, figures
+from hpo.report.figures.epochs import gradient_norms, learning_curves, what_moved
+from hpo.report.figures.importance import importances, tails
+from hpo.report.figures.space import gains, slices
+from hpo.report.figures.spending import spending
+from hpo.report.figures.values import Axis, Panel, Series, upper
+from hpo.report.plotly_figures import plotly_figure
+from tests.unit import report_samples
+from tests.unit.figure_samples import confirmed, curves, drawn, searched, study, trial
+
+ALL = [
+    "standing",
+    "learning-curves",
+    "what-moved",
+    "gradient-norms",
+    "accuracy-by-epochs-spent",
+    "gain-by-value",
+    "search-space",
+    "importances",
+]
+HOSTILE = '$\\frac{x}$ </text><script>alert(1)</script> "&'
+
+
+def of(figure: Figure | None, arm: str, panel: int = 0) -> Series:
+    assert figure is not None
+    return next(series for series in figure.series if series.arm == arm and series.panel == panel)
+
+
+def test_every_figure_is_made() -> None:
+    """Of a complete study, in the order of reading, and each series fits its panel."""
+    made = drawn()
+    assert ALL == [figure.id for figure in made]
+    for figure in made:
+        for series in figure.series:
+            assert series.panel < len(figure.panels)
+            assert series.arm in figure.arms
+            assert len(series.x) == len(series.y) > 0
+            assert {len(series.low), len(series.high)} <= {0, len(series.x)}
+
+
+def test_no_figure_without_numbers() -> None:
+    """Neither of a study that hasn't begun, nor of norms that nobody recorded."""
+    spec, cells = study(), searched()
+    assert figures(spec, [], [], compare(spec, [])) == []
+    assert gradient_norms(spec, cells, list(curves(cells, norms=False))) is None
+
+
+def test_learning_curves_show_the_confirm_seeds() -> None:
+    """Mean and range over the three seeds of the best configuration, in percent, epoch by epoch."""
+    cells = searched()
+    cells += confirmed(cells)
+    grid = of(learning_curves(study(), cells, list(curves(cells))), "grid")
+    assert grid.x == (1.0, 2.0, 3.0, 4.0)
+    assert grid.low == pytest.approx((20.0, 40.0, 60.0, 80.0))
+    assert grid.y == pytest.approx((20.25, 40.5, 60.75, 81.0))
+    assert grid.high == pytest.approx((20.5, 41.0, 61.5, 82.0))
+
+
+def test_learning_curves_before_the_confirm_phase() -> None:
+    """The five best search trials stand in; pruned ones are not among them."""
+    cells = searched()
+    figure = learning_curves(study(), cells, list(curves(cells)))
+    ramp = of(figure, "ramp")
+    assert (ramp.low[-1], ramp.high[-1]) == pytest.approx((70.0, 82.0))
+    assert figure is not None and "ramp: its 5 best search trials" in figure.caption
+
+
+def test_a_diverged_seed_ends_early() -> None:
+    """A loss that isn't finite is no point, and later epochs count the others."""
+    cells = confirmed(searched())
+    points = [
+        replace(point, validation_loss=None if point.cell_id == cells[0].id and point.epoch > 1 else point.epoch)
+        for point in curves(cells)
+    ]
+    loss = of(learning_curves(study(), searched() + cells, points), "grid", panel=1)
+    assert loss.y == (1.0, 2.0, 3.0, 4.0)
+
+
+def test_what_moved() -> None:
+    """Learning rate and strength as recorded; a strength over a decade is on a logarithmic axis."""
+    cells = searched()
+    figure = what_moved(study(), cells, list(curves(cells)))
+    assert figure is not None
+    assert ["Learning rate", "Strength of l2"] == [panel.title for panel in figure.panels]
+    assert of(figure, "ramp", 1).y == (0.5, 0.25, 0.125, 0.0625)
+    assert [panel.y.log for panel in figure.panels] == [False, False]
+    wide = [replace(point, strengths={"l2": 0.1**point.epoch}) for point in curves(cells)]
+    figure = what_moved(study(), cells, wide)
+    assert figure is not None and [panel.y.log for panel in figure.panels] == [False, True]
+
+
+def test_spending() -> None:
+    """The best so far by epochs spent, pruned trials with what they cost."""
+    cells = searched()
+    figure = spending(cells, compare(study(), cells))
+    best = of(figure, "ramp")
+    assert best.x[:3] == (4.0, 8.0, 12.0)
+    assert best.x[-1] == 44.0 == sum(cell.epochs for cell in cells if cell.arm == "ramp")
+    assert best.y[-1] == pytest.approx(82.0)
+    assert figure is not None
+    pruned = next(series for series in figure.series if series.style == "open points" and series.panel == 2)
+    assert pruned.x == (30.0, 32.0)
+
+
+def test_slices() -> None:
+    """0 has a place on a logarithmic axis, [8] is the number 8, and words stand side by side."""
+    figure = slices(study(), searched())
+    assert figure is not None
+    strength, hidden, direction = figure.panels
+    assert strength.x.log and strength.x.ticks[0] == (1e-5, "0")
+    assert of(figure, "grid").x == (1e-5, 1e-5, 1e-3, 1e-3, 1e-2, 1e-2)
+    assert hidden.x.log and of(figure, "grid", 1).x == (8.0, 80.0) * 3
+    assert ["up", "down"] == [text for _, text in direction.x.ticks]
+    assert all(round(x) in (0, 1) for x in of(figure, "ramp", 2).x)
+
+
+def test_gains() -> None:
+    """The best of the arm minus the best of the baseline at each value that both list."""
+    figure = gains(study(), searched())
+    gain = of(figure, "ramp")
+    assert figure is not None and len(figure.panels) == 1
+    assert gain.x == (8.0, 80.0)
+    # At 8: ramp's slot 9 (0.78) to grid's slot 4 (0.78); at 80: slot 11 (0.82) to slot 5 (0.80).
+    assert gain.y == pytest.approx((0.0, 2.0))
+
+
+def test_gains_have_an_interval_over_repeats() -> None:
+    """Paired by seed: 1 and 3 points of gain are 2 in the mean, and the t interval of two is ± 12.7."""
+    spec = report_samples.study(repeats=2)
+    cells = [
+        report_samples.search(arm, slot, accuracy, seed=seed)
+        for slot in range(2)
+        for arm, accuracies in (("grid", (0.5, 0.6)), ("ramp", (0.51, 0.63)))
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    gain = of(gains(spec, cells), "ramp")
+    assert gain.y == pytest.approx((2.0, 2.0))
+    assert gain.high == pytest.approx((2.0 + 12.706, 2.0 + 12.706), abs=1e-3)
+
+
+def test_importances() -> None:
+    """What decides the score has nearly all of it; an arm with few trials is left out."""
+    cells = [
+        trial(
+            "ramp",
+            slot,
+            {
+                "regularizers.l2.strength": 10 ** (-4 + slot / 10),
+                "regularizers.l2.policy.direction": ("up", "down")[slot // 2 % 2],
+                "model.hidden": "[80]",
+            },
+            0.5 + slot / 100,
+        )
+        for slot in range(30)
+    ]
+    cells += [one for one in searched() if one.arm == "grid"]
+    figure = importances(study(), cells)
+    assert figure is not None
+    assert ["ramp"] == figure.shown
+    shares = dict(zip(of(figure, "ramp").y, of(figure, "ramp").x, strict=True))
+    assert sum(shares.values()) == pytest.approx(100.0)
+    assert figure.panels[0].y.ticks[0][1] == "l2.strength"
+    assert shares[0.0] > 90
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["lr.peak", "regularizers.l2.strength"], ["lr.peak", "l2.strength"]),
+        (["lr", "a.lr.peak", "b.lr.peak"], ["lr", "a.lr.peak", "b.lr.peak"]),
+    ],
+)
+def test_tails(paths: list[str], expected: list[str]) -> None:
+    """Short names that can still be told apart."""
+    assert expected == tails(paths)
+
+
+def test_limits_leave_out_what_is_far_below() -> None:
+    """One that failed doesn't press the others together; without one everything is inside."""
+    low, high = upper([10.0, 90.0, 91.0, 92.0, 93.0, 94.0, 95.0, 96.0])
+    assert 80 < low < 90 < 96 < high
+    assert upper([90.0, 92.0]) == pytest.approx((89.9, 92.1))
+    assert upper([50.0]) == (49.0, 51.0)
+
+
+def hostile() -> Figure:
+    """A figure whose texts mean something to matplotlib, XML and HTML; with more arms than colours."""
+    arms = tuple(f"arm{n}" for n in range(8))
+    axis = Axis(HOSTILE, ticks=((0.0, HOSTILE), (1.0, "b")))
+    series = tuple(Series(arm, 0, "points", (0.0, 1.0), (1.0, 2.0), (0.5, 1.5), (1.5, 2.5)) for arm in arms)
+    lines = tuple(Series(arm, 1, "line", (0.0, 1.0), (1.0, 2.0)) for arm in arms)
+    panels = (Panel(HOSTILE, axis, Axis(zero=True)), Panel("", Axis(), Axis(log=True)))
+    return Figure("hostile", HOSTILE, HOSTILE, arms, panels, series + lines)
+
+
+def test_panels_for_a_page() -> None:
+    """Well-formed, ids of their own, ink and colours of the page, and the same bytes again."""
+    made = [*drawn(), hostile()]
+    elements = [element for figure in made for element in svg.panels(figure)]
+    ids = [found for element in elements for found in re.findall(r'\bid="([^"]*)"', element)]
+    assert len(ids) == len(set(ids)) > 0
+    for element in elements:
+        root = ElementTree.fromstring(element.replace("xlink:href", "href"))
+        assert root.attrib["viewBox"].startswith("0 0 ")
+        assert "currentColor" in element and "var(--arm-" in element
+        assert not re.search(r"#[0-9a-f]{6}\b|<script|<style|http", element)
+        assert all(f'id="{found}"' in element for found in re.findall(r'(?:url\(|href=")#([^")]+)', element))
+    assert elements == [element for figure in made for element in svg.panels(figure)]
+
+
+def test_texts_are_drawn_as_they_are() -> None:
+    """Neither mathematics nor markup."""
+    [first, _] = svg.panels(hostile())
+    texts = ["".join(text.itertext()) for text in ElementTree.fromstring(first.replace("xlink:href", "href"))[1].iter()]
+    assert HOSTILE in texts
+
+
+def test_files() -> None:
+    """SVG and PNG of the whole figure, the same bytes again, and no date in them."""
+    figure = hostile()
+    assert svg.svg(figure) == svg.svg(figure)
+    assert svg.png(figure) == svg.png(figure)
+    assert svg.png(figure).startswith(b"\x89PNG")
+    assert "<dc:date>" not in svg.svg(figure).decode()
+    ElementTree.fromstring(svg.svg(figure))
+
+
+def test_plotly_shows_the_same_numbers() -> None:
+    """All points of every series, one legend entry per arm, and the panels' axes."""
+    for figure in [*drawn(), hostile()]:
+        made = plotly_figure(figure).to_dict()
+        values = [tuple(trace["x"]) for trace in made["data"] if trace.get("fill") != "toself"]
+        assert [series.x for series in figure.series] == values
+        assert figure.shown == [trace["name"] for trace in made["data"] if trace["showlegend"]]
+        assert len(figure.panels) == sum(key.startswith("xaxis") for key in made["layout"])

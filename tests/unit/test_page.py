@@ -1,0 +1,137 @@
+"""The page of a report: whole, in order, by itself, and nothing that a user wrote is markup."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+from hpo.report.compare import compare
+from hpo.report.context import context
+from hpo.report.figures import figures
+from hpo.report.page import page
+from hpo.storage.rows import WorkerRow
+from hpo.study import StudySpec
+from tests.unit.figure_samples import reported, row, study, workers
+
+HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=http://example.org/x>"
+VOID = {"meta", "br", "img", "link", "hr", "input", "use"}
+REFERENCES = {"src", "href", "xlink:href", "action", "data", "poster", "srcset"}
+
+
+class Reader(HTMLParser):
+    """What a page is made of; fails on elements that are not closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.text: list[str] = []
+        self._open: list[str] = []
+        self.feed(text)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.references += [value or "" for name, value in attrs if name in REFERENCES]
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self._open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert tag == self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        self.text.append(data)
+
+    @property
+    def words(self) -> str:
+        return " ".join(" ".join(self.text).split())
+
+
+def whole(spec: StudySpec | None = None) -> str:
+    spec, cells, points, report, where = reported(spec)
+    return page(report, figures(spec, cells, points, report), where)
+
+
+def test_the_page_is_whole_and_in_order() -> None:
+    """Rules, verdict, arms, statistics, figures, and what it takes to repeat it; every id once."""
+    read = Reader(whole())
+    assert len(read.ids) == len(set(read.ids))
+    order = ["rules", "verdict", "arms", "statistics", "figure-standing", "figure-learning-curves", "repeat"]
+    assert order == [id for id in read.ids if id in order]
+    assert read.tags.count("figure") == 8 == read.tags.count("figcaption")
+    assert read.tags.count("table") == read.tags.count("caption") >= 2
+    assert [1, 1] == [read.tags.count("h1"), read.tags.count("main")]
+
+
+def test_the_page_says_what_it_takes_to_repeat_the_study() -> None:
+    """Study file, seeds, versions and devices of the workers that ran it, commands."""
+    words = Reader(whole()).words
+    for expected in (
+        "hpo launch-study moving.toml",
+        "search: 0",
+        "confirm: 1000-1002",
+        "1 worker: CPU (x86_64), hpo 0.1.0, torch 2.15.0, threads 1",
+        "f1nger",
+        'search."regularizers.l2.policy.direction" = { values = ["up", "down"] }',
+    ):
+        assert expected in words
+
+
+def test_the_page_needs_nothing_else() -> None:
+    """No script, no address of anything outside, and a policy that allows neither."""
+    text = whole()
+    read = Reader(text)
+    assert not {"script", "link", "img", "iframe", "object"} & set(read.tags)
+    assert all(reference.startswith("#") for reference in read.references)
+    assert not re.search(r"url\((?!#)|@import|https?:", text)
+    assert "Content-Security-Policy" in text
+    assert not re.search(r"\son\w+=", text)
+
+
+def test_what_a_user_wrote_is_text() -> None:
+    """A title, a claim and a searched value that are markup come out as they were written."""
+    spec = study(title=HOSTILE, claim=HOSTILE)
+    text = whole(spec)
+    read = Reader(text)
+    assert "script" not in read.tags and "img" not in read.tags
+    assert read.words.count(" ".join(HOSTILE.split())) >= 3
+    assert f"<title>{HOSTILE[:1]}" not in text
+
+
+def test_an_unfinished_study_has_a_page() -> None:
+    """That says so first, and has no figures."""
+    spec = study()
+    text = page(compare(spec, []), [], context(spec, row(spec), [], []))
+    assert text.index("Unfinished") < text.index('id="rules"')
+    assert "figure" not in Reader(text).tags
+
+
+def test_workers_that_differ_are_pointed_out() -> None:
+    """By what results depend on, among those that ran trials of the study."""
+    spec, cells, *_ = reported()
+
+    def with_torch(name: str, version: str) -> WorkerRow:
+        known = workers()[0]
+        return replace(known, id=name, environment={**known.environment, "torch": version})
+
+    same = [with_torch("w1", "2.15.0"), with_torch("w2", "2.15.0"), with_torch("other", "2.6.0")]
+    cells = [replace(cell, worker="w2") if cell.slot == 1 else cell for cell in cells]
+    assert not context(spec, row(spec), cells, same).mixed
+    found = context(spec, row(spec), cells, [*same[:1], with_torch("w2", "2.6.0")])
+    assert found.mixed and len(found.machines) == 2
+
+
+def test_the_same_report_is_the_same_page() -> None:
+    """Byte by byte."""
+    spec, cells, points, report, where = reported()
+    made = [page(report, figures(spec, cells, points, report), where) for _ in range(2)]
+    assert made[0] == made[1]

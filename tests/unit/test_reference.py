@@ -1,0 +1,63 @@
+"""docs/reference.md is what hpo.reference writes, and that leaves nothing out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpo.reference import SECTIONS, kind_of, markdown, members
+from hpo.spec import Spec
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
+
+
+def specs(below: type[Spec] = Spec) -> Iterator[type[Spec]]:
+    """The tables that can be written: every Spec of the package that is not the base of another."""
+    for spec in below.__subclasses__():
+        if spec.__module__.startswith("hpo.") and not spec.__subclasses__():
+            yield spec
+        yield from specs(spec)
+
+
+def test_the_page_is_up_to_date() -> None:
+    """The page in docs/ is the one that the present models give."""
+    assert markdown() + "\n" == PAGE.read_text(), "accept the change with `make reference`, and read its diff"
+
+
+def test_every_table_and_kind_has_its_place() -> None:
+    """No model is forgotten, be it a table of the file or a kind in a union."""
+    documented = [model for section in SECTIONS for model in members(section.form)]
+    assert sorted(map(str, set(specs()))) == sorted(map(str, documented))
+
+
+@pytest.mark.parametrize("section", [s for s in SECTIONS if len(members(s.form)) > 1], ids=lambda s: s.title)
+def test_every_kind_has_a_heading(section: object) -> None:
+    """A kind can be found by its name."""
+    lines = markdown().splitlines()
+    for model in members(section.form):
+        assert f"### {section.title}: `{kind_of(model) or model.__name__.lower()}`" in lines
+
+
+@pytest.mark.parametrize("spec", sorted(set(specs()), key=str), ids=lambda spec: f"{spec.__module__}.{spec.__name__}")
+def test_every_model_and_field_says_what_it_means(spec: type[Spec]) -> None:
+    """Each has a docstring; `kind` means what the model means."""
+    assert spec.__doc__
+    assert [] == [name for name, field in spec.model_fields.items() if name != "kind" and not field.description]
+
+
+def test_types_and_defaults_in_words() -> None:
+    """Bounds, lists, defaults and links, each as the page shows them."""
+    shown = markdown()
+    for row in (
+        "| `epochs` | whole number, 1 to 100000 | required |",
+        "| `momentum` | number, at least 0, below 1 | `0.9` |",
+        "| `step` | number, above 0 | – |",
+        "| `channels` | list of 3: whole number, 1 to 8192 | `[32, 64, 128]` |",
+        '| `policy` | [a policy](#policies) | `{ kind = "hold" }` |',
+        "| `every` | [a duration](#duration) | `{ epochs = 1 }` |",
+        '| `sequence` | one of `"sobol"`, `"halton"` | `"sobol"` |',
+        "| `values` | list or table, 1 to 256 entries | required |",
+    ):
+        assert row in shown
