@@ -88,12 +88,17 @@ def storage_url(request: pytest.FixtureRequest) -> str:
     return url
 
 
+def start_postgres() -> PostgresServer:
+    """A server beside the shared one; the test is skipped on a machine without one."""
+    try:
+        return PostgresServer().start()
+    except NoPostgresError as error:
+        pytest.skip(str(error))
+
+
 @pytest.fixture
 def own_postgres() -> Iterator[PostgresServer]:
     """A server of the test's own, to be restarted and otherwise ill-treated."""
-    try:
-        server = PostgresServer().start()
-    except NoPostgresError as error:
-        pytest.skip(str(error))
+    server = start_postgres()
     yield server
     server.remove()
