@@ -23,7 +23,9 @@ def plotly_figure(figure: Figure) -> PlotlyFigure:
     columns = min(len(figure.panels), 2)
     rows = -(-len(figure.panels) // columns)
     used = len(figure.panels)
-    places = [[{} if row * columns + column < used else None for column in range(columns)] for row in range(rows)]
+    places: list[list[dict[str, Any] | None]] = [
+        [{} if row * columns + column < used else None for column in range(columns)] for row in range(rows)
+    ]
     made = make_subplots(rows, columns, specs=places, subplot_titles=[panel.title for panel in figure.panels])
     named: set[str] = set()
     for series in figure.series:

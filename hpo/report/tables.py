@@ -94,7 +94,7 @@ def _selection(report: Report) -> Table:
     return Table(
         "Expected search best of n trials",
         "The mean over all draws of n of an arm's trials; too high for small n where a sampler learns.",
-        ("arm", "epochs each", *(f"n = {n}" for n in shown)),
+        ("arm", "epochs each", *(f"n={n}" for n in shown)),
         tuple(rows),
     )
 
@@ -122,7 +122,7 @@ def _row(arm: ArmResult) -> Row:
     return (
         arm.name,
         str(found.reached.epochs) if found.reached else "never",
-        f"{found.reached.seconds:#.3g}".rstrip(".") if found.reached else "never",
+        f"{found.reached.seconds:.{0 if found.reached.seconds >= 10 else 2}f}" if found.reached else "never",
         number(found.area, "validation_accuracy"),
         str(found.saved),
         wrong,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
+from scipy.special import stdtr
 
 from hpo.report.compare import compare
 from hpo.report.results import ArmResult, PhaseResult, Report
@@ -164,9 +166,10 @@ def test_verdicts(direction: str, comparison: dict[str, Any], verdict: str) -> N
 
 def test_a_difference_equal_to_the_margin_but_for_rounding_does_not_exceed_it() -> None:
     """0.91 - 0.90 is 0.010000000000000009 to the machine."""
-    cells = searched("grid", "ramp") + confirmed("grid", [0.90, 0.90]) + confirmed("ramp", [0.91, 0.91])
-    report = compare(study(confirm={"seeds": 2}, claims=[claim(by=0.01)]), cells)
-    assert "undecided" == report.claims[0].verdict
+    cells = searched("grid", "ramp") + confirmed("grid", [0.90] * 6) + confirmed("ramp", [0.91] * 6)
+    report = compare(study(confirm={"seeds": 6}, claims=[claim(by=0.01), claim(by=0.009)]), cells)
+    assert ["undecided", "undecided"] == [each.verdict for each in report.claims]
+    assert [1.0, 1 / 32] == [each.difference.p if each.difference else None for each in report.claims]
 
 
 @pytest.mark.parametrize(
@@ -188,9 +191,102 @@ def test_the_reason_names_difference_interval_seeds_and_p() -> None:
     cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
     report = compare(study(confirm={"seeds": 3}, claims=[claim(by=0.01)]), cells)
     assert (
-        "ramp - grid, test accuracy: +6.00 [+3.52, +8.48] points over 3 paired seeds (p = 0.009); "
+        "ramp - grid, test accuracy: +6.00 [+3.52, +8.48] points over 3 paired seeds (p = 0.013); "
         "all of it is above +1.00."
     ) == report.claims[0].reason
+
+
+@pytest.mark.parametrize(
+    ("seeds", "claims", "verdict", "end"),
+    [
+        (2, 1, "undecided", "2 paired seeds; all equal, which takes 6 to make an interval. About 4 more seeds would"),
+        (5, 1, "undecided", "5 paired seeds; all equal, which takes 6 to make an interval. About 1 more seed would"),
+        (6, 1, "supported", "[+1.00, +1.00] points over 6 paired seeds (p = 0.031); all of it is above 0."),
+        (6, 2, "undecided", "above 0, but too narrowly for so many claims. About 1 more seed would decide it."),
+        (7, 2, "supported", "(p = 0.016, 0.031 corrected for the number of claims); all of it is above 0."),
+    ],
+)
+def test_equal_differences_are_no_certainty(seeds: int, claims: int, verdict: str, end: str) -> None:
+    """A collapsed interval supports nothing by itself: the sign test decides, as for all claims together."""
+    cells = searched("grid", "ramp") + confirmed("grid", [0.90] * seeds) + confirmed("ramp", [0.91] * seeds)
+    result = compare(study(confirm={"seeds": seeds}, claims=[claim()] * claims), cells).claims[0]
+    assert verdict == result.verdict
+    assert end in result.reason
+
+
+def test_claims_are_corrected_for_their_number() -> None:
+    """p = 0.035 decides a single claim, not one of two of which the other is far from it."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
+    alone, both = (
+        compare(study(confirm={"seeds": 3}, claims=claims), cells).claims
+        for claims in ([claim(by=0.03)], [claim(by=0.03), claim(metric="validation_accuracy")])
+    )
+    assert ["supported"] == [each.verdict for each in alone]
+    assert ["undecided", "undecided"] == [each.verdict for each in both]
+    p = 2 * (1 - stdtr(2, 3 * math.sqrt(3)))  # differences of 0.03 ± 0.01 beyond the margin
+    assert [pytest.approx(p), 1.0] == [each.difference.p if each.difference else None for each in both]
+    assert [pytest.approx(2 * p), 1.0] == [each.p_corrected for each in both]
+
+
+@pytest.mark.parametrize(
+    ("by", "more", "outlook"),
+    [
+        (0.05, 7, "About 7 more seeds would decide it."),  # an effect of 1.0 takes 10
+        (0.06, None, "Not even 1000 seeds would decide it."),
+        (0.0595, None, "Not even 1000 seeds would decide it."),
+    ],
+)
+def test_how_many_more_seeds(by: float, more: int | None, outlook: str) -> None:
+    """From the observed effect: here 0.06 - `by`, in standard deviations of 0.01."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
+    result = compare(study(confirm={"seeds": 3}, claims=[claim(by=by)]), cells).claims[0]
+    assert ("undecided", more) == (result.verdict, result.more_seeds)
+    assert result.reason.endswith(outlook)
+
+
+def test_comparisons_with_the_baseline() -> None:
+    """Against scipy, and corrected for two arms."""
+    from scipy.stats import ttest_rel, wilcoxon
+
+    cells = searched("grid", "ramp", "slow") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
+    cells += confirmed("slow", [0.80, 0.79, 0.82])
+    report = compare(study(arms=("grid", "ramp", "slow"), confirm={"seeds": 3}), cells)
+    ramp, slow = arm_of(report, "ramp").comparison, arm_of(report, "slow").comparison
+    assert ramp is not None and slow is not None and arm_of(report, "grid").comparison is None
+    p = ttest_rel(RAMP, GRID).pvalue
+    assert (pytest.approx(p), pytest.approx(2 * p)) == (ramp.difference.p, ramp.p_corrected)
+    assert slow.difference.p == slow.p_corrected
+    assert (pytest.approx(wilcoxon(RAMP, GRID).pvalue), 0.5) == (ramp.wilcoxon, ramp.wilcoxon_corrected)
+    assert pytest.approx(6 * 4 / 7) == ramp.effect
+    assert (pytest.approx(0.05), pytest.approx(0.07)) == ramp.bootstrap
+    assert (pytest.approx(0.85), pytest.approx(0.87)) == arm_of(report, "ramp").bootstrap
+
+
+def test_expected_bests_are_compared_at_what_the_smallest_arm_tried() -> None:
+    """ramp tried two of 0.7 and 0.9, grid three of which two are drawn: 0.9 twice of three times, once 0.8."""
+    cells = searched("grid") + [search("ramp", 0, 0.7), search("ramp", 1, 0.9)]
+    report = compare(study(), cells)
+    bests = [next(one.accuracy for one in arm.expected_best if one.n == report.fewest) for arm in report.arms]
+    assert (2, [pytest.approx(2.6 / 3), pytest.approx(0.9)]) == (report.fewest, bests)
+
+
+@pytest.mark.parametrize(
+    ("workers", "words"),
+    [
+        (("a", "a", "a"), ""),
+        (("a", "a2", "a"), ""),
+        (("a", "a", None), ""),
+        (("a", "b", "a"), "search phase 2 on CPU, 1 on GPU."),
+    ],
+)
+def test_different_kinds_of_device(workers: tuple[str | None, ...], words: str) -> None:
+    """Several workers on one kind are no mixture, and what nothing is known of is none either."""
+    devices = {"a": "CPU", "a2": "CPU", "b": "GPU"}
+    cells = [search("grid", slot, 0.9, worker=worker) for slot, worker in enumerate(workers)]
+    report = compare(study(), cells, devices=devices)
+    assert report.devices.startswith(f"Different kinds of device: {words}" if words else "")
+    assert bool(words) == bool(report.devices)
+    assert "" == compare(study(), cells).devices
 
 
 def test_unfinished_studies_say_what_is_missing() -> None:

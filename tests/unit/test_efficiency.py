@@ -69,24 +69,19 @@ def audited(finals: list[float | None]) -> list[Cell]:
 
 
 @pytest.mark.parametrize(
-    ("finals", "audit"),
+    ("finals", "n", "won", "low", "high"),
     [
-        ([0.5, 0.9, 0.8, 0.95], (4, 2, 0.0676, 0.9324)),  # equal to the best is no win
-        ([0.5, None, 0.5, 0.5, 0.5], (5, 0, 0.0, 0.5218)),  # 1 - 0.025^(1/5)
-        ([0.9], (1, 1, 0.025, 1.0)),
-        ([], None),
+        ([0.5, 0.9, 0.8, 0.95], 4, 2, 0.0676, 0.9324),  # equal to the best is no win
+        ([0.5, None, 0.5, 0.5, 0.5], 5, 0, 0.0, 0.5218),  # 1 - 0.025^(1/5)
+        ([0.9], 1, 1, 0.025, 1.0),
     ],
 )
-def test_wrongly_pruned_trials(finals: list[float | None], audit: tuple[int, int, float, float] | None) -> None:
+def test_wrongly_pruned_trials(finals: list[float | None], n: int, won: int, low: float, high: float) -> None:
     """Those that beat the best finished one, with Clopper and Pearson's interval as tables print it."""
     cells = [*baseline(0.8), search("ramp", 0, 0.8), search("ramp", 1, 0.3, "pruned", epochs=1), *audited(finals)]
-    found = efficiencies(study(), cells)["ramp"].audit
-    assert audit == (
-        None
-        if found is None
-        else (found.n, found.won, pytest.approx(found.low, abs=5e-5), pytest.approx(found.high, abs=5e-5))
-    )
-    assert audit is None or isinstance(found, Audit)
+    found = efficiencies(study(), cells)
+    assert found["grid"].audit is None
+    assert Audit(n, won, pytest.approx(low, abs=5e-5), pytest.approx(high, abs=5e-5)) == found["ramp"].audit
 
 
 def test_an_audit_keeps_a_report_open_but_no_claim() -> None:

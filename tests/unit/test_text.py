@@ -12,8 +12,10 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hpo.report.compare import compare
-from hpo.report.results import ArmResult, Report
-from hpo.report.statistics import Paired
+from hpo.report.efficiency import Audit, Efficiency, Step
+from hpo.report.results import ArmResult, Comparison, Report
+from hpo.report.selection import BestOf
+from hpo.report.statistics import Paired, Summary
 from hpo.report.text import COLUMNS, configuration, markdown, terminal
 from tests.unit.report_samples import cell, confirm, diverged, search, study
 
@@ -42,7 +44,33 @@ def renamed(report: Report, name: str) -> Report:
 def widest(arm: ArmResult) -> ArmResult:
     """The same arm with the longest numbers there can be."""
     search = replace(arm.search, epochs=1_000_000)
-    return replace(arm, tried=10_000, search=search, difference=Paired(3, -1.0, -1.0, 1.0, 0.5))
+    comparison = Comparison(Paired(3, -1.0, -1.0, 1.0, 0.0001, 0.5), (-1.0, -1.0), 0.0001, 0.0001, 0.0001, -1000.0)
+    bests = tuple(BestOf(4**power, 4**power * 1000.0, 1.0) for power in range(7))
+    step = Step(1_000_000, 1e6, 1.0)
+    efficiency = Efficiency((step,), step, 1.0, 1_000_000, Audit(1000, 1000, 0.0, 1.0))
+    best = Summary(1000, 1.0, 1.0, 1.0, 1.0, -1.0, -1.0)
+    return replace(
+        arm,
+        tried=10_000,
+        search=search,
+        expected_best=bests,
+        efficiency=efficiency,
+        comparison=comparison,
+        test=best,
+        bootstrap=(-1.0, -1.0),
+    )
+
+
+def published_sample(arm: str = "ramp", where: str = "table 2") -> Report:
+    """One number that was measured, one that wasn't, and trials on two kinds of device."""
+    rows = [
+        {"arm": "ramp", "value": 0.95, "where": where},
+        {"arm": "ramp", "params": {"lr.peak": 0.3}, "metric": "test_loss", "value": 0.5, "where": where},
+    ]
+    cells = [search(name, slot, 0.9 - slot / 10, worker=name) for name in ("grid", "ramp") for slot in range(3)]
+    cells += [confirm(name, seed, 0.91, 0.9 + seed / 100) for name in ("grid", "ramp") for seed in range(3)]
+    report = compare(study(confirm={"seeds": 3}, published=rows), cells, devices={"grid": "CPU", "ramp": "GPU"})
+    return replace(report, published=tuple(replace(row, arm=arm) for row in report.published))
 
 
 def words(text: str) -> str:
@@ -58,8 +86,10 @@ def words(text: str) -> str:
         renamed(sample(), "a" * 64),
         replace(sample(), arms=tuple(widest(arm) for arm in renamed(sample(), "b" * 64).arms)),
         compare(study(confirm={"seeds": 2}), []),
+        published_sample(),
+        published_sample(arm="c" * 64, where="w" * 200),
     ],
-    ids=["plain", "long", "hostile", "long name", "large numbers", "empty"],
+    ids=["plain", "long", "hostile", "long name", "large numbers", "empty", "published", "long published"],
 )
 def test_the_terminal_text_fits_80_columns(report: Report) -> None:
     """No line is longer, and no number is cut short."""
@@ -77,13 +107,17 @@ def test_the_terminal_text_says_everything() -> None:
         "UNDECIDED: ramp is better",
         "ramp - grid",
         "± 2.48",
+        "Compute: equal",
+        "Test accuracy over seeds",
+        "Differences to grid",
+        "Expected search best",
+        "Efficiency of the search",
         "lr.peak = 0.1",
     ]
     assert sorted(parts, key=text.index) == parts
     for part in ("91.00", "± 2.48", "63.33", "baseline", "-28.33", "+ 6", "search 3 finished"):
         assert part in text
-    assert "ramp: search 3 finished; confirm 2 finished, 1 diverged; test loss 0.0600 ± 0.0000 (2 seeds)" in words(text)
-    assert "Compute: equal" in text
+    assert "ramp: search 3 finished; confirm 2 finished, 1 diverged; test loss 0.0600 (2 seeds)" in words(text)
     assert "ramp: confirm phase, 1 of 3 trials diverged" in text
 
 
@@ -107,17 +141,28 @@ def test_markup_of_rich_is_not_interpreted() -> None:
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", text)
 
 
-def test_markdown_is_a_document_with_one_table() -> None:
+def test_published_numbers_stand_beside_the_measured_ones() -> None:
+    """With difference and interval, or with the reason why nothing was measured; a mixture of devices is a warning."""
+    for text in (words(shown(published_sample(), width=200)), words(markdown(published_sample()).replace("|", " "))):
+        assert "ramp, test accuracy, table 2 95.00 91.00 ± 2.48 (n = 3) -4.00 no" in text
+        assert "ramp (lr.peak = 0.3), test loss, table 2 0.5000 only confirmed configurations are scored on" in text
+        assert "Different kinds of device: search phase 3 on CPU, 3 on GPU." in text
+
+
+def test_markdown_is_a_document_with_tables() -> None:
     """A Markdown parser finds the headings and a table with a cell for every column of every arm."""
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown(sample()))
     kinds = [token.type for token in tokens]
     headings = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "heading_open"]
-    assert ["sample: A title", "Rules", "Claims", "Arms", "Configurations", "grid", "ramp"] == headings
-    assert (1, 3) == (kinds.count("table_open"), kinds.count("tr_open"))
-    assert (len(COLUMNS), 2 * len(COLUMNS)) == (kinds.count("th_open"), kinds.count("td_open"))
+    further = ["Test accuracy over seeds", "Differences to grid", "Expected search best of n trials"]
+    further += ["Efficiency of the search", "Configurations", "grid", "ramp"]
+    assert ["sample: A title", "Rules", "Claims", "Arms", *further] == headings
+    widths = [len(COLUMNS), 7, 7, 4, 5]
+    assert (5, sum(widths)) == (kinds.count("table_open"), kinds.count("th_open"))
+    assert 2 * sum(widths) - 7 == kinds.count("td_open")  # the baseline isn't compared with itself
     row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][len(COLUMNS) :]
     assert ["ramp", "3", "90.00", "63.33 ± 136.25", "62.67 ± 134.82"] == row[:5]
-    assert ["3", "6 + 6"] == row[6:]
+    assert ["3", "6 + 6"] == row[6 : len(COLUMNS)]
     assert ["lr.peak = 0.1\n"] * 2 == [token.content for token in tokens if token.type == "fence"]
 
 
@@ -129,8 +174,8 @@ def test_markdown_in_titles_and_claims_is_not_interpreted() -> None:
     assert heading.children is not None
     assert {"text", "text_special"} >= {child.type for child in heading.children}
     assert f"sample: {written}" == "".join(child.content for child in heading.children)
-    assert 1 == sum(token.type == "table_open" for token in tokens)
-    assert 7 == sum(token.type == "heading_open" for token in tokens)
+    assert 5 == sum(token.type == "table_open" for token in tokens)
+    assert 11 == sum(token.type == "heading_open" for token in tokens)
 
 
 @pytest.mark.parametrize(
