@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check check-statistics format reference clean
+.PHONY: help quickstart test check check-statistics bench-reading format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -23,6 +23,9 @@ check: $(VENV)/.installed-dev ## Format, lint, types, and which part may import 
 
 check-statistics: $(VENV)/.installed-dev ## Simulated studies: coverage of the intervals, false verdicts, power
 	$(BIN)/python -m benchmarks.known_answers
+
+bench-reading: $(VENV)/.installed-dev ## How long status, report, export and dashboard take for 10,000 trials
+	$(BIN)/python -m benchmarks.reading
 
 format: $(VENV)/.installed-dev ## Format the code and mend what a linter can
 	$(BIN)/ruff format .

@@ -22,11 +22,11 @@ from hpo import __version__
 from hpo.errors import HpoError
 
 if TYPE_CHECKING:
-    from hpo.storage import Storage
     from hpo.storage.rows import ArmProgress
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
-DEFAULT_ARTIFACTS = Path("hpo-artifacts")
+REPORTS = Path("hpo-reports")
+DEFAULT_ARTIFACTS = REPORTS / "artifacts"
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -158,6 +158,7 @@ def launch_study(
     """
     from hpo import service
     from hpo.launch.local import visible_gpus
+    from hpo.report.text import terminal
     from hpo.storage import create_storage
     from hpo.study_file import load
 
@@ -179,8 +180,10 @@ def launch_study(
     if not done:
         click.echo("stopped; to go on, give the same command again", err=True)
         sys.exit(130 if interrupted.is_set() else 0)
-    _give_verdict(opened, row.name, None)
-    click.echo(f"hint: hpo report {row.name} -o DIR writes it down; hpo dashboard shows every trial", err=True)
+    _print(terminal(service.verdict(opened, row.name)))
+    [page, *_] = service.write_report(opened, row.name, REPORTS / row.name, DEFAULT_ARTIFACTS)
+    click.echo(f"the page: {page}", err=True)
+    click.echo(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
 
 
 @cli.command()
@@ -257,21 +260,27 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 @cli.command()
 @click.argument("study")
 @storage_option
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="Write the report into this folder.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write page, figures and tables into this folder."
+)
 @click.option("--format", "form", type=click.Choice(["terminal", "markdown"]), default="terminal", help="On stdout.")
+@click.option("--publish/--no-publish", default=True, help="With -o: show the report in the dashboard too.")
 @told
-def report(study: str, storage: str, output: Path | None, form: str) -> None:
+def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
     """Compare the arms of STUDY, as far as it has been run."""
     from hpo import service
-    from hpo.report.text import markdown
+    from hpo.report.text import markdown, terminal
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
+    verdict = service.verdict(opened, study)
     if form == "markdown":
-        click.echo(markdown(service.verdict(opened, study)))
-        _write(output, study, markdown(service.verdict(opened, study)))
+        click.echo(markdown(verdict))
     else:
-        _give_verdict(opened, study, output)
+        _print(terminal(verdict))
+    if output is not None:
+        [page, *others] = service.write_report(opened, study, output, DEFAULT_ARTIFACTS if publish else None)
+        click.echo(f"wrote {page} and {len(others)} other files", err=True)
 
 
 @cli.command()
@@ -359,6 +368,19 @@ def retry(study: str, storage: str) -> None:
 
 
 @cli.command()
+@storage_option
+@told
+def migrate(storage: str) -> None:
+    """Take the tables of an older hpo to this version.
+
+    Stop the older version's workers first. Studies, results and checkpoints stay.
+    """
+    from hpo.storage import create_storage
+
+    click.echo(f"{create_storage(storage)}: its tables have this version", err=True)
+
+
+@cli.command()
 @click.argument("study")
 @storage_option
 @click.option("--yes", is_flag=True, help="Don't ask.")
@@ -387,21 +409,9 @@ def _print(renderable: Any) -> None:
     Console().print(renderable)
 
 
-def _give_verdict(opened: Storage, study: str, output: Path | None) -> None:
-    from hpo import service
-    from hpo.report.text import markdown, terminal
-
-    verdict = service.verdict(opened, study)
-    _print(terminal(verdict))
-    _write(output, study, markdown(verdict))
-
-
-def _write(output: Path | None, study: str, text: str) -> None:
-    if output is not None:
-        output.mkdir(parents=True, exist_ok=True)
-        path = output / f"{study}.md"
-        path.write_text(text)
-        click.echo(f"wrote {path}", err=True)
+def _storage_flag(storage: str) -> str:
+    """What a further command needs to find the storage; a URL that may hold a password is left to HPO_STORAGE."""
+    return f" --storage {storage}" if storage != DEFAULT_STORAGE and storage.startswith("sqlite") else ""
 
 
 def _set_state(storage: str, study: str, state: str) -> None:

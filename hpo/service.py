@@ -15,7 +15,7 @@ from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
 from hpo.storage import Storage
-from hpo.storage.rows import ArmProgress, StudyRow
+from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.study_file import differences
@@ -125,7 +125,29 @@ def is_done(storage: Storage, row: StudyRow, study: StudySpec) -> bool:
 def verdict(storage: Storage, name: str) -> Report:
     """The comparison of the study's arms as far as it has been run."""
     row, study = find_study(storage, name)
-    return compare(study, storage.ledger.cells(row.id))
+    ledger = storage.ledger
+    return compare(study, ledger.cells(row.id), ledger.curves(row.id), _devices(ledger.workers()))
+
+
+def write_report(storage: Storage, name: str, folder: Path, artifacts: Path | None) -> list[Path]:
+    """Write a study's report into `folder`, the page first, and put it into the dashboard if `artifacts` is given.
+
+    `artifacts` is the folder from which the dashboard serves files.
+    """
+    from hpo.report import folder as report_folder  # matplotlib and plotly: slow to import
+    from hpo.report.context import context
+    from hpo.report.figures import figures
+    from hpo.report.plotly_figures import plotly_figure
+    from hpo.report.publish import publish
+
+    row, study = find_study(storage, name)
+    cells, curves, workers = storage.ledger.cells(row.id), storage.ledger.curves(row.id), storage.ledger.workers()
+    report = compare(study, cells, curves, _devices(workers))
+    paths = report_folder.write(folder, study, cells, curves, report, context(study, row, cells, workers))
+    if artifacts is not None:
+        drawn = {figure.id: plotly_figure(figure) for figure in figures(study, cells, curves, report)}
+        publish(storage, study, report, drawn, paths[:1], artifacts)
+    return paths
 
 
 def delete_study(storage: Storage, name: str) -> None:
@@ -133,6 +155,10 @@ def delete_study(storage: Storage, name: str) -> None:
     row, study = find_study(storage, name)
     storage.ledger.delete_study(row.id)
     Trials(storage.optuna, study).delete_studies()
+
+
+def _devices(workers: Sequence[WorkerRow]) -> dict[str, str]:
+    return {worker.id: worker.device for worker in workers}
 
 
 def _last_words(log: Path) -> str:

@@ -63,7 +63,7 @@ class Protocol(Spec):
     """Seeds per grid point in the search phase."""
     audit: int = Field(default=0, ge=0, le=1000)
     """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
-    attempts: PositiveInt = 3
+    attempts: PositiveInt = 5
     """How often a cell is tried without an epoch of progress before it is set aside as failed."""
     baseline: Name | None = None
     """The arm that the others are compared with; the first one if not given."""

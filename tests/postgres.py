@@ -17,6 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg2
@@ -62,10 +63,10 @@ class PostgresServer:
     ) -> None:
         """Make the data of a server; addresses to `listen` on besides loopback admit their /24 networks."""
         self.settings = SETTINGS | (settings or {}) | {"listen_addresses": listen}
+        self._binaries = binaries or find_binaries()
         self.password = secrets.token_urlsafe(12)
         self.folder = Path(tempfile.mkdtemp(prefix="hpo-postgres-"))
         self.port = _free_port()
-        self._binaries = binaries or find_binaries()
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # the server refuses to run as root
         self._process: subprocess.Popen[bytes] | None = None
         if self._user is not None:
@@ -195,6 +196,9 @@ def _readable_by_others(path: Path) -> bool:
 
 
 def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    # Below the range of outgoing connections: a client that tries again during a restart could take the port.
+    while True:
+        port = 20_000 + secrets.randbelow(10_000)
+        with socket.socket() as listener, suppress(OSError):
+            listener.bind(("127.0.0.1", port))
+            return port

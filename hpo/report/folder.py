@@ -74,12 +74,13 @@ def _csv(table: Table) -> bytes:
     text = io.StringIO(newline="")
     lines = csv.writer(text)
     lines.writerow(table.columns)
-    lines.writerows([_harmless(value) for value in row] for row in table.rows)
+    lines.writerows(_harmless(row) for row in table.rows)
     return text.getvalue().encode()
 
 
-def _harmless(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+def _harmless(row: Sequence[Any]) -> list[Any]:
+    """The values, with a quote before a text that would be a formula."""
+    return [f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value for value in row]
 
 
 def _replace(path: Path, data: bytes) -> Path:

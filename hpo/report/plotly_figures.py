@@ -26,7 +26,8 @@ def plotly_figure(figure: Figure) -> PlotlyFigure:
     places: list[list[dict[str, Any] | None]] = [
         [{} if row * columns + column < used else None for column in range(columns)] for row in range(rows)
     ]
-    made = make_subplots(rows, columns, specs=places, subplot_titles=[panel.title for panel in figure.panels])
+    titles = [panel.title for panel in figure.panels]
+    made = make_subplots(rows, columns, specs=places, subplot_titles=titles, horizontal_spacing=0.15)
     named: set[str] = set()
     for series in figure.series:
         for trace in _traces(series, figure.arms.index(series.arm), len(figure.shown)):
@@ -82,7 +83,8 @@ def _whiskers(middle: list[float], low: list[float], high: list[float]) -> dict[
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    drawn: dict[str, Any] = {"title": axis.label, "type": "log" if axis.log else "linear", "zeroline": axis.zero}
+    drawn: dict[str, Any] = {"title": axis.label, "type": "log" if axis.log else "linear"}
+    drawn |= {"zeroline": axis.zero, "zerolinecolor": "black", "zerolinewidth": 1}
     if axis.ticks:
         drawn |= {"tickvals": [position for position, _ in axis.ticks], "ticktext": [text for _, text in axis.ticks]}
     if axis.limits:

@@ -16,7 +16,6 @@ from hpo.space import merge
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow
 
-
 SHOWN_ERRORS = 3
 
 

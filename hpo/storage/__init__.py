@@ -64,23 +64,34 @@ def open_storage(url: str) -> Storage:
     if found is None:
         raise StorageError(f"{storage}: this database holds no studies yet", hint="hpo launch-study FILE begins one")
     _check_version(found, storage)
+    if found < tables.SCHEMA_VERSION:
+        raise StorageError(
+            f"{storage}: its tables have version {found}, this hpo uses version {tables.SCHEMA_VERSION}",
+            hint="stop the workers of the older hpo, then: hpo migrate",
+        )
     return storage
 
 
 def create_storage(url: str) -> Storage:
-    """Open a storage, creating the tables if need be; any number of processes may do so at once.
+    """Open a storage, creating its tables or taking them to this version; any number of processes may do so at once.
 
     Raises:
         StorageError: it can't be reached or written, or was made by a newer hpo.
     """
     storage = Storage(parse_url(url))
     with explained(storage.url):
-        if _schema_version(storage.engine) is None:
-            with _schema_lock(storage):
-                _create_schema(storage)
         found = _schema_version(storage.engine)
-    assert found is not None
-    _check_version(found, storage)
+        if found is None or found < tables.SCHEMA_VERSION:
+            with _schema_lock(storage):
+                found = _schema_version(storage.engine)  # another process may have been first
+                if found is None:
+                    _create_schema(storage)
+                elif found < tables.SCHEMA_VERSION:
+                    from hpo.storage.migrations import migrate  # alembic is slow to import and seldom needed
+
+                    with storage.engine.begin() as connection:
+                        migrate(connection, found)
+    _check_version(found or tables.SCHEMA_VERSION, storage)
     return storage
 
 
@@ -117,8 +128,6 @@ def _schema_lock(storage: Storage) -> Iterator[None]:
 
 
 def _create_schema(storage: Storage) -> None:
-    if _schema_version(storage.engine) is not None:
-        return  # another process was first
     _optuna_storage(storage, skip_table_creation=False)
     with storage.engine.begin() as connection:
         tables.metadata.create_all(connection)

@@ -78,7 +78,7 @@ class UrlCheckpoints(DatabaseCheckpoints):
         if not kept.startswith(REFERENCE):
             return kept
         path = kept.removeprefix(REFERENCE).decode()
-        if not path.startswith(f"{self._root}/"):
+        if not path.startswith(f"{self._root}/") or ".." in path.split("/"):
             raise CheckpointError(f"the checkpoint lies at {path}, outside {self._root}")
         try:
             content: Any = self._files.cat_file(path)

@@ -70,7 +70,7 @@ def check_refused(result: Result, *parts: str) -> None:
 
 
 MISTAKES = [
-    ("unknown key", ('peak = 0.1 }', 'peek = 0.1 }'), ["trial.lr", "unknown key 'peek'", "did you mean 'peak'"]),
+    ("unknown key", ("peak = 0.1 }", "peek = 0.1 }"), ["trial.lr", "unknown key 'peek'", "did you mean 'peak'"]),
     ("unknown top key", ('name = "small"', 'name = "small"\nnmae = 1'), ["unknown key 'nmae'", "did you mean 'name'"]),
     ("unknown kind", ('"sgd"', '"sdg"'), ["trial.optimizer", "unknown kind 'sdg'", "did you mean 'sgd'"]),
     ("no kind", ('kind = "sgd"', ""), ["trial.optimizer", "a table with a kind"]),
@@ -83,18 +83,33 @@ MISTAKES = [
     ("unknown arm", ('than = "other"', 'than = "othre"'), ["claims.0.greater.than", "'othre'", "did you mean 'other'"]),
     (
         "two names for one path",
-        ('search."lr.peak" = { values = [0.1, 0.2] }', 'search = { "lr.peak" = { values = [1] }, lr.peak = { values = [2] } }'),
+        (
+            'search."lr.peak" = { values = [0.1, 0.2] }',
+            'search = { "lr.peak" = { values = [1] }, lr.peak = { values = [2] } }',
+        ),
         ["arms.grid", "'lr.peak' is given twice"],
     ),
-    ("no such path", ('search."lr.peak" = { values = [0.1, 0.2] }', 'search."lr.top" = { values = [1] }'), ["unknown key 'top'"]),
+    (
+        "no such path",
+        ('search."lr.peak" = { values = [0.1, 0.2] }', 'search."lr.top" = { values = [1] }'),
+        ["unknown key 'top'"],
+    ),
     ("searched out of range", ("[0.1, 0.2]", "[0.1, -0.2]"), ["arms.grid.trial.lr.peak", "greater than 0", "-0.2"]),
-    ("a range in a grid", ("values = [0.1, 0.2]", "low = 0.1, high = 0.2"), ['arms.grid.search."lr.peak"', "a grid needs values"]),
+    (
+        "a range in a grid",
+        ("values = [0.1, 0.2]", "low = 0.1, high = 0.2"),
+        ['arms.grid.search."lr.peak"', "a grid needs values"],
+    ),
     ("low above high", ("values = [0.1, 0.2]", "low = 0.3, high = 0.2"), ['arms.grid.search."lr.peak"', "below high"]),
     ("test without confirm", ("validation_accuracy", "test_accuracy"), ["claims.0", "needs a confirm phase"]),
     ("a bad name", ('name = "small"', 'name = "a/b"'), ["name", "'a/b'"]),
     ("no TOML", ("[arms.grid]", "[arms.grid"), ["not a TOML file", "line"]),
-    ("a path outside", ('{ kind = "digits", train_limit = 100 }', '{ kind = "npz", file = "../x.npz" }'), ["trial.data.file", ".."]),
-]  # fmt: skip
+    (
+        "a path outside",
+        ('{ kind = "digits", train_limit = 100 }', '{ kind = "npz", file = "../x.npz" }'),
+        ["trial.data.file", ".."],
+    ),
+]
 
 
 @pytest.mark.parametrize(("replacement", "parts"), [m[1:] for m in MISTAKES], ids=[m[0] for m in MISTAKES])

@@ -12,6 +12,8 @@ from hpo.study import StudySpec
 
 FEWEST_TRIALS = 10
 """Of an arm, for importances."""
+MOST_TRIALS = 1000
+"""Of more, a part is looked at."""
 BEST_SHARE = 0.25
 """Importances tell this share of the trials, the best, from all of them."""
 
@@ -74,6 +76,7 @@ def _importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[str,
         for cell in cells
         if cell.arm == arm and cell.phase == SEARCH and cell.ended in ("finished", "diverged") and cell.params
     ]
+    own = own[:: len(own) // MOST_TRIALS + 1]
     if len(own) < FEWEST_TRIALS or len(distributions) < 2:
         return {}
     optuna.logging.set_verbosity(optuna.logging.WARNING)

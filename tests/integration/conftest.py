@@ -1,0 +1,29 @@
+"""What the integration tests share: a crew of workers that leaves nothing behind, and their storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpo.storage import Storage, open_storage
+
+pytest.register_assert_rewrite("tests.integration.helpers")
+from tests.integration.helpers import Crew  # noqa: E402 (its assertions explain themselves only if registered before)
+
+
+@pytest.fixture
+def storage(postgres_url: str) -> Iterator[Storage]:
+    """An open Postgres storage without studies."""
+    opened = open_storage(postgres_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def crew(postgres_url: str, tmp_path: Path) -> Iterator[Crew]:
+    """Workers on it."""
+    crew = Crew(postgres_url, tmp_path)
+    yield crew
+    crew.kill()

@@ -1,0 +1,92 @@
+"""The database goes away in the middle of a trial: the worker waits, and goes on with the same trial."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+from hpo.service import begin_study
+from hpo.storage import Storage, create_storage
+from hpo.storage.tables import cell as cell_table
+from tests.integration.helpers import (
+    SLOW,
+    Crew,
+    check_study,
+    holder_after,
+    make_study,
+    stored_curve,
+    the_cell,
+    undisturbed_curve,
+    wait_until,
+)
+from tests.postgres import PostgresServer
+
+
+def restart(server: PostgresServer, how: signal.Signals) -> None:
+    """A second without a server."""
+    server.stop(how)
+    time.sleep(1.0)
+    server.start()
+
+
+def drop_connections(server: PostgresServer) -> None:
+    """End every connection to the server."""
+    server.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'hpo'")
+
+
+FAULTS: dict[str, tuple[int, Callable[[PostgresServer], None]]] = {
+    "restarted": (1, lambda server: restart(server, signal.SIGINT)),
+    "crashed": (1, lambda server: restart(server, signal.SIGQUIT)),
+    "connections dropped": (5, drop_connections),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_the_worker_outlives_its_database(own_postgres: PostgresServer, tmp_path: Path, fault: str) -> None:
+    """One and the same process trains the whole study, its curves as if nothing had been."""
+    times, strike = FAULTS[fault]
+    storage = create_storage(own_postgres.url())
+    study = make_study(trial=SLOW)
+    row = begin_study(storage, study)
+    crew = Crew(own_postgres.url(), tmp_path)
+    try:
+        crew.start(1, study.name, lease=5.0)
+        for strikes in range(times):
+            worker, _ = holder_after(storage, crew, row, epochs=2 + 3 * strikes)
+            strike(own_postgres)
+            assert worker.process.poll() is None
+        (cell,) = check_study(own_postgres.url(), study.name, crew)
+    finally:
+        crew.kill()
+        storage.close()
+    assert 1 == cell.claims
+    assert undisturbed_curve(study, cell) == stored_curve(storage, row, cell)
+
+
+def test_a_lease_taken_away(storage: Storage, postgres_url: str, crew: Crew) -> None:
+    """The worker drops the trial and writes nothing more of it, until the thief's lease too has run out."""
+
+    def rob(**values: object) -> None:
+        with storage.engine.begin() as connection:
+            connection.execute(update(cell_table).values(values))
+
+    study = make_study(trial=SLOW)
+    row = begin_study(storage, study)
+    crew.start(1, study.name)
+    holder_after(storage, crew, row, epochs=2)
+    rob(token="other", worker="thief", lease_until=4e9)
+    stolen = the_cell(storage, row)
+    wait_until(lambda: "dropped" in crew.said())
+    assert stolen == the_cell(storage, row)
+    assert stolen.epochs == len(storage.ledger.curves(row.id))
+
+    rob(lease_until=0.0)
+    (cell,) = check_study(postgres_url, study.name, crew)
+    assert (2, "thief") == (cell.claims, stolen.worker)
+    assert stolen.trial_id == cell.trial_id
+    assert undisturbed_curve(study, cell) == stored_curve(storage, row, cell)

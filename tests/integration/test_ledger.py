@@ -1,0 +1,274 @@
+"""The ledger on each kind of database: who gets which cell, and what a worker without a valid lease can't do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy import text
+
+from hpo.errors import LeaseLost, StudyError
+from hpo.service import begin_study, delete_study
+from hpo.storage import Storage, open_storage
+from hpo.storage.ledger import Ledger
+from hpo.storage.rows import Cell, Lease, StudyRow
+from hpo.storage.trials import Trials
+from hpo.study import StudySpec
+from hpo.train.clock import Evaluation, Score
+from tests.integration.helpers import make_study, optuna_trials
+
+GONE = -1.0
+"""Length of a lease that has run out when it is given."""
+
+
+@pytest.fixture
+def storage(storage_url: str) -> Iterator[Storage]:
+    opened = open_storage(storage_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def ledger(storage: Storage) -> Ledger:
+    return storage.ledger
+
+
+def grid(cells: int, name: str = "digits") -> StudySpec:
+    return make_study({"grid": {"search": {"lr.peak": {"values": [0.001 * n for n in range(1, cells + 1)]}}}}, name)
+
+
+def evaluation(epoch: int, loss: float = 0.5) -> Evaluation:
+    return Evaluation(epoch, 10 * epoch, Score(loss, 0.75), Score(loss, 0.5), 0.1, {"l2": 0.25}, {"w": loss}, 2.0, 99.0)
+
+
+def claim(ledger: Ledger, seconds: float = 60.0, worker: str = "w") -> Lease:
+    lease = ledger.claim(worker, seconds)
+    assert lease is not None
+    return lease
+
+
+def now(ledger: Ledger, row: StudyRow, lease: Lease) -> Cell:
+    return next(cell for cell in ledger.cells(row.id) if cell.id == lease.cell.id)
+
+
+def everything(storage: Storage) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of our tables."""
+    with storage.engine.connect() as connection:
+        tables = ("hpo_study", "hpo_cell", "hpo_curve", "hpo_checkpoint")
+        return {name: [tuple(row) for row in connection.execute(text(f"select * from {name}"))] for name in tables}
+
+
+def test_cells_are_claimed_in_their_order(storage: Storage, ledger: Ledger) -> None:
+    """First planned, first claimed; what is leased is not claimed, and when nothing is left there is no lease."""
+    row = begin_study(storage, grid(3))
+    leases = [claim(ledger) for _ in range(3)]
+    assert [0, 1, 2] == [lease.cell.slot for lease in leases]
+    assert None is ledger.claim("w", 60.0)
+    ledger.release(leases[1])
+    assert 1 == claim(ledger).cell.slot
+    assert ["leased"] * 3 == [cell.state for cell in ledger.cells(row.id)]
+
+
+def test_no_cell_is_claimed_twice(storage: Storage, storage_url: str) -> None:
+    """Eight connections empty a hundred cells: a hundred leases, each of a cell of its own, none left over."""
+    begin_study(storage, grid(100))
+
+    def claim_all(number: int) -> list[int]:
+        mine = open_storage(storage_url)
+        leases = iter(lambda: mine.ledger.claim(f"w{number}", 600.0), None)
+        claimed = [lease.cell.id for lease in leases]
+        mine.close()
+        return claimed
+
+    with ThreadPoolExecutor(8) as threads:
+        claimed = [cell for cells in threads.map(claim_all, range(8)) for cell in cells]
+    assert (100, 100) == (len(claimed), len(set(claimed)))
+
+
+def test_a_lease_that_ran_out_is_claimed_again(storage: Storage, ledger: Ledger) -> None:
+    """With another token, counted as another attempt; a renewed one is not."""
+    row = begin_study(storage, grid(1))
+    first = claim(ledger, GONE)
+    second = claim(ledger, GONE, "other")
+    assert first.cell.id == second.cell.id
+    assert first.token != second.token
+    cell = now(ledger, row, second)
+    assert (2, 2, "other") == (cell.attempts, cell.claims, cell.worker)
+    ledger.renew(second, 60.0)
+    assert None is ledger.claim("w", 60.0)
+
+
+WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
+    "begin_trial": lambda ledger, lease: ledger.begin_trial(lease, lambda: (1, 1, {})),
+    "renew": lambda ledger, lease: ledger.renew(lease, 60.0),
+    "record": lambda ledger, lease: ledger.record(lease, evaluation(2), 60.0, b"new"),
+    "release": lambda ledger, lease: ledger.release(lease, b"new"),
+    "retry_later": lambda ledger, lease: ledger.retry_later(lease, "error"),
+    "set_aside": lambda ledger, lease: ledger.set_aside(lease, "error"),
+    "conclude": lambda ledger, lease: ledger.conclude(lease, "finished", 1.0, Score(0.1, 1.0), None),
+    "close": lambda ledger, lease: ledger.close(lease),
+}
+
+
+@pytest.mark.parametrize("write", WRITES)
+def test_no_write_without_a_valid_lease(storage: Storage, ledger: Ledger, write: str) -> None:
+    """A worker whose cell another has claimed learns so, and leaves no trace, in whatever it was about to do."""
+    begin_study(storage, grid(1))
+    stale = claim(ledger)
+    ledger.record(stale, evaluation(1), GONE, b"old")
+    claim(ledger)
+    before = everything(storage)
+    with pytest.raises(LeaseLost, match="another worker continues it"):
+        WRITES[write](ledger, stale)
+    assert before == everything(storage)
+
+
+def test_progress_gives_the_attempts_back(storage: Storage, ledger: Ledger) -> None:
+    """An epoch further than before sets them to 0; the same epoch once more does not."""
+    row = begin_study(storage, grid(1))
+    claim(ledger, GONE)
+    lease = claim(ledger, GONE)
+    ledger.record(lease, evaluation(1), GONE)
+    assert (0, 1, 2.0) == (now(ledger, row, lease).attempts, now(ledger, row, lease).epochs, 2.0)
+    lease = claim(ledger)
+    ledger.record(lease, evaluation(1), 60.0)
+    assert (1, 1) == (now(ledger, row, lease).attempts, now(ledger, row, lease).epochs)
+    assert 1 == len(ledger.curves(row.id))
+    ledger.record(lease, evaluation(2), 60.0)
+    assert (0, 2, 6.0) == (now(ledger, row, lease).attempts, 2, now(ledger, row, lease).seconds)
+
+
+def test_letting_go_is_no_attempt(storage: Storage, ledger: Ledger) -> None:
+    """A worker that is asked to leave may come as often as it likes; one that fails may not."""
+    row = begin_study(storage, grid(1))
+    for _ in range(5):
+        lease = claim(ledger)
+        ledger.release(lease)
+    assert ("planned", 0, 5) == (now(ledger, row, lease).state, now(ledger, row, lease).attempts, 5)
+    for attempts in (1, 2):
+        lease = claim(ledger)
+        ledger.retry_later(lease, "error")
+        assert ("planned", attempts) == (now(ledger, row, lease).state, now(ledger, row, lease).attempts)
+    ledger.release(claim(ledger))
+    assert (2, 8, "error") == (
+        now(ledger, row, lease).attempts,
+        now(ledger, row, lease).claims,
+        now(ledger, row, lease).error,
+    )
+
+
+def test_the_end_of_a_cell(storage: Storage, ledger: Ledger) -> None:
+    """Concluded it has its result and is still held; closed it is done, and its checkpoint gone."""
+    row = begin_study(storage, grid(1))
+    lease = claim(ledger)
+    ledger.record(lease, evaluation(1), 60.0, b"first")
+    ledger.record(lease, evaluation(2), 60.0, b"second")
+    ledger.record(lease, evaluation(3, math.nan), 60.0)
+    assert b"second" == ledger.checkpoint(lease)
+    ledger.conclude(lease, "diverged", 0.0, Score(math.inf, 0.1), None)
+    cell = now(ledger, row, lease)
+    assert ("leased", "diverged", 0.0) == (cell.state, cell.ended, cell.score)
+    assert (None, 0.1, None, None) == (
+        cell.validation_loss,
+        cell.validation_accuracy,
+        cell.test_loss,
+        cell.test_accuracy,
+    )
+    ledger.close(lease)
+    assert "done" == now(ledger, row, lease).state
+    assert None is ledger.checkpoint(lease)
+    assert [0.5, 0.5, None] == [point.train_loss for point in ledger.curves(row.id)]
+    assert None is ledger.claim("w", 60.0)
+
+
+def test_a_failed_cell(storage: Storage, ledger: Ledger) -> None:
+    """Set aside it is not claimed; planned again it is, with its attempts back."""
+    row = begin_study(storage, grid(1))
+    lease = claim(ledger)
+    ledger.record(lease, evaluation(1), 60.0, b"saved")
+    ledger.set_aside(lease, "why")
+    cell = now(ledger, row, lease)
+    assert ("failed", "why", None) == (cell.state, cell.error, ledger.checkpoint(lease))
+    assert None is ledger.claim("w", 60.0)
+    assert 1 == ledger.retry_failed(row.id)
+    again = claim(ledger)
+    assert (lease.cell.id, 1, 0, None) == (again.cell.id, again.cell.attempts, again.cell.epochs, again.cell.trial_id)
+
+
+def test_only_running_studies_that_are_asked_for(storage: Storage, ledger: Ledger) -> None:
+    """A stopped study's cells are not claimed, nor those of studies that a worker does not serve."""
+    first, second = begin_study(storage, grid(2, "first")), begin_study(storage, grid(2, "second"))
+    lease = ledger.claim("w", 60.0, ["second"])
+    assert lease is not None and second.id == lease.study_id
+    assert first.id == claim(ledger).study_id
+    ledger.set_state(second.id, "stopped")
+    assert None is ledger.claim("w", 60.0, ["second"])
+    assert "stopped" == ledger.record(lease, evaluation(1), 60.0)
+    assert first.id == claim(ledger).study_id
+    assert None is ledger.claim("w", 60.0)
+    ledger.set_state(second.id, "running")
+    assert second.id == claim(ledger).study_id
+
+
+def test_a_deleted_study(storage: Storage, ledger: Ledger, storage_url: str) -> None:
+    """Nothing of it is left, here or in Optuna's tables; a worker that was on it has lost its lease."""
+    study, other = grid(2), grid(1, "other")
+    begin_study(storage, study)
+    lease = claim(ledger)
+    Trials(storage.optuna, study).begin(ledger, lease)
+    ledger.record(lease, evaluation(1), 60.0, b"saved")
+    begin_study(storage, other)
+    delete_study(storage, study.name)
+    with pytest.raises(LeaseLost):
+        ledger.record(lease, evaluation(2), 60.0)
+    with pytest.raises(StudyError, match="there is no study 'digits' here"):
+        ledger.study(study.name)
+    assert [1, 1, 0, 0] == [len(rows) for rows in everything(storage).values()]
+    assert [] == optuna_trials(storage_url, study)
+    assert "other" == next(iter(ledger.studies())).name
+
+
+def test_a_study_is_planned_once(storage: Storage, ledger: Ledger) -> None:
+    """The same file again finds it; another one of the same name is refused with the difference."""
+    row = begin_study(storage, grid(2))
+    assert row == begin_study(storage, grid(2))
+    assert 2 == len(ledger.cells(row.id))
+    with pytest.raises(StudyError, match=r"it differs \(stored -> given\):\n  arms\.grid\.search"):
+        begin_study(storage, grid(3))
+    assert 2 == len(ledger.cells(row.id))
+
+
+def test_the_first_worker_says_which_images(storage: Storage, ledger: Ledger) -> None:
+    """Its fingerprint is kept, and every later one compared with it."""
+    row = begin_study(storage, grid(1))
+    assert [True, True, False] == [ledger.same_data(row.id, fingerprint) for fingerprint in ("a", "a", "b")]
+
+
+def test_one_trial_per_cell(storage: Storage, ledger: Ledger, storage_url: str) -> None:
+    """A cell claimed again keeps its trial; one whose maker died before noting it is found, not made again."""
+    study = grid(2)
+    begin_study(storage, study)
+    trials = Trials(storage.optuna, study)
+    first = claim(ledger, GONE)
+    kept, params = trials.begin(ledger, first)
+    second = claim(ledger, GONE)
+    assert (kept._trial_id, params) == (second.cell.trial_id, second.cell.params)
+    again, _ = trials.begin(ledger, second)
+    assert kept._trial_id == again._trial_id
+    ledger.renew(second, 60.0)
+
+    orphan = trials._create(claim(ledger, GONE).cell)
+    heir = claim(ledger)
+    found, _ = Trials(storage.optuna, study).begin(ledger, heir)
+    assert orphan == found._trial_id
+    assert sorted([kept._trial_id, orphan]) == sorted(trial._trial_id for trial in optuna_trials(storage_url, study))
+
+
+def test_a_worker_that_is_paused_in_a_transaction(storage: Storage) -> None:
+    """The server ends it after a while: the row locks of a process that stands still would block all others."""
+    with storage.engine.connect() as connection:
+        if connection.dialect.name == "sqlite":
+            pytest.skip("SQLite's lock goes with its machine")
+        assert "1min" == connection.execute(text("show idle_in_transaction_session_timeout")).scalar()

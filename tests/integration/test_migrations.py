@@ -1,0 +1,93 @@
+"""A database made by an older release opens with the next: nothing in it is lost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+from alembic.operations import Operations
+from click.testing import CliRunner
+from sqlalchemy import Column, Engine, Integer
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from hpo.cli import cli
+from hpo.errors import StorageError
+from hpo.service import begin_study
+from hpo.storage import create_storage, migrations, open_storage, tables
+from tests.integration.helpers import make_study
+
+GOLDEN = Path(__file__).parents[1] / "golden"
+
+
+def written(dialect: sqlalchemy.Dialect) -> str:
+    """The statements that make our tables."""
+    statements = []
+    for table in tables.metadata.sorted_tables:
+        statements.append(str(CreateTable(table).compile(dialect=dialect)))
+        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in table.indexes]
+    return ";\n".join(" ".join(statement.split()) for statement in statements) + ";\n"
+
+
+@pytest.mark.parametrize("dialect", [postgresql.dialect(), sqlite.dialect()], ids=lambda dialect: dialect.name)
+def test_tables_change_with_their_version_only(dialect: sqlalchemy.Dialect) -> None:
+    """To accept a change: raise SCHEMA_VERSION, add the step to hpo/storage/migrations.py, and save what is shown here
+    as a new golden file. The older files stay: databases of those versions are out there."""
+    golden = GOLDEN / f"schema-{tables.SCHEMA_VERSION}-{dialect.name}.sql"
+    assert golden.read_text() == written(dialect)
+
+
+def columns(engine: Engine) -> set[str]:
+    """The columns of the cells."""
+    return {column["name"] for column in sqlalchemy.inspect(engine).get_columns("hpo_cell")}
+
+
+@pytest.fixture
+def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A release whose tables have one column more."""
+
+    def add_priority(operations: Operations) -> None:
+        operations.add_column("hpo_cell", Column("priority", Integer, server_default="7"))
+
+    monkeypatch.setattr(tables, "SCHEMA_VERSION", tables.SCHEMA_VERSION + 1)
+    monkeypatch.setattr(migrations, "STEPS", {tables.SCHEMA_VERSION: add_priority})
+
+
+def test_an_older_database(storage_url: str, request: pytest.FixtureRequest) -> None:
+    """The next release refuses to work on it until it has been migrated; then its studies are there as before."""
+    storage = create_storage(storage_url)
+    row = begin_study(storage, make_study())
+    cells = storage.ledger.cells(row.id)
+    storage.close()
+
+    request.getfixturevalue("next_version")
+    with pytest.raises(StorageError, match="its tables have version 1, this hpo uses version 2") as error:
+        open_storage(storage_url)
+    assert "hpo migrate" in error.value.hint
+    for _ in range(2):
+        assert CliRunner().invoke(cli, ["migrate"], env={"HPO_STORAGE": storage_url}).exit_code == 0
+    storage = open_storage(storage_url)
+    assert "priority" in columns(storage.engine)
+    assert cells == storage.ledger.cells(row.id)
+    storage.close()
+
+
+def test_a_step_that_fails_changes_nothing(
+    storage_url: str, next_version: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables stay as they were, and the next try succeeds."""
+    steps = migrations.STEPS
+
+    def broken(operations: Operations) -> None:
+        operations.add_column("hpo_cell", Column("half", Integer))
+        raise RuntimeError("no")
+
+    monkeypatch.setattr(migrations, "STEPS", {tables.SCHEMA_VERSION: broken})
+    with pytest.raises(RuntimeError):
+        create_storage(storage_url)
+    monkeypatch.setattr(migrations, "STEPS", steps)
+    storage = create_storage(storage_url)
+    assert "priority" in columns(storage.engine)
+    assert "half" not in columns(storage.engine)
+    storage.close()
