@@ -52,7 +52,7 @@ class UrlCheckpoints(DatabaseCheckpoints):
     """Checkpoints as files below a URL; the ledger keeps where."""
 
     def __init__(self, url: str) -> None:
-        import fsspec  # type: ignore[import-untyped]
+        import fsspec
 
         try:
             self._files, self._root = fsspec.core.url_to_fs(url)
