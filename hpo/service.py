@@ -61,7 +61,7 @@ def find_study(storage: Storage, name: str) -> tuple[StudyRow, StudySpec]:
         StudyError: there is none.
     """
     row = storage.ledger.study(name)
-    return row, read_study(row.name, row.spec)
+    return row, read_study(row.name, row.spec, row.hpo_version)
 
 
 def run_locally(

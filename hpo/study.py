@@ -215,8 +215,8 @@ class StudySpec(Spec):
         return parse_trial(table, f"arms.{arm}.trial")
 
 
-def read_study(name: str, stored: str) -> StudySpec:
-    """A study as the storage keeps it.
+def read_study(name: str, stored: str, version: str) -> StudySpec:
+    """A study as the storage keeps it, planned by hpo of that `version`.
 
     Raises:
         StudyError: another version of hpo has planned it, and this one can't read it.
@@ -226,8 +226,8 @@ def read_study(name: str, stored: str) -> StudySpec:
     except ValidationError as error:
         [first, *_] = explain(error, json.loads(stored))
         raise StudyError(
-            f"the study {name!r} was planned by another version of hpo and can't be read by this one: {first}",
-            hint="use the version that planned it; hpo status shows which",
+            f"the study {name!r} was planned by another version of hpo ({version}), unreadable by this one: {first}",
+            hint="use the version that planned it",
         ) from None
 
 

@@ -18,7 +18,7 @@ from types import FrameType
 
 import torch
 
-from hpo.errors import DataError, HpoError, LeaseLost, StudyError
+from hpo.errors import DataError, HpoError, LeaseLost, StudyError, UserError
 from hpo.plan import advance
 from hpo.storage import Storage
 from hpo.storage.checkpoints import open_checkpoints
@@ -124,7 +124,7 @@ class Worker:
                 ).run(lambda trial, with_test: self._splits(lease.study_id, trial, with_test))
             except LeaseLost as error:
                 log.warning("%s; dropped", error)
-            except DataError as error:
+            except UserError as error:  # this worker can't train it, another may
                 reason = str(error)
                 self._patience(lambda: self._ledger.release(lease, reason=reason))
                 log.error("cell %d: given back: this worker can't train it and ends", lease.cell.id)
@@ -135,7 +135,7 @@ class Worker:
             row = next((row for row in self._ledger.studies() if row.id == study_id), None)
             if row is None:
                 raise LeaseLost("the study was deleted")
-            spec = read_study(row.name, row.spec)
+            spec = read_study(row.name, row.spec, row.hpo_version)
             self._studies[study_id] = Study(spec, Trials(self._storage.optuna, spec))
         return self._studies[study_id]
 
