@@ -6,6 +6,7 @@ is always one note, one figure per id and one file per name. Nothing published n
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,8 @@ from hpo.study import StudySpec
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+HEIGHT = 450
+"""Of a figure's card in the dashboard, in pixels."""
 ARTIFACT = "artifacts:"
 """Begins the system attribute of an Optuna study that describes an uploaded file."""
 
@@ -56,7 +59,19 @@ def publish(
         if get_note(opened[result.name]) != body:
             save_note(opened[result.name], body)
         for name, figure in figures.items():
-            save_plotly_graph_object(opened[result.name], figure, graph_object_id=name)
+            save_plotly_graph_object(opened[result.name], _fitted(figure), graph_object_id=name)
+
+
+def _fitted(figure: Figure) -> Figure:
+    """A copy that fits into the dashboard's card, which cuts off what is higher and has room above the panels."""
+    fitted = copy.deepcopy(figure)
+    fitted.update_layout(
+        height=HEIGHT,
+        margin={"l": 60, "r": 20, "t": 100, "b": 50},
+        title={"y": 0.97, "yanchor": "top"},
+        legend={"orientation": "h", "x": 1.0, "xanchor": "right", "y": 1.0, "yref": "container", "yanchor": "top"},
+    )
+    return fitted
 
 
 def note(report: Report, arm: ArmResult, links: Mapping[str, str]) -> str:

@@ -32,7 +32,7 @@ from hpo.worker.cell import CellRun, Study
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.machine import choose_device, describe_device, environment, settle
 from hpo.worker.options import WorkerOptions
-from hpo.worker.patience import PASSING, Patience
+from hpo.worker.patience import PASSING, Patience, reason
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None
         Worker(storage, names, options, stop).run()
     except PASSING as error:
         raise HpoError(
-            f"the database has been away for too long ({type(error).__name__})",
+            f"the database has been away for too long: {reason(error)}",
             hint="start the worker again; what it trained since its last checkpoint is trained again",
         ) from error
     finally:
@@ -125,8 +125,8 @@ class Worker:
             except LeaseLost as error:
                 log.warning("%s; dropped", error)
             except UserError as error:  # this worker can't train it, another may
-                reason = str(error)
-                self._patience(lambda: self._ledger.release(lease, reason=reason))
+                why = str(error)
+                self._patience(lambda: self._ledger.release(lease, reason=why))
                 log.error("cell %d: given back: this worker can't train it and ends", lease.cell.id)
                 raise
 

@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 from hpo.errors import LeaseLost
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Lease
-from hpo.worker.patience import PASSING
+from hpo.worker.patience import PASSING, reason
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +69,7 @@ class Heartbeat:
             except LeaseLost:
                 self._lose(lease)
             except PASSING as error:
-                log.warning("the lease could not be renewed (%s), trying again", type(error).__name__)
+                log.warning("the lease could not be renewed, trying again: %s", reason(error))
                 if time.monotonic() - reached > 2 * self._lease_seconds:
                     self._lose(lease)
 

@@ -20,6 +20,15 @@ PASSING = (exc.OperationalError, exc.InterfaceError, exc.PendingRollbackError, e
 Result = TypeVar("Result")
 
 
+def reason(error: Exception) -> str:
+    """What the database said, in one line, without the statement and its values."""
+    origin = error
+    while origin.__cause__ is not None or getattr(origin, "orig", None) is not None:
+        origin = getattr(origin, "orig", None) or origin.__cause__  # type: ignore[assignment]
+    lines = str(origin).strip().splitlines()
+    return lines[0] if lines else type(origin).__name__
+
+
 FAREWELL_SECONDS = 10.0
 """How long a worker that was asked to stop still tries to reach the database."""
 
@@ -42,6 +51,6 @@ class Patience:
                 waited = time.monotonic() - began
                 if waited > (FAREWELL_SECONDS if self._stop.is_set() else self._seconds):
                     raise
-                log.warning("the database is away (%s), trying again", type(error).__name__)
+                log.warning("the database is away, trying again: %s", reason(error))
             time.sleep(pause * random.uniform(0.5, 1.5))  # workers that lost it together don't come back together
             pause = min(pause * 2, 5.0)
