@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help quickstart test check check-statistics bench-reading format reference clean
+.PHONY: faults help quickstart test check check-statistics bench-reading format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -20,6 +20,9 @@ check: $(VENV)/.installed-dev ## Format, lint, types, and which part may import 
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+faults: $(VENV)/.installed-dev ## Ill-treat workers and server FAULTS times (200) in an order fixed by SEED, and count what is lost
+	$(BIN)/python -m tests.faults.campaign --faults $(or $(FAULTS),200) --seed $(or $(SEED),1)
 
 check-statistics: $(VENV)/.installed-dev ## Simulated studies: coverage of the intervals, false verdicts, power
 	$(BIN)/python -m benchmarks.known_answers

@@ -69,7 +69,7 @@ def _fitted(figure: Figure) -> Figure:
         height=HEIGHT,
         margin={"l": 60, "r": 20, "t": 100, "b": 50},
         title={"y": 0.97, "yanchor": "top"},
-        legend={"orientation": "h", "x": 1.0, "xanchor": "right", "y": 1.0, "yref": "container", "yanchor": "top"},
+        legend={"orientation": "h", "x": 0.0, "y": 0.91, "yref": "container", "yanchor": "top"},
     )
     return fitted
 

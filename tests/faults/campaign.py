@@ -55,12 +55,11 @@ ARMS = {
         }
     }
 }
-REPEATS = 5  # 120 cells a round
 
 
-def study(name: str) -> StudySpec:
-    """The study of one round; its cells are the same in every round."""
-    return make_study(ARMS, name, SLOW_TRIAL, repeats=REPEATS, attempts=100)
+def study(name: str, repeats: int) -> StudySpec:
+    """The study of one round, of 24 cells a repeat; they are the same in every round."""
+    return make_study(ARMS, name, SLOW_TRIAL, repeats=repeats, attempts=100)
 
 
 @dataclass
@@ -278,7 +277,7 @@ def check(storage: Storage, name: str, expected: dict[tuple[int, int], Curve], t
 
 def _reference(cell: Cell) -> tuple[tuple[int, int], Curve]:
     torch.set_num_threads(1)
-    return (cell.slot, cell.seed), undisturbed_curve(study("reference"), cell)
+    return (cell.slot, cell.seed), undisturbed_curve(study("reference", repeats=1), cell)
 
 
 def reference_curves(cells: list[Cell]) -> dict[tuple[int, int], Curve]:
@@ -311,7 +310,7 @@ def laboratory() -> Iterator[tuple[PostgresServer, list[Place], Network | None]]
         yield server, places, network
 
 
-def run(faults: int, seed: int) -> Tally:
+def run(faults: int, seed: int, repeats: int) -> Tally:
     """Inject so many faults into as many studies as that takes."""
     dice, tally = random.Random(seed), Tally()
     with tempfile.TemporaryDirectory(prefix="hpo-faults-") as folder, laboratory() as (server, places, network):
@@ -320,7 +319,7 @@ def run(faults: int, seed: int) -> Tally:
         expected: dict[tuple[int, int], Curve] = {}
         while tally.faults.total() < faults:
             name = f"round-{tally.cells}"
-            row = begin_study(storage, study(name))
+            row = begin_study(storage, study(name, repeats))
             expected = expected or reference_curves(storage.ledger.cells(row.id))
             campaign.run(name, storage, faults - tally.faults.total(), dice, tally)
             check(storage, name, expected, tally)
@@ -342,8 +341,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=5, help="of 24 cells a round")
     arguments = parser.parse_args()
-    print(run(arguments.faults, arguments.seed).as_json())
+    print(run(arguments.faults, arguments.seed, arguments.repeats).as_json())
 
 
 if __name__ == "__main__":
