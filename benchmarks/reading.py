@@ -76,8 +76,8 @@ def _measure(url: str, folder: Path, trials: int, epochs: int, arms: int) -> Fig
         "export": ["export", NAME, "-o", str(folder / "export")],
     }
     for name, arguments in commands.items():
-        _command(arguments)  # once before, so that files lie in memory and modules are compiled
-        wall, cpu = _timed(lambda given=arguments: _command(given))
+        _command(arguments, folder)  # once before, so that files lie in memory and modules are compiled
+        wall, cpu = _timed(lambda given=arguments: _command(given, folder))
         figures |= _said(name, wall, cpu)
     return figures | _dashboard()
 
@@ -90,8 +90,8 @@ def _timed(action: Callable[[], object]) -> tuple[float, float]:
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def _command(arguments: list[str]) -> None:
-    subprocess.run([sys.executable, "-m", "hpo", *arguments], check=True, capture_output=True)
+def _command(arguments: list[str], folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "hpo", *arguments], check=True, capture_output=True, cwd=folder)
 
 
 def _said(name: str, wall: float, cpu: float) -> Figures:

@@ -48,7 +48,7 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
             f"there is a study {study.name!r} already, and it differs (stored -> given):\n{shown}{more}",
             hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
-    Trials(storage.optuna, study).create_studies()
+    Trials(storage, study).create_studies()
     if row.state == "stopped":
         storage.ledger.set_state(row.id, "running")
     return row
@@ -154,7 +154,7 @@ def delete_study(storage: Storage, name: str) -> None:
     """Remove a study, its results and its Optuna studies; workers that are on it drop it."""
     row, study = find_study(storage, name)
     storage.ledger.delete_study(row.id)
-    Trials(storage.optuna, study).delete_studies()
+    Trials(storage, study).delete_studies()
 
 
 def _devices(workers: Sequence[WorkerRow]) -> dict[str, str]:

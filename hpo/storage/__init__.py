@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Engine, insert, inspect, select, text
+from sqlalchemy import Connection, Engine, insert, inspect, select, text
 from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
@@ -43,7 +43,22 @@ class Storage:
         """Optuna's storage, caching finished trials; imported only when something needs it."""
         import optuna
 
-        return optuna.storages.get_storage(_optuna_storage(self, skip_table_creation=True))
+        return optuna.storages.get_storage(self._rdb)
+
+    def optuna_within(self, connection: Connection) -> BaseStorage:
+        """Optuna's storage writing through `connection`: what it writes becomes part of the transaction there."""
+        from optuna.storages import RDBStorage
+        from sqlalchemy.orm import scoped_session, sessionmaker
+
+        # Its own commits release savepoints only. A copy by hand, for copying one opens a connection pool of its own.
+        within = object.__new__(RDBStorage)
+        within.__dict__.update(self._rdb.__dict__)
+        within.scoped_session = scoped_session(sessionmaker(connection, join_transaction_mode="create_savepoint"))
+        return within
+
+    @cached_property
+    def _rdb(self) -> RDBStorage:
+        return _optuna_storage(self, skip_table_creation=True)
 
     def close(self) -> None:
         """Give all connections back."""

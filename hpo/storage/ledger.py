@@ -140,25 +140,34 @@ class Ledger:
             row = connection.execute(take).one_or_none()
         return None if row is None else Lease(_cell(row), row.study_id, row.token)
 
-    def begin_trial(self, lease: Lease, begin: Callable[[], tuple[int, int, Params]]) -> tuple[int, int, Params]:
-        """Give the cell its Optuna trial: `begin` makes one and returns its id, number and parameters.
+    def begin_trial(self, lease: Lease, create: Callable[[Connection], tuple[int, int]]) -> tuple[int, int]:
+        """The cell's Optuna trial, its id and number; `create` makes one, in the transaction in which it is noted.
 
-        On Postgres the cell's row is locked meanwhile, so a worker that has been paused for longer than its lease
-        can't make a second trial beside its successor's. (SQLite has no row locks, and its one lock is needed by
-        Optuna itself; its workers live on one machine.)
+        So there is never a trial without its cell or a second one for a cell, whoever vanishes when.
+
+        Raises:
+            LeaseLost: another worker holds the cell; nothing was made.
         """
         with self._engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                held = connection.execute(select(cell.c.id).where(_held(lease)).with_for_update())
-                if held.one_or_none() is None:
-                    raise _lost(lease)
-                trial_id, number, params = begin()
-                _bind(connection, lease, trial_id, number, params)
-                return trial_id, number, params
-        trial_id, number, params = begin()
+            query = select(cell.c.trial_id, cell.c.trial_number).where(_held(lease)).with_for_update()
+            held = connection.execute(query).one_or_none()
+            if held is None:
+                raise _lost(lease)
+            if held.trial_id is not None:  # the answer to an earlier try was lost
+                return held.trial_id, held.trial_number
+            trial_id, number = create(connection)
+            _update(connection, lease, trial_id=trial_id, trial_number=number)
+        return trial_id, number
+
+    def trial_id(self, lease: Lease) -> int | None:
+        """The cell's Optuna trial as it is now; the lease's own picture of the cell is of the time of its claim."""
+        with self._engine.connect() as connection:
+            return connection.execute(select(cell.c.trial_id).where(cell.c.id == lease.cell.id)).scalar()
+
+    def propose(self, lease: Lease, params: Params) -> None:
+        """Keep the parameters that the sampler has proposed for the cell."""
         with self._engine.begin() as connection:
-            _bind(connection, lease, trial_id, number, params)
-        return trial_id, number, params
+            _update(connection, lease, params=json.dumps(params))
 
     def renew(self, lease: Lease, seconds: float) -> None:
         """Keep the cell for `seconds` from now.
@@ -345,10 +354,6 @@ def _lost(lease: Lease) -> LeaseLost:
 def _update(connection: Connection, lease: Lease, **values: Any) -> None:
     if connection.execute(update(cell).where(_held(lease)).values(values)).rowcount == 0:
         raise _lost(lease)
-
-
-def _bind(connection: Connection, lease: Lease, trial_id: int, number: int, params: Params) -> None:
-    _update(connection, lease, trial_id=trial_id, trial_number=number, params=json.dumps(params))
 
 
 def _save(connection: Connection, lease: Lease, content: bytes) -> None:

@@ -19,13 +19,14 @@ from optuna.trial import Trial, TrialState
 from hpo.search import NoPruner, Pruner
 from hpo.seeds import derive
 from hpo.space import Params
-from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Cell, Lease
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from optuna.storages import BaseStorage
+    from sqlalchemy import Connection
+
+    from hpo.storage import Storage
 
 CELL = "cell"
 """User attribute of a trial: the id of its cell."""
@@ -39,10 +40,9 @@ def study_name(study: str, arm: str, phase: str) -> str:
 class Trials:
     """The Optuna studies of one of our studies."""
 
-    def __init__(self, storage: BaseStorage, spec: StudySpec) -> None:
-        self._storage, self._spec = storage, spec
+    def __init__(self, storage: Storage, spec: StudySpec) -> None:
+        self._owner, self._storage, self._spec = storage, storage.optuna, spec
         self._open = cache(self._open_study)
-        self._begun: set[int] = set()
 
     def create_studies(self) -> None:
         """Create those that don't exist; any process may do so."""
@@ -64,17 +64,24 @@ class Trials:
         protocol = self._spec.protocol
         return {"search": True, "audit": protocol.audit > 0, "confirm": protocol.confirm is not None}
 
-    def begin(self, ledger: Ledger, lease: Lease) -> tuple[Trial, Params]:
+    def begin(self, lease: Lease) -> tuple[Trial, Params]:
         """The cell's trial and parameters: those that it has, or a new trial with the sampler's proposal.
 
         Raises:
             LeaseLost: another worker holds the cell.
         """
-        cell = lease.cell
-        if cell.trial_id is not None and cell.params is not None:
-            return self._trial(cell, cell.trial_id), cell.params
-        trial_id, _, params = ledger.begin_trial(lease, lambda: self._begin(cell))
-        return self._trial(cell, trial_id), params
+        cell, ledger = lease.cell, self._owner.ledger
+        trial_id = cell.trial_id
+        if trial_id is None:
+            study = self._open(cell.arm, cell.phase)  # before the transaction: SQLite has one at a time
+            trial_id, _ = ledger.begin_trial(lease, lambda connection: self._create(study, cell, connection))
+        trial = self._trial(cell, trial_id)
+        if cell.params is not None:
+            return trial, cell.params
+        # Values that the trial has already are kept; what a predecessor left open is proposed now.
+        params = {path: _suggest(trial, path, distribution) for path, distribution in self._space(cell).items()}
+        ledger.propose(lease, params)
+        return trial, params
 
     def pruner(self, cell: Cell) -> Pruner:
         """What may stop the cell's trial early; only in the search phase."""
@@ -105,11 +112,11 @@ class Trials:
         else:
             trial.study.tell(trial, score, skip_if_finished=True)
 
-    def fail(self, cell: Cell) -> None:
-        """Tell Optuna that the cell's trial, if it has one, has failed for good."""
-        trial_id = cell.trial_id if cell.trial_id is not None else self._find(cell)
+    def fail(self, lease: Lease) -> None:
+        """Tell Optuna that the cell's trial, if it has one by now, has failed for good."""
+        trial_id = self._owner.ledger.trial_id(lease)
         if trial_id is not None:
-            trial = self._trial(cell, trial_id)
+            trial = self._trial(lease.cell, trial_id)
             trial.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
 
     def _finished(self, trial: Trial) -> bool:
@@ -140,17 +147,7 @@ class Trials:
     def _space(self, cell: Cell) -> dict[str, BaseDistribution]:
         return {path: searched.distribution() for path, searched in self._spec.arms[cell.arm].search.items()}
 
-    def _begin(self, cell: Cell) -> tuple[int, int, Params]:
-        """Make the cell's trial, or go on with one whose maker died before it was noted in the ledger."""
-        trial_id = self._find(cell) if cell.claims > 1 or cell.id in self._begun else None
-        self._begun.add(cell.id)
-        if trial_id is None:
-            trial_id = self._create(cell)
-        trial = self._trial(cell, trial_id)
-        return trial_id, trial.number, {path: _suggest(trial, path, d) for path, d in self._space(cell).items()}
-
-    def _create(self, cell: Cell) -> int:
-        study = self._open(cell.arm, cell.phase)
+    def _create(self, study: optuna.Study, cell: Cell, connection: Connection) -> tuple[int, int]:
         params = cell.params or {}
         template = optuna.trial.create_trial(
             state=TrialState.RUNNING,
@@ -158,11 +155,9 @@ class Trials:
             distributions={path: d for path, d in self._space(cell).items() if path in params},
             user_attrs={CELL: cell.id, "seed": cell.seed},
         )
-        return self._storage.create_new_trial(study._study_id, template)
-
-    def _find(self, cell: Cell) -> int | None:
-        trials = self._open(cell.arm, cell.phase).get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return next((trial._trial_id for trial in trials if trial.user_attrs.get(CELL) == cell.id), None)
+        within = self._owner.optuna_within(connection)
+        trial_id = within.create_new_trial(study._study_id, template)
+        return trial_id, within.get_trial_number_from_id(trial_id)
 
 
 def _suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:

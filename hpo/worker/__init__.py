@@ -91,6 +91,8 @@ class Worker:
         about = environment(self._device)
         self._patience(lambda: self._ledger.register(self._id, host, os.getpid(), device, about))
         log.info("worker %s on %s, %s", self._id[:8], host, device)
+        # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
+        _ = self._storage.optuna
         with Heartbeat(self._ledger, self._id, self._options.lease_seconds) as heartbeat:
             try:
                 self._serve(heartbeat)
@@ -136,7 +138,7 @@ class Worker:
             if row is None:
                 raise LeaseLost("the study was deleted")
             spec = read_study(row.name, row.spec, row.hpo_version)
-            self._studies[study_id] = Study(spec, Trials(self._storage.optuna, spec))
+            self._studies[study_id] = Study(spec, Trials(self._storage, spec))
         return self._studies[study_id]
 
     def _splits(self, study_id: int, trial: TrialSpec, with_test: bool) -> Splits:

@@ -79,7 +79,7 @@ class CellRun:
         if cell.ended is None and cell.attempts > self._study.spec.protocol.attempts:
             self._set_aside(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
             return
-        trial, params = self._patience(lambda: self._study.trials.begin(self._ledger, self._lease))
+        trial, params = self._patience(lambda: self._study.trials.begin(self._lease))
         if cell.ended is not None:  # its worker vanished between the last epoch and the end of the books
             self._finish(trial, Outcome(Ended(cell.ended), cell.epochs), cell.score or 0.0)
             return
@@ -161,7 +161,7 @@ class CellRun:
             log.error("cell %d: attempt %d of %d failed, to be tried again\n%s", cell.id, cell.attempts, attempts, text)
 
     def _set_aside(self, error: str) -> None:
-        self._patience(lambda: self._study.trials.fail(self._lease.cell))
+        self._patience(lambda: self._study.trials.fail(self._lease))
         self._patience(lambda: self._ledger.set_aside(self._lease, error))
         self._checkpoints.forget(self._lease)
         log.error("cell %d: set aside as failed\n%s", self._lease.cell.id, error)

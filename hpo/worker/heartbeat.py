@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 from hpo.errors import LeaseLost
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Lease
-from hpo.worker.patience import PASSING, reason
+from hpo.worker.patience import reason
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Heartbeat:
                 reached = time.monotonic()
             except LeaseLost:
                 self._lose(lease)
-            except PASSING as error:
+            except Exception as error:  # whatever it is: a thread that died of it would lose the cell
                 log.warning("the lease could not be renewed, trying again: %s", reason(error))
                 if time.monotonic() - reached > 2 * self._lease_seconds:
                     self._lose(lease)

@@ -57,11 +57,11 @@ def test_a_trial_that_takes_its_workers_with_it(storage: Storage, postgres_url: 
     """A cell whose workers vanish one after the other is set aside with the reason, and its trial failed."""
     study = make_study(attempts=3)
     row = begin_study(storage, study)
-    trials = Trials(storage.optuna, study)
+    trials = Trials(storage, study)
     for _ in range(3):
         lease = storage.ledger.claim("vanished", -1.0)
         assert lease is not None
-        trials.begin(storage.ledger, lease)
+        trials.begin(lease)
     work_here(storage)
     cell = the_cell(storage, row)
     assert ("failed", 4) == (cell.state, cell.claims)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import optuna
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from hpo.errors import LeaseLost, StudyError
 from hpo.service import begin_study, delete_study
@@ -101,7 +102,8 @@ def test_a_lease_that_ran_out_is_claimed_again(storage: Storage, ledger: Ledger)
 
 
 WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
-    "begin_trial": lambda ledger, lease: ledger.begin_trial(lease, lambda: (1, 1, {})),
+    "begin_trial": lambda ledger, lease: ledger.begin_trial(lease, lambda connection: (1, 1)),
+    "propose": lambda ledger, lease: ledger.propose(lease, {}),
     "renew": lambda ledger, lease: ledger.renew(lease, 60.0),
     "record": lambda ledger, lease: ledger.record(lease, evaluation(2), 60.0, b"new"),
     "release": lambda ledger, lease: ledger.release(lease, b"new"),
@@ -217,7 +219,7 @@ def test_a_deleted_study(storage: Storage, ledger: Ledger, storage_url: str) -> 
     study, other = grid(2), grid(1, "other")
     begin_study(storage, study)
     lease = claim(ledger)
-    Trials(storage.optuna, study).begin(ledger, lease)
+    Trials(storage, study).begin(lease)
     ledger.record(lease, evaluation(1), 60.0, b"saved")
     begin_study(storage, other)
     delete_study(storage, study.name)
@@ -247,23 +249,42 @@ def test_the_first_worker_says_which_images(storage: Storage, ledger: Ledger) ->
 
 
 def test_one_trial_per_cell(storage: Storage, ledger: Ledger, storage_url: str) -> None:
-    """A cell claimed again keeps its trial; one whose maker died before noting it is found, not made again."""
+    """A cell claimed again keeps its trial; one claimed again by another worker too."""
     study = grid(2)
     begin_study(storage, study)
-    trials = Trials(storage.optuna, study)
+    trials = Trials(storage, study)
     first = claim(ledger, GONE)
-    kept, params = trials.begin(ledger, first)
+    kept, params = trials.begin(first)
     second = claim(ledger, GONE)
     assert (kept._trial_id, params) == (second.cell.trial_id, second.cell.params)
-    again, _ = trials.begin(ledger, second)
+    again, _ = trials.begin(second)
     assert kept._trial_id == again._trial_id
     ledger.renew(second, 60.0)
+    assert [kept._trial_id] == [trial._trial_id for trial in optuna_trials(storage_url, study)]
 
-    orphan = trials._create(claim(ledger, GONE).cell)
+
+def test_a_trial_is_made_and_noted_at_once(storage: Storage, ledger: Ledger, storage_url: str) -> None:
+    """A worker that vanishes between the two leaves no trial; one whose lease is lost makes none."""
+    study = grid(1)
+    begin_study(storage, study)
+    trials, lease = Trials(storage, study), claim(ledger, GONE)
+    arm = optuna.load_study(study_name="digits/grid", storage=storage.optuna)
+
+    def vanish(connection: Connection) -> tuple[int, int]:
+        trials._create(arm, lease.cell, connection)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ledger.begin_trial(lease, vanish)
+    assert [] == optuna_trials(storage_url, study)
     heir = claim(ledger)
-    found, _ = Trials(storage.optuna, study).begin(ledger, heir)
-    assert orphan == found._trial_id
-    assert sorted([kept._trial_id, orphan]) == sorted(trial._trial_id for trial in optuna_trials(storage_url, study))
+    with pytest.raises(LeaseLost):
+        trials.begin(lease)
+    assert [] == optuna_trials(storage_url, study)
+    trial, _ = trials.begin(heir)
+    again, _ = trials.begin(heir)  # as after an answer that was lost
+    assert trial._trial_id == again._trial_id
+    assert [trial._trial_id] == [trial._trial_id for trial in optuna_trials(storage_url, study)]
 
 
 def test_a_worker_that_is_paused_in_a_transaction(storage: Storage) -> None:

@@ -99,8 +99,8 @@ def test_killed_with_the_last_epoch_done(storage: Storage, postgres_url: str, cr
     row = begin_study(storage, study)
     lease = storage.ledger.claim("killed", -1.0)
     assert lease is not None
-    trials, pruner, spec = Trials(storage.optuna, study), NoPruner(), study.trial_of("only", {"lr.peak": 0.05})
-    trial, _ = trials.begin(storage.ledger, lease)
+    trials, pruner, spec = Trials(storage, study), NoPruner(), study.trial_of("only", {"lr.peak": 0.05})
+    trial, _ = trials.begin(lease)
     images, scores = trained(study, lease.cell)[1], []
 
     def record(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
