@@ -185,7 +185,7 @@ def markdown(report: Report) -> str:
     lines += ["## Rules", "", *_items(report.rules), ""]
     if report.claims:
         lines += ["## Claims", ""]
-        lines += [f"- **{_verdict(c)}**: {escape(c.text)}<br>\n  {escape(c.reason)}" for c in report.claims]
+        lines += [f"- **{_verdict(c)}**: {escape(c.text)}\\\n  {escape(c.reason)}" for c in report.claims]
         lines += [""]
     lines += ["## Arms", "", _units(report), ""]
     lines += [_cells(COLUMNS), _cells(("---", *["---:"] * (len(COLUMNS) - 1)))]
