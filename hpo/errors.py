@@ -5,7 +5,9 @@
     │   ├── StudyFileError          the study file, or a value set over it
     │   ├── StudyError              a study of that name: unknown, another plan, in the wrong state
     │   ├── StorageError            the storage: URL, server, password, schema version
-    │   └── DataError               the images: missing, unreadable, not those the study began with
+    │   └── MachineError            this machine lacks what a trial needs; another may have it
+    │       ├── DataError               the images: missing, unreadable, not those the study began with
+    │       └── TargetError             a user's own code: not allowed, not installed
     ├── LeaseLost               1   another worker holds the cell now: drop it, write nothing more
     └── CheckpointError         1   a checkpoint that can't be read: begin the trial anew
 
@@ -43,7 +45,15 @@ class StorageError(UserError):
     """A storage that can't be opened."""
 
 
-class DataError(UserError):
+class MachineError(UserError):
+    """What a trial needs and this machine lacks: the trial is given back, for another machine may have it."""
+
+
+class TargetError(MachineError):
+    """Code of a user's own that this machine may not run, or does not have."""
+
+
+class DataError(MachineError):
     """Images that are missing, unreadable or not those the study began with."""
 
 

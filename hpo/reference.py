@@ -20,14 +20,15 @@ from hpo.explain import quoted
 from hpo.search import Pruner, Sampler
 from hpo.space import Searched
 from hpo.study import Arm, Budget, Claim, Comparison, Confirm, Protocol, Published, Source, StudySpec
+from hpo.train.augment import Augment
 from hpo.train.clock import Duration
 from hpo.train.data import Data
-from hpo.train.models import Model
+from hpo.train.models import Initialization, Model
 from hpo.train.optimizers import Optimizer
 from hpo.train.policies import Policy
 from hpo.train.regularizers import RegularizerSpec
 from hpo.train.schedules import Schedule
-from hpo.train.trial import TrialSpec
+from hpo.train.trial import EarlyStopping, TrialSpec
 
 HEAD = """\
 # Reference: the study file
@@ -80,11 +81,20 @@ SECTIONS = (
     Section("Source", "a source", Source, "`[source]`"),
     Section("Trial", "a trial", TrialSpec, "`[trial]`, and in part `trial` of an arm."),
     Section("Data", "a data set", Data, "`data = { kind = … }`, of the trial."),
+    Section("Augmentation", "augmentation", Augment, "`augment = { … }`, of the trial."),
     Section("Models", "a model", Model, "`model = { kind = … }`, of the trial."),
+    Section(
+        "Initializations",
+        "an initialization",
+        Initialization,
+        "`init = { kind = … }`, of a model. m is the number of inputs that one output of a layer sums over, n the "
+        "number of outputs that one input reaches.",
+    ),
     Section("Optimizers", "an optimizer", Optimizer, "`optimizer = { kind = … }`, of the trial."),
     Section("Learning rates", "a learning rate", Schedule, "`lr = { kind = … }`, of the trial."),
     Section("Regularizers", "a regularizer", RegularizerSpec, "`regularizers.NAME = { kind = … }`, of the trial."),
     Section("Policies", "a policy", Policy, "`policy = { kind = … }`, of a regularizer."),
+    Section("Early stopping", "early stopping", EarlyStopping, "`early_stopping = { … }`, of the trial."),
     Section("Duration", "a duration", Duration, "`every = { epochs = 1 }`"),
 )
 

@@ -1,4 +1,4 @@
-"""From images resident on the device to the minibatches of an epoch."""
+"""From images resident on the device to the minibatches of an epoch, augmented and normalized."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from hpo.seeds import derive
+from hpo.train.augment import Augment, Draws, covered, draw, turned, windows
 from hpo.train.data.images import Images, Splits
 
 
@@ -24,7 +25,15 @@ class Normalize:
         return cls(scale.view(1, -1, 1, 1), (-splits.mean / splits.std).view(1, -1, 1, 1))
 
     def __call__(self, inputs: Tensor) -> Tensor:
-        return inputs.float().mul_(self.scale).add_(self.shift)
+        return torch.addcmul(self.shift, inputs.float(), self.scale)
+
+
+@dataclass(frozen=True, slots=True)
+class Minibatch:
+    """`inputs` normalized floats (B, C, H, W), `labels` int64 (B,)."""
+
+    inputs: Tensor
+    labels: Tensor
 
 
 class Batches:
@@ -33,23 +42,47 @@ class Batches:
     Nothing is remembered from one epoch to the next, so a resumed trial sees the very same batches.
     """
 
-    def __init__(self, images: Images, batch_size: int, seed: int) -> None:
+    def __init__(self, images: Images, batch_size: int, seed: int, augment: Augment, normalize: Normalize) -> None:
         self.batch_size = min(batch_size, len(images))
         self.per_epoch = len(images) // self.batch_size
-        self._images = images
-        self._flat = images.inputs.flatten(1)
-        self._seed = seed
+        self._images, self._seed, self._augment, self._normalize = images, seed, augment, normalize
+        self._moved = augment.crop > 0 or augment.flip
+        # Without shifts a gather of flat rows is about 2.5 times as fast as one over four dimensions.
+        self._source = windows(images.inputs, augment) if self._moved else images.inputs.flatten(1)
         self._epoch = -1
         self._order = torch.empty(0, dtype=torch.int64)
+        self._draws: Draws | None = None
 
-    def at(self, step: int) -> Images:
+    def at(self, step: int) -> Minibatch:
         """The minibatch of optimizer step `step`, counted from the beginning of the trial."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
-            order = torch.randperm(len(self._images), generator=generator)
-            self._order, self._epoch = order.to(self._images.labels.device), epoch
-        chosen = self._order[index * self.batch_size : (index + 1) * self.batch_size]
-        # A gather of flat rows is about 2.5 times as fast as one over four dimensions.
-        inputs = self._flat.index_select(0, chosen).view(-1, *self._images.inputs.shape[1:])
-        return Images(inputs, self._images.labels.index_select(0, chosen))
+            self._begin(epoch)
+        part = slice(index * self.batch_size, (index + 1) * self.batch_size)
+        chosen = self._order[part]
+        return Minibatch(self._inputs(chosen, part), self._images.labels.index_select(0, chosen))
+
+    def _begin(self, epoch: int) -> None:
+        device = self._images.labels.device
+        generator = torch.Generator().manual_seed(derive(self._seed, "order", epoch))
+        self._order = torch.randperm(len(self._images), generator=generator).to(device)
+        if self._augment != Augment():
+            self._draws = draw(self._augment, len(self._images), self._seed, epoch, device)
+        self._epoch = epoch
+
+    def _inputs(self, chosen: Tensor, part: slice) -> Tensor:
+        draws = self._draws
+        if draws is None:
+            flat = self._source.index_select(0, chosen)
+            return self._normalize(flat.view(-1, *self._images.inputs.shape[1:]))
+        if self._moved:
+            place = draws.flip[part] * len(self._images) + chosen
+            inputs = self._source[place, draws.down[part], draws.right[part]]
+        else:
+            inputs = self._source.index_select(0, chosen).view(-1, *self._images.inputs.shape[1:])
+        if self._augment.rotate > 0:
+            inputs = turned(inputs.float(), draws.angle[part])
+        inputs = self._normalize(inputs)
+        if self._augment.cutout > 0:
+            inputs = covered(inputs, self._augment.cutout, draws.centre_y[part], draws.centre_x[part])
+        return inputs

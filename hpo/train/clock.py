@@ -39,13 +39,13 @@ class Clock:
         return self.step > 0 and self.step % self.steps_per_epoch == 0
 
 
-class Duration(Spec):
-    """A length of training, in epochs or in optimizer steps: exactly one of the two."""
+class Length(Spec):
+    """What has a length, in epochs or in optimizer steps: exactly one of the two."""
 
     epochs: PositiveInt | None = None
-    """So many epochs."""
+    """Its length in epochs; exactly one of `epochs` and `steps`."""
     steps: PositiveInt | None = None
-    """So many optimizer steps."""
+    """Its length in optimizer steps."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:
@@ -56,6 +56,10 @@ class Duration(Spec):
     def in_steps(self, clock: Clock) -> int:
         """The same length in optimizer steps."""
         return self.steps if self.steps is not None else (self.epochs or 0) * clock.steps_per_epoch
+
+
+class Duration(Length):
+    """A length of training, in epochs or in optimizer steps: exactly one of the two."""
 
 
 @dataclass(frozen=True, slots=True)

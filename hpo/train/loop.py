@@ -12,7 +12,6 @@ from enum import Enum
 
 from hpo.train.clock import Evaluation, Score
 from hpo.train.data.images import Splits
-from hpo.train.metrics import score
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
 
@@ -80,9 +79,9 @@ def fit(
         if run.clock.at_epoch_end:
             evaluation = run.evaluate()
             decision = report(evaluation, run.checkpoint)
-            if decision is Decision.PRUNE and not run.diverged:
+            if decision is Decision.PRUNE and not run.diverged and not run.complete:
                 return Outcome(Ended.PRUNED, run.clock.epoch, run.validation)
     if run.diverged:
         return Outcome(Ended.DIVERGED, run.clock.epoch, run.validation)
-    test = score(run.model, splits.test, run.normalize) if splits.test is not None else None
+    test = run.score(splits.test) if splits.test is not None else None
     return Outcome(Ended.FINISHED, run.clock.epoch, run.validation, test)

@@ -17,14 +17,20 @@ EVALUATION_BATCH = 1024
 
 
 @torch.no_grad()
-def score(model: nn.Module, images: Images, normalize: Normalize) -> Score:
+def score(
+    model: nn.Module,
+    images: Images,
+    normalize: Normalize,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Score:
     """Mean cross-entropy and accuracy of `model` over all `images`; the device is waited for once."""
     model.eval()
     loss = torch.zeros((), device=images.labels.device)
     correct = torch.zeros((), device=images.labels.device)
     for start in range(0, len(images), EVALUATION_BATCH):
         labels = images.labels[start : start + EVALUATION_BATCH]
-        logits = model(normalize(images.inputs[start : start + EVALUATION_BATCH]))
+        inputs = normalize(images.inputs[start : start + EVALUATION_BATCH])
+        logits = model(inputs.contiguous(memory_format=memory_format))
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(dim=1) == labels).sum()
     return Score(loss=loss.item() / len(images), accuracy=correct.item() / len(images))

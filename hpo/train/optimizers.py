@@ -33,6 +33,23 @@ class Sgd(Spec):
         return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, foreach=True)
 
 
+class Adam(Spec):
+    """Adam (Kingma and Ba 2015), algorithm 1: w <- w - lr m' / (sqrt(v') + eps), with the running means m of the
+    gradient g and v of g^2, and m' = m / (1 - beta1^t), v' = v / (1 - beta2^t).
+
+    A coupled weight decay or an l2 penalty goes through this scaling, a decoupled one does not.
+    """
+
+    kind: Literal["adam"] = "adam"
+    betas: tuple[Rate, Rate] = (0.9, 0.999)
+    """Decay of the running means of the gradient and of its square."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator, against a division by zero."""
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, betas=self.betas, eps=self.eps, foreach=True)
+
+
 class AdamW(Spec):
     """Adam (Kingma and Ba 2015). Its decoupled weight decay is the regularizer `weight_decay`, so it can move."""
 
@@ -46,4 +63,22 @@ class AdamW(Spec):
         return torch.optim.AdamW(parameters, betas=self.betas, eps=self.eps, weight_decay=0.0, foreach=True)
 
 
-Optimizer = Annotated[Sgd | AdamW, Field(discriminator="kind")]
+class RmsProp(Spec):
+    """RMSprop (Tieleman and Hinton 2012): r <- alpha r + (1 - alpha) g^2, u = g / (sqrt(r) + eps), w <- w - lr u.
+
+    With a momentum the step is that of v <- momentum v + u, w <- w - lr v.
+    """
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    alpha: Rate = 0.99
+    """Decay of the running mean of the squared gradient."""
+    eps: PositiveFloat = 1e-8
+    """Added to the denominator, against a division by zero."""
+    momentum: Rate = 0.0
+    """Share of the velocity that is kept from step to step."""
+
+    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.RMSprop(parameters, alpha=self.alpha, eps=self.eps, momentum=self.momentum, foreach=True)
+
+
+Optimizer = Annotated[Sgd | Adam | AdamW | RmsProp, Field(discriminator="kind")]

@@ -9,17 +9,18 @@ import time
 from typing import Any
 
 import torch
+from torch import nn
 from torch.nn import functional
 
 from hpo.errors import CheckpointError
 from hpo.seeds import derive
 from hpo.train.batches import Batches, Normalize
 from hpo.train.clock import Clock, Evaluation, Observation, Score
-from hpo.train.data.images import Splits
+from hpo.train.data.images import Images, Splits
 from hpo.train.metrics import gradient_norm, named_parameters, score
 from hpo.train.trial import TrialSpec
 
-CHECKPOINT_VERSION = 1
+CHECKPOINT_VERSION = 2
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
 
 
@@ -32,17 +33,22 @@ class Run:
         torch.manual_seed(seed)
         _, channels, height, width = splits.train.inputs.shape
         self.model = trial.model.build((channels, height, width), splits.classes).to(self._device)
-        self.normalize = Normalize.of(splits)
+        # Convolutions are 1.2 to 1.9 times as fast with the channels of a pixel side by side.
+        convolves = any(isinstance(module, nn.Conv2d) for module in self.model.modules())
+        self._format = torch.channels_last if convolves else torch.contiguous_format
+        self.model.to(memory_format=self._format)
+        self._normalize = Normalize.of(splits)
         self.train: Score | None = None
         self.validation: Score | None = None
         self._optimizer = trial.optimizer.build(self.model.parameters())
-        self._batches = Batches(splits.train, trial.batch_size, seed)
+        self._batches = Batches(splits.train, trial.batch_size, seed, trial.augment, self._normalize)
         self._regularizers = {
             name: spec.build(self.model, derive(seed, "regularizer", name)) for name, spec in trial.regularizers.items()
         }
         self._strengths: dict[str, float] = {}
         self._watched = named_parameters(self.model, trial.gradient_norms)
         self._gradient_norms: dict[str, float] = {}
+        self._best_accuracy, self._epochs_since_best = -math.inf, 0
         self._peak_lr = trial.lr.peak
         self._lr = 0.0
         self._step = 0
@@ -63,7 +69,12 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        return self._step >= self.clock.total_steps
+        return self._step >= self.clock.total_steps or self._stops_early
+
+    @property
+    def _stops_early(self) -> bool:
+        stopping = self._trial.early_stopping
+        return stopping is not None and self._epochs_since_best >= stopping.patience
 
     def step(self) -> None:
         """One optimizer step: schedule, policies, forward, backward, regularizers, update."""
@@ -76,18 +87,25 @@ class Run:
         self._move_strengths(clock)
 
         batch = self._batches.at(clock.step)
-        inputs = self.normalize(batch.inputs)
+        inputs = batch.inputs.contiguous(memory_format=self._format)
         for name, regularizer in self._regularizers.items():
             if regularizer.on_inputs is not None:
                 inputs = regularizer.on_inputs(inputs, self._strengths[name])
         self._optimizer.zero_grad(set_to_none=True)
-        logits = self.model(inputs)
-        loss = functional.cross_entropy(logits, batch.labels)
-        loss.backward()  # type: ignore[no-untyped-call]
+        with self._precision():
+            logits = self.model(inputs)
+            loss = objective = functional.cross_entropy(logits, batch.labels)
+            for name, regularizer in self._regularizers.items():
+                if regularizer.on_loss is not None:
+                    objective = regularizer.on_loss(objective, logits, self._strengths[name])
+        objective.backward()  # type: ignore[no-untyped-call]
         self._step += 1
         if self._watched and self.clock.at_epoch_end:
             self._gradient_norms = {name: gradient_norm(p).item() for name, p in self._watched.items()}
         # All gradients before any weight moves: the order in which regularizers are written changes nothing.
+        for name, regularizer in self._regularizers.items():
+            if regularizer.on_loss_gradients is not None:
+                regularizer.on_loss_gradients(self._strengths[name])
         for name, regularizer in self._regularizers.items():
             if regularizer.on_gradients is not None:
                 regularizer.on_gradients(self._strengths[name])
@@ -105,7 +123,8 @@ class Run:
         seen = clock.steps_per_epoch * self._batches.batch_size
         self.train = Score(self._loss.item() / clock.steps_per_epoch, self._correct.item() / seen)
         trained = self._elapsed()
-        self.validation = score(self.model, self._splits.validation, self.normalize)
+        self.validation = self.score(self._splits.validation)
+        self._note_improvement(self.validation.accuracy)
         return Evaluation(
             epoch=clock.epoch,
             step=clock.step,
@@ -117,6 +136,23 @@ class Run:
             seconds=self._elapsed(),
             images_per_second=seen / trained,
         )
+
+    def score(self, images: Images) -> Score:
+        """Loss and accuracy of the net as it is now."""
+        with self._precision():
+            return score(self.model, images, self._normalize, self._format)
+
+    def _precision(self) -> torch.autocast:
+        """Mixed precision, where the trial asks for it: weights and updates stay in 32 bits."""
+        wanted = self._trial.precision == "bfloat16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=wanted)
+
+    def _note_improvement(self, accuracy: float) -> None:
+        stopping = self._trial.early_stopping
+        least = 0.0 if stopping is None else stopping.min_delta
+        self._epochs_since_best += 1
+        if accuracy > self._best_accuracy + least:
+            self._best_accuracy, self._epochs_since_best = accuracy, 0
 
     def _begin_epoch(self) -> None:
         self.model.train()
@@ -151,6 +187,8 @@ class Run:
             "strengths": self._strengths,
             "loss": self._loss,
             "correct": self._correct,
+            "best_accuracy": self._best_accuracy,
+            "epochs_since_best": self._epochs_since_best,
             "seconds": self._elapsed(),
             "train": _numbers(self.train),
             "validation": _numbers(self.validation),
@@ -186,6 +224,7 @@ class Run:
         self._loss.copy_(state["loss"])
         self._correct.copy_(state["correct"])
         self.train, self.validation = _score(state["train"]), _score(state["validation"])
+        self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
         self._strengths = state["strengths"]
         for name, strength in self._strengths.items():
             on_change = self._regularizers[name].on_change

@@ -1,7 +1,8 @@
 """Learning-rate schedules: pure functions of the clock.
 
 Every schedule has a `peak`, its highest value, so that `lr` (which schedule) and `lr.peak` (how high) can be searched
-independently of each other.
+independently of each other. `restarts` and `warmup` are made of another schedule, `of`, and have its peak,
+which is therefore written and searched as `lr.of.peak`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from hpo.spec import Spec
-from hpo.train.clock import Clock
+from hpo.train.clock import Clock, Length
 
 
 class Constant(Spec):
@@ -45,13 +46,67 @@ class Cosine(Spec):
 
     @model_validator(mode="after")
     def _falls(self) -> Self:
-        if self.floor > self.peak:
-            raise ValueError(f"floor ({self.floor:g}) must not exceed peak ({self.peak:g})")
+        _check_floor(self.floor, self.peak)
         return self
 
     def __call__(self, clock: Clock) -> float:
         done = clock.epoch / clock.epochs if self.per == "epoch" else clock.progress
         return self.floor + (self.peak - self.floor) * (1 + math.cos(math.pi * done)) / 2
+
+
+class Exponential(Spec):
+    """peak x exp(-rate t), or what is the same, peak x factor ^ t; t counts whole epochs or optimizer steps.
+
+    With `rate` the learning rate decay of "Deep learning homework 1" (Miočić), equation 11.
+    """
+
+    kind: Literal["exponential"] = "exponential"
+    peak: PositiveFloat
+    """The learning rate at the beginning."""
+    rate: NonNegativeFloat | None = None
+    """By which the logarithm of the learning rate falls in one epoch or step; exactly one of `rate` and `factor`."""
+    factor: float | None = Field(default=None, gt=0.0, le=1.0)
+    """What is left of the learning rate after one epoch or step, for example 0.95."""
+    per: Literal["epoch", "step"] = "epoch"
+    """How often the value moves."""
+
+    @model_validator(mode="after")
+    def _one_speed(self) -> Self:
+        if (self.rate is None) == (self.factor is None):
+            raise ValueError("give exactly one of `rate` and `factor`, for example factor = 0.95")
+        return self
+
+    def __call__(self, clock: Clock) -> float:
+        done = clock.epoch if self.per == "epoch" else clock.step
+        left = math.exp(-self.rate * done) if self.rate is not None else math.pow(self.factor or 1.0, done)
+        return self.peak * left
+
+
+class Linear(Length):
+    """(1 - a) peak + a floor with a = t / tau, and `floor` from tau on; t counts optimizer steps.
+
+    Goodfellow, Bengio and Courville, Deep Learning (2016), equation 8.14; tau is `steps`, or the steps of `epochs`.
+    """
+
+    kind: Literal["linear"] = "linear"
+    peak: PositiveFloat
+    """The learning rate at the beginning."""
+    floor: NonNegativeFloat = 0.0
+    """The learning rate from tau on."""
+
+    @model_validator(mode="after")
+    def _falls(self) -> Self:
+        _check_floor(self.floor, self.peak)
+        return self
+
+    def __call__(self, clock: Clock) -> float:
+        done = min(1.0, clock.step / self.in_steps(clock))
+        return (1 - done) * self.peak + done * self.floor
+
+
+def _check_floor(floor: float, peak: float) -> None:
+    if floor > peak:
+        raise ValueError(f"floor ({floor:g}) must not exceed peak ({peak:g})")
 
 
 class StageLengths(Spec):
@@ -107,4 +162,53 @@ class Stages(StageLengths):
         return self.peak * self.factor(clock)
 
 
-Schedule = Annotated[Constant | Cosine | Stages, Field(discriminator="kind")]
+class Restarts(Spec):
+    """Warm restarts: `of` runs anew in each cycle, on a clock that begins with the cycle and ends with it.
+
+    Loshchilov and Hutter, SGDR (2017), there of a cosine. To `of`, a cycle is a whole trial: five equal stages last 50
+    epochs each in a cycle of 250 epochs and 20 in one of 100.
+    """
+
+    kind: Literal["restarts"] = "restarts"
+    of: Schedule
+    """The schedule of one cycle; its `peak` is searched as `lr.of.peak`."""
+    epochs: tuple[PositiveInt, ...] = Field(min_length=1)
+    """Length of each cycle; the last one repeats, and the end of the trial cuts off what is left of it."""
+
+    @property
+    def peak(self) -> float:
+        return self.of.peak
+
+    def __call__(self, clock: Clock) -> float:
+        begins = 0
+        for length in self.epochs[:-1]:
+            if clock.epoch < begins + length:
+                break
+            begins += length
+        else:
+            length = self.epochs[-1]
+            begins += (clock.epoch - begins) // length * length
+        return self.of(Clock(clock.step - begins * clock.steps_per_epoch, clock.steps_per_epoch, length))
+
+
+class Warmup(Length):
+    """`of`, multiplied by t / T during the first T optimizer steps: a linear rise from 0 (Goyal et al. 2017).
+
+    `of` keeps the clock of the trial, so its stages and its end lie where they would without the warm-up.
+    """
+
+    kind: Literal["warmup"] = "warmup"
+    of: Schedule
+    """The schedule that is warmed up to; its `peak` is searched as `lr.of.peak`."""
+
+    @property
+    def peak(self) -> float:
+        return self.of.peak
+
+    def __call__(self, clock: Clock) -> float:
+        return self.of(clock) * min(1.0, clock.step / self.in_steps(clock))
+
+
+Schedule = Annotated[Constant | Cosine | Exponential | Linear | Stages | Restarts | Warmup, Field(discriminator="kind")]
+Restarts.model_rebuild()
+Warmup.model_rebuild()

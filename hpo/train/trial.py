@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from hpo.spec import Name, Spec
+from hpo.train.augment import Augment
 from hpo.train.data import Data
 from hpo.train.models import Model
 from hpo.train.optimizers import Optimizer
 from hpo.train.regularizers import RegularizerSpec
 from hpo.train.schedules import Schedule
+
+
+class EarlyStopping(Spec):
+    """The trial is finished when validation accuracy has not improved for `patience` epochs (Prechelt 1998).
+
+    The last epoch is what is scored, on validation and on test, as in a trial that ran to its end; the epochs that are
+    saved count as not spent.
+    """
+
+    patience: PositiveInt
+    """Epochs without an improvement."""
+    min_delta: NonNegativeFloat = 0.0
+    """By how much (share, 0..1) an accuracy must exceed the best one before it to be an improvement."""
 
 
 class TrialSpec(Spec):
@@ -21,6 +37,8 @@ class TrialSpec(Spec):
     """Images per optimizer step; the last, short batch of an epoch is left out."""
     data: Data
     """The images, and how they are divided."""
+    augment: Augment = Augment()
+    """What is done to the training images at random."""
     model: Model
     """The net."""
     optimizer: Optimizer
@@ -29,5 +47,9 @@ class TrialSpec(Spec):
     """The learning rate, as a schedule."""
     regularizers: dict[Name, RegularizerSpec] = {}
     """By a name of your choice, under which the strength is traced."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the forward and backward pass; weights and updates have 32 bits in any case."""
+    early_stopping: EarlyStopping | None = None
+    """When to end before the last epoch."""
     gradient_norms: tuple[str, ...] = ()
     """Parameters by their dotted module path, for example `linear1.weight`."""

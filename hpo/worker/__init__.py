@@ -45,7 +45,7 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None
 
     Raises:
         StudyError: there is no study of one of the names.
-        DataError: the images are missing here, or are not those that the study began with.
+        MachineError: what a trial needs is missing here, or not that with which the study began.
         HpoError: the database was away for too long.
     """
     stop = Event()

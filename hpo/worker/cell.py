@@ -11,7 +11,7 @@ from threading import Event
 
 from optuna.trial import Trial
 
-from hpo.errors import CheckpointError, DataError, LeaseLost
+from hpo.errors import CheckpointError, LeaseLost, MachineError
 from hpo.space import Params
 from hpo.storage.checkpoints import DatabaseCheckpoints
 from hpo.storage.ledger import Ledger
@@ -65,11 +65,11 @@ class CellRun:
 
         Raises:
             LeaseLost: another worker holds the cell; nothing more may be written.
-            DataError: this machine lacks the images; the cell is still held.
+            MachineError: this machine lacks what the trial needs; the cell is still held.
         """
         try:
             self._run(load)
-        except (LeaseLost, DataError, *PASSING):
+        except (LeaseLost, MachineError, *PASSING):
             raise
         except Exception as error:
             self._failed(error)

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from hpo.errors import CheckpointError, StudyFileError
 from hpo.train import run as run_module
+from hpo.train.augment import Augment
 from hpo.train.batches import Batches, Normalize
 from hpo.train.clock import Evaluation
 from hpo.train.data import Digits, Images, Splits, split
@@ -44,6 +45,10 @@ def splits() -> Splits:
     """100 training images, 100 validation images, and a test set."""
     source = Digits.model_validate(SOURCE)
     return split(source.load(), source, with_test=True, device=torch.device("cpu"))
+
+
+AS_THEY_ARE = Normalize(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
+"""Leaves images as they are, but for the type."""
 
 
 def trial(**changes: Any) -> TrialSpec:
@@ -351,8 +356,8 @@ def test_gradient_norms(splits: Splits) -> None:
     run = Run(spec, 7, splits)
     for _ in range(3):
         run.step()
-    batch = Batches(splits.train, 25, 7).at(3)
-    loss = functional.cross_entropy(run.model(Normalize.of(splits)(batch.inputs)), batch.labels)
+    batch = Batches(splits.train, 25, 7, Augment(), Normalize.of(splits)).at(3)
+    loss = functional.cross_entropy(run.model(batch.inputs), batch.labels)
     (expected,) = torch.autograd.grad(loss, [run.model.get_parameter("output.weight")])
     run.step()
     assert {"output.weight": pytest.approx(expected.norm().item(), rel=1e-6)} == run.evaluate().gradient_norms
@@ -362,12 +367,12 @@ def test_gradient_norms(splits: Splits) -> None:
 def test_train_score_is_the_mean_over_the_epoch(splits: Splits) -> None:
     """Each minibatch as it was met, before the step that it led to."""
     spec = trial(regularizers={}, gradient_norms=[])
-    run, normalize, batches = Run(spec, 7, splits), Normalize.of(splits), Batches(splits.train, 25, 7)
+    run, batches = Run(spec, 7, splits), Batches(splits.train, 25, 7, Augment(), Normalize.of(splits))
     for _ in range(2):
         losses, correct = [], 0
         for _ in range(4):
             batch = batches.at(run.clock.step)
-            logits = run.model.train()(normalize(batch.inputs)).detach()
+            logits = run.model.train()(batch.inputs).detach()
             losses.append(functional.cross_entropy(logits, batch.labels).item())
             correct += int((logits.argmax(1) == batch.labels).sum())
             run.step()
@@ -389,7 +394,7 @@ def test_unknown_parameter(splits: Splits) -> None:
 def test_batches_cover_an_epoch_once() -> None:
     """10 images in batches of 3: three batches, nine different images, another order in every epoch."""
     images = Images(torch.arange(10, dtype=torch.uint8).view(10, 1, 1, 1), torch.arange(10))
-    batches = Batches(images, 3, seed=1)
+    batches = Batches(images, 3, 1, Augment(), AS_THEY_ARE)
     assert 3 == batches.per_epoch
     epochs = [[batches.at(3 * epoch + index) for index in range(3)] for epoch in range(4)]
     orders = [tuple(label for batch in epoch for label in batch.labels.tolist()) for epoch in epochs]
@@ -403,7 +408,7 @@ def test_batches_cover_an_epoch_once() -> None:
 def test_batches_know_any_step() -> None:
     """Asked in any order, a step has the same batch; another seed has others."""
     images = Images(torch.zeros(20, 1, 1, 1, dtype=torch.uint8), torch.arange(20))
-    in_order, backwards, other = (Batches(images, 5, seed=seed) for seed in (1, 1, 2))
+    in_order, backwards, other = (Batches(images, 5, seed, Augment(), AS_THEY_ARE) for seed in (1, 1, 2))
     batches = [in_order.at(step).labels.tolist() for step in range(12)]
     assert batches[::-1] == [backwards.at(step).labels.tolist() for step in reversed(range(12))]
     assert batches != [other.at(step).labels.tolist() for step in range(12)]
@@ -412,7 +417,7 @@ def test_batches_know_any_step() -> None:
 def test_batch_larger_than_the_set() -> None:
     """The whole set is the batch then."""
     images = Images(torch.zeros(4, 1, 1, 1, dtype=torch.uint8), torch.arange(4))
-    batches = Batches(images, 100, seed=1)
+    batches = Batches(images, 100, 1, Augment(), AS_THEY_ARE)
     assert (4, 1) == (batches.batch_size, batches.per_epoch)
     assert [0, 1, 2, 3] == sorted(batches.at(5).labels.tolist())
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo.train.optimizers import AdamW, Optimizer, Sgd
+from hpo.train.optimizers import Adam, AdamW, Optimizer, RmsProp, Sgd
 from hpo.train.regularizers import L2, Regularizer, WeightDecay
 
 RATES = (0.3, 0.1, 0.2)
@@ -50,17 +50,32 @@ def adam(grads: list[Tensor], state: dict[str, Any]) -> list[Tensor]:
     ]
 
 
+def rmsprop(momentum: float, grads: list[Tensor], state: dict[str, Any]) -> list[Tensor]:
+    """r <- 0.9 r + 0.1 g^2; u = g / (sqrt(r) + 1e-6); v <- momentum v + u."""
+    state["r"] = [0.9 * r + 0.1 * g * g for r, g in zip(state.get("r", [0.0] * 4), grads, strict=True)]
+    scaled = [g / (r.sqrt() + 1e-6) for g, r in zip(grads, state["r"], strict=True)]
+    state["v"] = [momentum * v + u for v, u in zip(state.get("v", [0.0] * 4), scaled, strict=True)]
+    return list(state["v"])
+
+
 OPTIMIZERS: dict[str, tuple[Any, Any]] = {
     "sgd": (Sgd(momentum=0.0), lambda grads, state: sgd(0.0, False, grads, state)),
     "momentum": (Sgd(momentum=0.9), lambda grads, state: sgd(0.9, False, grads, state)),
     "nesterov": (Sgd(momentum=0.9, nesterov=True), lambda grads, state: sgd(0.9, True, grads, state)),
+    "adam": (Adam(betas=(0.8, 0.95), eps=1e-6), adam),
     "adamw": (AdamW(betas=(0.8, 0.95), eps=1e-6), adam),
+    "rmsprop": (RmsProp(alpha=0.9, eps=1e-6), lambda grads, state: rmsprop(0.0, grads, state)),
+    "rmsprop with momentum": (
+        RmsProp(alpha=0.9, eps=1e-6, momentum=0.7),
+        lambda grads, state: rmsprop(0.7, grads, state),
+    ),
 }
 #: the regularizer; is a weight's gradient increased; is a bias's; is a weight shrunk; is a bias
 REGULARIZERS: dict[str, tuple[Any, tuple[bool, bool], tuple[bool, bool]]] = {
     "none": (None, (False, False), (False, False)),
     "l2 on weights": (L2(strength=STRENGTH), (True, False), (False, False)),
     "l2 on all": (L2(strength=STRENGTH, on="all"), (True, True), (False, False)),
+    "coupled decay of weights": (WeightDecay(strength=STRENGTH, coupled=True), (True, False), (False, False)),
     "decay of weights": (WeightDecay(strength=STRENGTH), (False, False), (True, False)),
     "decay of all": (WeightDecay(strength=STRENGTH, on="all"), (False, False), (True, True)),
 }
@@ -109,6 +124,9 @@ def test_steps(optimizer: str, regularizer: str) -> None:
         ({"kind": "adamw", "betas": (0.9,)}, "Field required"),
         ({"kind": "adamw", "betas": (0.9, 1.0)}, "less than 1"),
         ({"kind": "adamw", "eps": 0.0}, "greater than 0"),
+        ({"kind": "adam", "betas": (1.0, 0.9)}, "less than 1"),
+        ({"kind": "rmsprop", "alpha": 1.0}, "less than 1"),
+        ({"kind": "rmsprop", "eps": 0.0}, "greater than 0"),
         ({"kind": "sgd", "weight_decay": 1e-4}, "unknown key 'weight_decay'"),
         ({"kind": "sgd", "lr": 0.1}, "unknown key 'lr'"),
         ({"kind": "lion"}, "expected tags: 'sgd', "),

@@ -8,7 +8,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from hpo.train.clock import Clock, Duration, Observation, Score
-from hpo.train.policies import AccuracyGap, FollowsLr, Hold, Policy, Ramp, Stages
+from hpo.train.policies import AccuracyGap, FollowsLr, Hold, LossGap, Policy, Ramp, Replay, Stages
+from hpo.train.schedules import Restarts
+from hpo.train.schedules import Stages as StagesOfRate
 
 BASE = 0.01
 
@@ -34,6 +36,10 @@ def test_hold() -> None:
         ("down", "geometric", (16.0, 4.0, 1.0)),
         ("up", "linear", (1.0, 8.5, 16.0)),
         ("down", "linear", (16.0, 8.5, 1.0)),
+        ("up", "cosine", (1.0, 8.5, 16.0)),
+        ("down", "cosine", (16.0, 8.5, 1.0)),
+        ("up", "steps", (1.0, 11.0, 16.0)),  # the third of four strengths begins in the middle
+        ("down", "steps", (16.0, 6.0, 1.0)),
     ],
 )
 def test_ramp(direction: Any, shape: Any, multiples: tuple[float, ...]) -> None:
@@ -42,7 +48,31 @@ def test_ramp(direction: Any, shape: Any, multiples: tuple[float, ...]) -> None:
     assert pytest.approx([BASE * m for m in multiples]) == [ramp(BASE, seen(step)) for step in (0, 20, 40)]
 
 
-@pytest.mark.parametrize("shape", ["geometric", "linear"])
+@pytest.mark.parametrize(("step", "multiple"), [(10, 1 + 15 * 0.14644660940672624), (30, 1 + 15 * 0.8535533905932737)])
+def test_cosine_ramp(step: int, multiple: float) -> None:
+    """A quarter and three quarters of the way: (1 - cos(pi / 4)) / 2 and (1 + cos(pi / 4)) / 2."""
+    assert BASE * multiple == pytest.approx(Ramp(direction="up", shape="cosine", factor=16.0)(BASE, seen(step)))
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        (2, "a" * 20 + "d" * 20),
+        (4, "a" * 10 + "b" * 10 + "c" * 10 + "d" * 10),
+        (7, "a" * 6 + "·" * 6 + "b" * 6 + "·" * 5 + "c" * 6 + "·" * 6 + "d" * 5),
+    ],
+)
+def test_ramp_in_steps(levels: int, expected: str) -> None:
+    """Of 40 steps, factor 4: the strengths a = 1, b = 2, c = 3, d = 4, and those between; down, the same backwards."""
+    named = {1.0: "a", 2.0: "b", 3.0: "c", 4.0: "d"}
+    for direction, strengths in (("up", expected), ("down", expected.translate(str.maketrans("abcd", "dcba")))):
+        ramp = Ramp(direction=direction, shape="steps", factor=4.0, levels=levels)  # type: ignore[arg-type]
+        moved = [round(ramp(BASE, seen(step)) / BASE, 9) for step in range(40)]
+        assert strengths == "".join(named.get(strength, "·") for strength in moved)
+        assert levels == len(set(moved))
+
+
+@pytest.mark.parametrize("shape", ["geometric", "linear", "cosine"])
 def test_down_is_up_reversed(shape: Any) -> None:
     """Both directions pass through the same strengths."""
     up, down = (Ramp(direction=direction, shape=shape) for direction in ("up", "down"))
@@ -88,6 +118,51 @@ def test_pull_down_and_pull_up(factors: Any, rows: list[tuple[int, float]], leng
 def test_follows_lr(options: dict[str, float], lr: float, multiple: float) -> None:
     """(0.1 / lr) ** power, at most the limit."""
     assert pytest.approx(BASE * multiple) == FollowsLr(**options)(BASE, seen(lr=lr))
+
+
+#: stage by stage of table 1 of "Adapting Regularization with Learning Rate …": weight decay of scheme 01 and of 02
+SCHEMES = {
+    "01": ([(0.01, 1.0), (0.001, 8.0), (0.0001, 16.0)], [0.0001, 0.0001, 0.0008, 0.0016, 0.0016]),
+    "02": ([(0.1, 1.0), (0.001, 4.0), (0.0001, 8.0)], [0.0001, 0.0001, 0.0004, 0.0008, 0.0008]),
+}
+ANNEALING = Restarts(of=StagesOfRate(peak=0.1, factors=(1.0, 1e-1, 1e-2, 1e-3, 1e-4)), epochs=(250, 100, 100))
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_weight_decay_by_table(scheme: str) -> None:
+    """All 15 rows: in each of the three phases the table of learning rates gives the printed weight decay."""
+    table, printed = SCHEMES[scheme]
+    policy = FollowsLr(table=tuple(table))
+    ends = [50, 100, 150, 200, 250, 270, 290, 310, 330, 350, 370, 390, 410, 430, 450]
+    for first, last, expected in zip([0, *ends], ends, printed * 3, strict=False):
+        for step in (first * 1000, last * 1000 - 1):
+            clock = Clock(step, 1000, 450)
+            moment = Observation(clock, 1e-4, ANNEALING(clock), ANNEALING.peak, None, None)
+            assert expected == pytest.approx(policy(0.5, moment), rel=1e-12)
+
+
+@pytest.mark.parametrize(("share", "printed"), [(0.5, "50%"), (0.8, "80%"), (0.3, "30%")])
+def test_gradient_sparsity_in_the_first_phase_alone(share: float, printed: str) -> None:
+    """Schemes 21, 22, 23: nothing for 100 epochs, then so much for 150, then nothing in the other two phases."""
+    policy = Stages(factors=(0.0, 1.0, 0.0), epochs=(100, 150, 200))
+    for epoch, expected in [(0, "0%"), (99, "0%"), (100, printed), (249, printed), (250, "0%"), (449, "0%")]:
+        clock = Clock(4 * epoch + 3, 4, 450)
+        assert expected == f"{policy(share, Observation(clock, share, 0.1, 0.1, None, None)):.0%}"
+
+
+@pytest.mark.parametrize(
+    ("lr", "multiple"),
+    [(0.5, 1.0), (0.1001, 1.0), (0.1, 3.0), (0.03, 3.0), (0.02, 0.0), (0.0, 0.0), (0.1 + 1e-17, 3.0), (0.2 * 0.1, 0.0)],
+)
+def test_follows_lr_by_table(lr: float, multiple: float) -> None:
+    """Above all rows the stated strength, then the last row that is reached; a rounding error is no difference."""
+    assert BASE * multiple == FollowsLr(table=((0.1, 3.0), (0.02, 0.0)))(0.5, seen(lr=lr))
+
+
+def test_table_in_a_file() -> None:
+    """Rows are lists there."""
+    given = {"kind": "follows_lr", "table": [[0.1, 1], [0.001, 8]]}
+    assert FollowsLr(table=((0.1, 1.0), (0.001, 8.0))) == TypeAdapter(Policy).validate_python(given)
 
 
 def test_rises_sixteenfold_as_the_learning_rate_falls() -> None:
@@ -159,13 +234,72 @@ def test_accuracy_gap_acts_once_per_cadence(every: dict[str, int], acts_at: list
 
 
 @pytest.mark.parametrize(
+    ("train", "validation", "expected"),
+    [
+        (0.5, 0.71, 0.02),  # above 0.2: raise
+        (0.5, 0.69, 0.01),  # between: keep
+        (0.5, 0.56, 0.01),
+        (0.5, 0.54, 0.005),  # below 0.05: lower
+        (0.5, 0.1, 0.005),
+        (0.0, 9.0, 0.02),
+    ],
+)
+def test_loss_gap(train: float, validation: float, expected: float) -> None:
+    """Validation minus train loss, factor 2; the accuracies say the opposite."""
+    clock = Clock(8, 4, 10)
+    scores = Score(train, 0.5 + train - validation), Score(validation, 0.5)
+    observation = Observation(clock, BASE, 0.1, 0.1, *scores)
+    assert expected == LossGap(raise_above=0.2, lower_below=0.05, factor=2.0)(BASE, observation)
+
+
+def test_loss_gap_answers_as_the_accuracy_gap_does() -> None:
+    """Over 40 epochs with the same gap in both, cadence and bounds included; before the first evaluation, nothing."""
+    options: dict[str, Any] = {"raise_above": 0.1, "lower_below": 0.0, "factor": 3.0, "limit": 20.0}
+    options["every"] = Duration(epochs=2)
+    strengths = [BASE, BASE]
+    for step in range(160):
+        gap = 0.3 if step < 60 else -0.3
+        scores = (None, None) if step < 4 else (Score(1.0, 0.5 + gap), Score(1.0 + gap, 0.5))
+        observation = Observation(Clock(step, 4, 40), BASE, 0.1, 0.1, *scores)
+        policies = AccuracyGap(**options), LossGap(**options)
+        strengths = [policy(strength, observation) for policy, strength in zip(policies, strengths, strict=True)]
+        assert strengths[0] == strengths[1]
+        assert step != 59 or pytest.approx(BASE * 20) == strengths[0]
+    assert pytest.approx(BASE / 20) == strengths[0]
+
+
+def test_replay() -> None:
+    """The recorded strength of each epoch of four steps, whatever strength is stated; then the last one."""
+    policy = Replay(strengths=(0.5, 0.0, 2.0))
+    expected = [*[0.5] * 4, *[0.0] * 4, *[2.0] * 32]
+    assert expected == [policy(strength, seen(step, 0.3)) for step, strength in enumerate([7.0] * 40)]
+
+
+@pytest.mark.parametrize("policy", [Ramp(direction="up", shape="steps", levels=10), AccuracyGap(factor=2.0)])
+def test_a_trace_replayed(policy: Any) -> None:
+    """Whatever moves once an epoch, its strengths at the ends of epochs replayed are the strengths of every step."""
+    strength, moved = BASE, []
+    for step in range(40):
+        strength = policy(strength, seen(step, None if step < 4 else 0.3 - step / 60))
+        moved.append(strength)
+    assert len(set(moved)) > 3
+    replay = Replay(strengths=tuple(moved[3::4]))
+    assert moved == [replay(1.0, seen(step)) for step in range(40)]
+
+
+@pytest.mark.parametrize(
     "policy",
     [
         Hold(),
         Ramp(direction="up"),
         Ramp(direction="down", shape="linear"),
         Stages(factors=(2.0, 1.0)),
+        Ramp(direction="up", shape="cosine"),
+        Ramp(direction="down", shape="steps"),
         FollowsLr(),
+        FollowsLr(table=((0.05, 2.0), (0.01, 4.0))),
+        LossGap(),
+        Replay(strengths=(1.0, 0.5)),
         AccuracyGap(),
         AccuracyGap(every=Duration(steps=3)),
     ],
@@ -191,6 +325,15 @@ def test_pure(policy: Any) -> None:
         ({"kind": "accuracy_gap", "every": {}}, "exactly one of"),
         ({"kind": "accuracy_gap", "rise_above": 0.1}, "did you mean 'raise_above'"),
         ({"kind": "follows_lr", "limit": 0.9}, "greater than or equal to 1"),
+        ({"kind": "ramp", "direction": "up", "shape": "steps", "levels": 1}, "greater than or equal to 2"),
+        ({"kind": "loss_gap", "raise_above": 0.01, "lower_below": 0.02}, "must not exceed"),
+        ({"kind": "follows_lr", "table": [[0.1, 1.0], [0.1, 2.0]]}, "must fall from row to row"),
+        ({"kind": "follows_lr", "table": [[0.1, 1.0]], "power": 1.0}, "not both"),
+        ({"kind": "follows_lr", "table": [[0.1, -1.0]]}, "greater than or equal to 0"),
+        ({"kind": "follows_lr", "table": [[0.1]]}, "Field required"),
+        ({"kind": "follows_lr", "table": []}, "at least 1 item"),
+        ({"kind": "replay", "strengths": []}, "at least 1 item"),
+        ({"kind": "replay", "strengths": [-1.0]}, "greater than or equal to 0"),
         ({"kind": "stages", "factors": ()}, "at least 1 item"),
         ({"kind": "gap"}, "expected tags: 'hold', "),
     ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +13,20 @@ from torch import nn
 from torch.nn import functional
 
 from hpo.train.models import Cnn, Mlp
-from hpo.train.regularizers import L2, Dropout, Regularizer, RegularizerSpec, WeightDecay, parameters
+from hpo.train.regularizers import (
+    L1,
+    L2,
+    Dropout,
+    InputNoise,
+    LabelSmoothing,
+    LHalf,
+    Regularizer,
+    RegularizerSpec,
+    SparseGradient,
+    Tikhonov,
+    WeightDecay,
+    parameters,
+)
 
 SHAPE = (1, 4, 4)
 
@@ -38,20 +53,77 @@ def test_which_parameters() -> None:
     assert len(names) - 1 == len(parameters(net, "all"))
 
 
+#: the penalty on one tensor, as its docstring states it
+PENALTIES: dict[str, tuple[Any, Callable[[torch.Tensor], torch.Tensor]]] = {
+    "l2": (L2, lambda w: w.square().sum() / 2),
+    "coupled": (partial(WeightDecay, coupled=True), lambda w: w.square().sum() / 2),
+    "l1": (L1, lambda w: w.abs().sum()),
+    "l_half": (LHalf, lambda w: (w.abs() + 1e-4).sqrt().sum()),
+    "rounder": (partial(LHalf, epsilon=0.3), lambda w: (w.abs() + 0.3).sqrt().sum()),
+    "tikhonov": (Tikhonov, torch.linalg.vector_norm),
+}
+
+
 @pytest.mark.parametrize("on", ["weights", "all"])
 @pytest.mark.parametrize("strength", [0.0, 0.07, 3.0])
-def test_l2_is_the_gradient_of_its_penalty(on: Any, strength: float) -> None:
-    """Autograd of cross-entropy + strength / 2 x sum of w^2 gives the same gradients."""
+@pytest.mark.parametrize("kind", PENALTIES)
+def test_the_gradient_of_a_penalty(kind: str, on: Any, strength: float) -> None:
+    """Autograd of cross-entropy + strength x penalty gives the same gradients, at 0 and of a tensor of zeros too."""
     net, other = model(), model()
+    for one in (net, other):
+        one.get_parameter("linear1.weight").data[0] = 0.0
+        one.get_parameter("linear2.weight").data.zero_()
+        one.get_parameter("linear2.bias").data.zero_()
+    spec, penalty = PENALTIES[kind]
     loss(net).backward()
-    act = L2(strength=1.0, on=on).build(net, 0).on_gradients
+    act = spec(strength=1.0, on=on).build(net, 0).on_gradients
     assert act is not None
     act(strength)
 
-    penalty = sum((p.square().sum() for p in parameters(other, on)), torch.zeros(()))
-    (loss(other) + strength / 2 * penalty).backward()
+    (loss(other) + strength * sum((penalty(p) for p in parameters(other, on)), torch.zeros(()))).backward()
     for mine, autograd in zip(net.parameters(), other.parameters(), strict=True):
         torch.testing.assert_close(mine.grad, autograd.grad, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (L2(strength=2.0), [6.0, -8.0, 0.0]),
+        (L1(strength=2.0), [2.0, -2.0, 0.0]),
+        (LHalf(strength=2.0, epsilon=1.0), [0.5, -0.4472135954999579, 0.0]),  # 1 / sqrt(4), 1 / sqrt(5)
+        (Tikhonov(strength=2.0), [1.2, -1.6, 0.0]),  # the norm is 5
+    ],
+)
+def test_penalties_by_hand(spec: Any, expected: list[float]) -> None:
+    """Of the weights 3, -4 and 0, with strength 2, beside a gradient of 1."""
+    net = nn.Linear(3, 1, bias=False).double()
+    net.weight.data = torch.tensor([[3.0, -4.0, 0.0]], dtype=torch.float64)
+    net.weight.grad = torch.ones(1, 3, dtype=torch.float64)
+    spec.build(net, 0).on_gradients(2.0)
+    assert pytest.approx([1.0 + value for value in expected], rel=1e-12) == net.weight.grad.flatten().tolist()
+
+
+def test_tikhonov_of_very_small_weights() -> None:
+    """Squares below the smallest number there is: the norm is 0 and so is the gradient, not infinite."""
+    net = nn.Linear(3, 1, bias=False)
+    net.weight.data.fill_(1e-30)
+    net.weight.grad = torch.zeros(1, 3)
+    act = Tikhonov(strength=1.0).build(net, 0).on_gradients
+    assert act is not None
+    act(1.0)
+    assert [0.0] * 3 == net.weight.grad.flatten().tolist()
+
+
+def test_what_takes_no_part_is_left_out() -> None:
+    """A tensor without a gradient, as of a layer that the loss does not reach, stays without one."""
+    net = nn.ModuleDict({"used": nn.Linear(2, 1), "idle": nn.Linear(2, 1)})
+    net["used"](torch.ones(1, 2)).sum().backward()
+    for spec in (L2(strength=0.1), Tikhonov(strength=0.1), LHalf(strength=0.1)):
+        act = spec.build(net, 0).on_gradients
+        assert act is not None
+        act(0.1)
+    assert net.get_parameter("used.weight").grad is not None
+    assert net.get_parameter("idle.weight").grad is None
 
 
 def test_l2_under_sgd_is_torch_weight_decay() -> None:
@@ -101,12 +173,86 @@ def test_dropout_sets_every_rate() -> None:
             assert [rate] * layers == [m.p for m in net.modules() if isinstance(m, nn.Dropout)]
 
 
+@pytest.mark.parametrize("strength", [0.0, 0.5, 2.0])
+def test_input_noise(strength: float) -> None:
+    """Mean 0 and the stated standard deviation around the images, anew each time; the images stay as they are."""
+    torch.manual_seed(0)
+    inputs = torch.full((50, 1, 20, 20), 3.0)
+    act = InputNoise(strength=1.0).build(model(), 0).on_inputs
+    assert act is not None
+    noisy, again = act(inputs, strength), act(inputs, strength)
+    assert bool((inputs == 3.0).all())
+    assert inputs.shape == noisy.shape
+    assert noisy.mean().item() == pytest.approx(3.0, abs=0.015 * strength + 1e-6)  # 2 standard errors are 0.014
+    assert noisy.std().item() == pytest.approx(strength, rel=0.02, abs=1e-6)
+    assert torch.equal(noisy, again) == (strength == 0)
+
+
+@pytest.mark.parametrize("strength", [0.0, 0.1, 0.95])
+def test_label_smoothing_is_that_of_torch(strength: float) -> None:
+    """The same loss and the same gradient as with PyTorch's own option."""
+    logits = torch.linspace(-3, 2, 24, dtype=torch.float64).sin().mul(4).view(6, 4)
+    labels = torch.tensor([0, 1, 2, 3, 0, 1])
+    act = LabelSmoothing(strength=0.1).build(model(), 0).on_loss
+    assert act is not None
+    mine, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    smoothed = act(functional.cross_entropy(mine, labels), mine, strength)
+    expected = functional.cross_entropy(theirs, labels, label_smoothing=strength)
+    torch.testing.assert_close(smoothed, expected, rtol=1e-12, atol=0.0)
+    smoothed.backward()
+    expected.backward()
+    torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-12, atol=1e-15)
+
+
+def sparse(net: nn.Module, *shares: float, seed: int = 5, on: Any = "all") -> list[torch.Tensor]:
+    """Which entries of each gradient are left after the strength has been each of `shares`, one after another."""
+    built = SparseGradient(strength=0.5, on=on).build(net, seed)
+    assert built.on_change is not None and built.on_loss_gradients is not None
+    for share in shares:
+        built.on_change(share)
+    for p in net.parameters():
+        p.grad = torch.full_like(p, 7.0)
+    built.on_loss_gradients(shares[-1])
+    gradients = [p.grad for p in net.parameters() if p.grad is not None]
+    assert {0.0, 7.0} >= {value for gradient in gradients for value in gradient.unique().tolist()}
+    return [gradient != 0 for gradient in gradients]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.5, 0.8, 0.99])
+@pytest.mark.parametrize("on", ["weights", "all"])
+def test_sparse_gradient(share: float, on: Any) -> None:
+    """Of each tensor so many entries are zero, to the nearest whole one, and the others are as they were."""
+    net = model()
+    hidden = [round(share * p.numel()) if on == "all" or p.ndim > 1 else 0 for p in net.parameters()]
+    assert hidden == [int((~left).sum()) for left in sparse(net, share, on=on)]
+
+
+def test_the_same_masks_until_the_share_changes() -> None:
+    """At every step, after a resume, and when a share returns; another share, seed or tensor has another mask."""
+    net = model()
+    first = sparse(net, 0.5)
+    for same in (sparse(net, 0.5), sparse(net, 0.5, 0.5), sparse(net, 0.8, 0.0, 0.5), sparse(model(), 0.5)):
+        assert all(map(torch.equal, first, same))
+    assert not torch.equal(first[0], sparse(net, 0.5, seed=6)[0])
+    kept_by_both = (first[0] & sparse(net, 0.3)[0]).sum().item() / first[0].numel()
+    assert kept_by_both == pytest.approx(0.5 * 0.7, abs=0.12), "drawn anew: not one within the other"
+    square = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 20))
+    assert not torch.equal(*sparse(square, 0.5)[::2])
+
+
 @pytest.mark.parametrize(
     ("spec", "acts_on"),
     [
         (L2(strength=0.1), {"on_gradients"}),
         (WeightDecay(strength=0.1), {"on_weights"}),
+        (WeightDecay(strength=0.1, coupled=True), {"on_gradients"}),
+        (L1(strength=0.1), {"on_gradients"}),
+        (LHalf(strength=0.1), {"on_gradients"}),
+        (Tikhonov(strength=0.1), {"on_gradients"}),
         (Dropout(strength=0.1), {"on_change"}),
+        (InputNoise(strength=0.1), {"on_inputs"}),
+        (LabelSmoothing(strength=0.1), {"on_loss"}),
+        (SparseGradient(strength=0.1), {"on_change", "on_loss_gradients"}),
     ],
 )
 def test_acts_only_there(spec: Any, acts_on: set[str]) -> None:
@@ -125,6 +271,10 @@ def test_acts_only_there(spec: Any, acts_on: set[str]) -> None:
         ({"kind": "l2", "strength": 0.1, "ceiling": 3}, "unknown key 'ceiling'"),
         ({"kind": "dropout", "strength": 1.0}, "less than or equal to 0.95"),
         ({"kind": "dropout", "strength": 0.5, "on": "all"}, "unknown key 'on'"),
+        ({"kind": "label_smoothing", "strength": 1.0}, "less than or equal to 0.95"),
+        ({"kind": "sparse_gradient", "strength": 1.0}, "less than or equal to 0.99"),
+        ({"kind": "l_half", "strength": 1.0, "epsilon": 0.0}, "greater than 0"),
+        ({"kind": "input_noise", "strength": 0.1, "on": "all"}, "unknown key 'on'"),
         ({"kind": "weight_decay", "strength": 0.1, "policy": {"kind": "up"}}, "expected tags: 'hold', "),
         ({"kind": "l3", "strength": 0.1}, "expected tags: 'weight_decay', "),
     ],

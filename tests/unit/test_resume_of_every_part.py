@@ -16,6 +16,7 @@ import torch
 from hpo.space import merge
 from hpo.train.clock import Evaluation
 from hpo.train.data import Splits, split
+from hpo.train.data.images import Images
 from hpo.train.loop import Decision, Ended, Outcome, fit
 from hpo.train.models import Model
 from hpo.train.optimizers import Optimizer
@@ -35,14 +36,35 @@ BASE: dict[str, Any] = {
     "gradient_norms": ["output.weight"],
 }
 PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
-    "model": (Model, [{"kind": "mlp", "hidden": [12, 8], "batch_norm": True}, {"kind": "cnn", "channels": [4, 4, 4]}]),
-    "optimizer": (Optimizer, [{"kind": "sgd", "momentum": 0.9, "nesterov": True}, {"kind": "adamw"}]),
+    "model": (
+        Model,
+        [
+            {"kind": "mlp", "hidden": [12, 8], "batch_norm": True},
+            {"kind": "cnn", "channels": [4, 4, 4], "init": {"kind": "truncated_normal"}},
+            {"kind": "resnet", "depth": 8},
+            {"kind": "mobilenet", "other_blocks": [4, 5]},
+            {"kind": "custom", "target": "tests.unit.custom_models:net", "args": {"sizes": [12]}},
+        ],
+    ),
+    "optimizer": (
+        Optimizer,
+        [
+            {"kind": "sgd", "momentum": 0.9, "nesterov": True},
+            {"kind": "adam"},
+            {"kind": "adamw"},
+            {"kind": "rmsprop", "momentum": 0.5},
+        ],
+    ),
     "lr": (
         Schedule,
         [
             {"kind": "constant", "peak": 0.05},
             {"kind": "cosine", "peak": 0.05, "per": "step"},
+            {"kind": "exponential", "peak": 0.05, "factor": 0.95, "per": "step"},
+            {"kind": "linear", "peak": 0.05, "floor": 0.01, "steps": 15},
             {"kind": "stages", "peak": 0.05, "factors": [1.0, 0.3, 0.1], "steps": [9, 9, 9]},
+            {"kind": "restarts", "of": {"kind": "cosine", "peak": 0.05, "per": "step"}, "epochs": [1, 2]},
+            {"kind": "warmup", "of": {"kind": "cosine", "peak": 0.05, "per": "step"}, "steps": 10},
         ],
     ),
     "regularizers.part": (
@@ -50,7 +72,13 @@ PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         [
             {"kind": "weight_decay", "strength": 0.1},
             {"kind": "l2", "strength": 0.1, "on": "all"},
+            {"kind": "l1", "strength": 0.01},
+            {"kind": "l_half", "strength": 0.001},
+            {"kind": "tikhonov", "strength": 0.01},
             {"kind": "dropout", "strength": 0.3},
+            {"kind": "input_noise", "strength": 0.3},
+            {"kind": "label_smoothing", "strength": 0.1},
+            {"kind": "sparse_gradient", "strength": 0.5, "policy": {"kind": "stages", "factors": [0.0, 1.0, 0.6]}},
         ],
     ),
     "regularizers.l2.policy": (
@@ -58,9 +86,13 @@ PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         [
             {"kind": "hold"},
             {"kind": "ramp", "direction": "down", "shape": "linear"},
+            {"kind": "ramp", "direction": "up", "shape": "steps", "levels": 5},
             {"kind": "stages", "factors": [3.0, 2.0, 1.0, 0.0]},
             {"kind": "follows_lr", "power": 1.0},
+            {"kind": "follows_lr", "table": [[0.04, 2.0], [0.01, 8.0]]},
             {"kind": "accuracy_gap", "raise_above": 0.01, "lower_below": 0.0},
+            {"kind": "loss_gap", "raise_above": 0.01, "lower_below": 0.0, "every": {"steps": 2}},
+            {"kind": "replay", "strengths": [0.1, 0.0, 0.02]},
         ],
     ),
 }
@@ -83,6 +115,17 @@ def splits() -> Splits:
     return split(data.load(), data, with_test=True, device=torch.device("cpu"))
 
 
+@pytest.fixture(autouse=True)
+def own_nets(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' own net may be imported."""
+    monkeypatch.setenv("HPO_CUSTOM_TARGETS", "tests.unit.custom_models")
+
+
+def enlarged(images: Images) -> Images:
+    """Each pixel as 3 x 3: MobileNet takes no smaller ones."""
+    return replace(images, inputs=images.inputs.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3))
+
+
 def trained(
     trial: TrialSpec, splits: Splits, stop: Callable[[], bool] = lambda: False, resume: bytes | None = None
 ) -> tuple[list[Evaluation], Outcome]:
@@ -103,6 +146,10 @@ def test_interrupted_anywhere(path: str, sample: dict[str, Any], splits: Splits)
     for key in reversed(path.split(".")):
         nested = {key: nested}
     trial = TrialSpec.model_validate(merge(BASE, nested))
+    if sample["kind"] == "mobilenet":
+        small = (splits.train, splits.validation, splits.test)
+        train, validation, test = (enlarged(images) for images in small if images is not None)
+        splits = replace(splits, train=train, validation=validation, test=test)
     curve, outcome = trained(trial, splits)
     dice = random.Random(f"{path} {sample}")
     resumed: list[Evaluation] = []

@@ -14,6 +14,7 @@ from torch import nn
 
 from hpo.spec import Spec
 from hpo.train.models.activations import ACTIVATIONS, Activation
+from hpo.train.models.initializations import Default, Initialization, initialized
 
 _Channels = Annotated[int, Field(ge=1, le=8192)]
 
@@ -35,6 +36,9 @@ class Cnn(Spec):
     batch_norm: bool = False
     """Normalize each convolution over the batch before its activation; it then has no bias of its own."""
 
+    init: Initialization = Default()
+    """How the weights begin."""
+
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """A net for images of `shape` (C, H, W), initialized from torch's global generator."""
         layers: OrderedDict[str, nn.Module] = OrderedDict()
@@ -53,4 +57,4 @@ class Cnn(Spec):
         layers["flatten"] = nn.Flatten()
         layers["dropout"] = nn.Dropout(p=0.0)  # its rate belongs to the dropout regularizer
         layers["output"] = nn.Linear(inputs * height * width, classes)
-        return nn.Sequential(layers)
+        return initialized(nn.Sequential(layers), self.init)

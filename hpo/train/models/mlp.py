@@ -13,6 +13,7 @@ from torch import nn
 
 from hpo.spec import Spec
 from hpo.train.models.activations import ACTIVATIONS, Activation
+from hpo.train.models.initializations import Default, Initialization, initialized
 
 
 class Mlp(Spec):
@@ -29,6 +30,9 @@ class Mlp(Spec):
     batch_norm: bool = False
     """Normalize each hidden layer over the batch before its activation; it then has no bias of its own."""
 
+    init: Initialization = Default()
+    """How the weights begin."""
+
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """A net for images of `shape` (C, H, W), initialized from torch's global generator."""
         layers: OrderedDict[str, nn.Module] = OrderedDict(flatten=nn.Flatten())
@@ -42,4 +46,4 @@ class Mlp(Spec):
             layers[f"dropout{number}"] = nn.Dropout(p=0.0)  # its rate belongs to the dropout regularizer
             inputs = units
         layers["output"] = nn.Linear(inputs, classes)
-        return nn.Sequential(layers)
+        return initialized(nn.Sequential(layers), self.init)

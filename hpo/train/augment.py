@@ -1,0 +1,105 @@
+"""Augmentation: training images shifted, mirrored, turned and covered at random, in batches on the device.
+
+What is done to an image is drawn for a whole epoch at once, from (seed, epoch) alone, so a resumed trial sees the very
+same images. Cropping and mirroring cost one gather from a padded and mirrored copy of the images; their distribution is
+that of torchvision's RandomCrop(size, padding) and RandomHorizontalFlip.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional
+
+from hpo.seeds import derive
+from hpo.spec import Spec
+
+
+class Augment(Spec):
+    """What is done to training images, in this order; nothing if left out. Noise is the regularizer `input_noise`."""
+
+    crop: int = Field(default=0, ge=0, le=64)
+    """Pixels of black around the image, out of which a window of the image's size is cut."""
+    flip: bool = False
+    """Mirror every other image, left to right."""
+    rotate: float = Field(default=0.0, ge=0.0, le=180.0)
+    """Turn by up to so many degrees either way; what comes in from outside is black."""
+    cutout: int = Field(default=0, ge=0, le=1024)
+    """Cover a square of so many pixels a side with the mean colour (DeVries and Taylor 2017)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What is done to the images of one epoch, by their place in its order; each (N,), on the device."""
+
+    flip: Tensor
+    """0 or 1."""
+    down: Tensor
+    """Offset of the window, 0 to 2 x crop."""
+    right: Tensor
+    angle: Tensor
+    """Radians."""
+    centre_y: Tensor
+    """Of the covered square, as a share of the image's side, 0..1."""
+    centre_x: Tensor
+
+
+def draw(augment: Augment, count: int, seed: int, epoch: int, device: torch.device) -> Draws:
+    """The draws for the `count` images of an epoch; each kind has a stream of its own."""
+
+    def stream(name: str) -> torch.Generator:
+        return torch.Generator().manual_seed(derive(seed, "augment", name, epoch))
+
+    def whole(name: str, below: int) -> Tensor:
+        return torch.randint(below, (count,), generator=stream(name)).to(device)
+
+    def share(name: str) -> Tensor:
+        return torch.rand(count, generator=stream(name)).to(device)
+
+    return Draws(
+        flip=whole("flip", 2 if augment.flip else 1),
+        down=whole("down", 2 * augment.crop + 1),
+        right=whole("right", 2 * augment.crop + 1),
+        angle=(2 * share("angle") - 1) * math.radians(augment.rotate),
+        centre_y=share("centre_y"),
+        centre_x=share("centre_x"),
+    )
+
+
+def windows(inputs: Tensor, augment: Augment) -> Tensor:
+    """All windows of all images (N, C, H, W) as one view: (2N or N, 2 crop + 1, 2 crop + 1, C, H, W).
+
+    The second N are the mirrored ones. The view costs the memory of the padded images, not of the windows.
+    """
+    height, width = inputs.shape[-2:]
+    both = torch.cat([inputs, inputs.flip(-1)]) if augment.flip else inputs
+    padded = functional.pad(both, [augment.crop] * 4)
+    shifts = padded.unfold(2, height, 1).unfold(3, width, 1)  # (2N, C, shifts, shifts, H, W)
+    return shifts.permute(0, 2, 3, 1, 4, 5)
+
+
+def turned(inputs: Tensor, angle: Tensor) -> Tensor:
+    """Floating-point images (B, C, H, W), each turned by its angle (B,) about its centre, bilinearly."""
+    height, width = inputs.shape[-2:]
+    cos, sin, zero = angle.cos(), angle.sin(), torch.zeros_like(angle)
+    # In coordinates of -1..1 a pixel is as high as wide only if the image is square.
+    rows = [cos, -sin * height / width, zero, sin * width / height, cos, zero]
+    grid = functional.affine_grid(torch.stack(rows, 1).view(-1, 2, 3), list(inputs.shape), align_corners=False)
+    return functional.grid_sample(inputs, grid, align_corners=False)
+
+
+def covered(inputs: Tensor, side: int, centre_y: Tensor, centre_x: Tensor) -> Tensor:
+    """Normalized images with a square of 0, the mean colour, at each centre; it may reach over the edge."""
+    height, width = inputs.shape[-2:]
+
+    def band(centre: Tensor, length: int) -> Tensor:
+        first = (centre * length).floor()[:, None] - side // 2
+        place = torch.arange(length, device=inputs.device)
+        return (place >= first) & (place < first + side)
+
+    hole = band(centre_y, height)[:, None, :, None] & band(centre_x, width)[:, None, None, :]
+    return inputs.masked_fill(hole, 0.0)
