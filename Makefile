@@ -38,7 +38,8 @@ format: $(VENV)/.installed-dev ## Format the code and mend what a linter can
 	$(BIN)/ruff check --fix .
 
 reference: $(VENV)/.installed ## Write docs/reference.md from the models that check a study file
-	$(BIN)/python -m hpo.reference > docs/reference.md
+	$(BIN)/python -m hpo.reference > docs/reference.tmp
+	mv docs/reference.tmp docs/reference.md
 
 clean: ## Remove the virtual environment and everything that was built
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

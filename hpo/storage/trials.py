@@ -78,6 +78,8 @@ class Trials:
         trial = self._trial(cell, trial_id)
         if cell.params is not None:
             return trial, cell.params
+        # Optuna's cache knows a trial only once it has read it, which not every sampler makes it do.
+        trial.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
         # Values that the trial has already are kept; what a predecessor left open is proposed now.
         params = {path: _suggest(trial, path, distribution) for path, distribution in self._space(cell).items()}
         ledger.propose(lease, params)
