@@ -70,7 +70,8 @@ class Heartbeat:
                 self._lose(lease)
             except Exception as error:  # whatever it is: a thread that died of it would lose the cell
                 log.warning("the lease could not be renewed, trying again: %s", reason(error))
-                if time.monotonic() - reached > 2 * self._lease_seconds:
+                if lease is not None and time.monotonic() - reached > 2 * self._lease_seconds:
+                    log.warning("cell %d: not renewed for two lease lengths, training stops", lease.cell.id)
                     self._lose(lease)
 
     def _lose(self, lease: Lease | None) -> None:
