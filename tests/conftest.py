@@ -17,6 +17,9 @@ import pytest
 from hpo.storage import create_storage
 from tests.postgres import NoPostgresError, PostgresServer
 
+# Its assertions explain themselves only if pytest knows of it before anything imports it.
+pytest.register_assert_rewrite("tests.integration.helpers")
+
 URL = "HPO_TEST_PG_URL"
 MISSING = "HPO_TEST_PG_MISSING"
 TEMPLATE = "hpo_template"

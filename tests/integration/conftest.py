@@ -8,9 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpo.storage import Storage, open_storage
-
-pytest.register_assert_rewrite("tests.integration.helpers")
-from tests.integration.helpers import Crew  # noqa: E402 (its assertions explain themselves only if registered before)
+from tests.integration.helpers import Crew
 
 
 @pytest.fixture
