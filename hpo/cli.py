@@ -180,8 +180,9 @@ def launch_study(
     if not done:
         click.echo("stopped; to go on, give the same command again", err=True)
         sys.exit(130 if interrupted.is_set() else 0)
-    _print(terminal(service.verdict(opened, row.name)))
-    [page, *_] = service.write_report(opened, row.name, REPORTS / row.name, DEFAULT_ARTIFACTS)
+    found = service.findings(opened, row.name)
+    _print(terminal(found.report))
+    [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
     click.echo(f"the page: {page}", err=True)
     click.echo(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
 
@@ -273,13 +274,13 @@ def report(study: str, storage: str, output: Path | None, form: str, publish: bo
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
-    verdict = service.verdict(opened, study)
+    found = service.findings(opened, study)
     if form == "markdown":
-        click.echo(markdown(verdict))
+        click.echo(markdown(found.report))
     else:
-        _print(terminal(verdict))
+        _print(terminal(found.report))
     if output is not None:
-        [page, *others] = service.write_report(opened, study, output, DEFAULT_ARTIFACTS if publish else None)
+        [page, *others] = service.write_report(opened, found, output, DEFAULT_ARTIFACTS if publish else None)
         click.echo(f"wrote {page} and {len(others)} other files", err=True)
 
 

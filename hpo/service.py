@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
@@ -15,7 +16,7 @@ from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
 from hpo.storage import Storage
-from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
+from hpo.storage.rows import ArmProgress, Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.study_file import differences
@@ -122,15 +123,34 @@ def is_done(storage: Storage, row: StudyRow, study: StudySpec) -> bool:
     return not open_cells and advance(storage, row, study) == 0
 
 
-def verdict(storage: Storage, name: str) -> Report:
-    """The comparison of the study's arms as far as it has been run."""
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """A study as it stood at one moment: what was read of it, and the comparison of its arms."""
+
+    row: StudyRow
+    study: StudySpec
+    cells: list[Cell]
+    curves: list[CurvePoint]
+    workers: list[WorkerRow]
+    report: Report
+
+
+def findings(storage: Storage, name: str) -> Findings:
+    """Read a study and compare its arms, as far as it has been run."""
     row, study = find_study(storage, name)
     ledger = storage.ledger
-    return compare(study, ledger.cells(row.id), ledger.curves(row.id), _devices(ledger.workers()))
+    cells, curves, workers = ledger.cells(row.id), ledger.curves(row.id), ledger.workers()
+    devices = {worker.id: worker.device for worker in workers}
+    return Findings(row, study, cells, curves, workers, compare(study, cells, curves, devices))
 
 
-def write_report(storage: Storage, name: str, folder: Path, artifacts: Path | None) -> list[Path]:
-    """Write a study's report into `folder`, the page first, and put it into the dashboard if `artifacts` is given.
+def verdict(storage: Storage, name: str) -> Report:
+    """The comparison of the study's arms as far as it has been run."""
+    return findings(storage, name).report
+
+
+def write_report(storage: Storage, found: Findings, folder: Path, artifacts: Path | None) -> list[Path]:
+    """Write the report into `folder`, the page first, and put it into the dashboard if `artifacts` is given.
 
     `artifacts` is the folder from which the dashboard serves files.
     """
@@ -140,13 +160,13 @@ def write_report(storage: Storage, name: str, folder: Path, artifacts: Path | No
     from hpo.report.plotly_figures import plotly_figure
     from hpo.report.publish import publish
 
-    row, study = find_study(storage, name)
-    cells, curves, workers = storage.ledger.cells(row.id), storage.ledger.curves(row.id), storage.ledger.workers()
-    report = compare(study, cells, curves, _devices(workers))
-    paths = report_folder.write(folder, study, cells, curves, report, context(study, row, cells, workers))
+    study, cells, curves, report = found.study, found.cells, found.curves, found.report
+    drawn = figures(study, cells, curves, report)
+    about = context(study, found.row, cells, found.workers)
+    paths = report_folder.write(folder, study, cells, curves, report, drawn, about)
     if artifacts is not None:
-        drawn = {figure.id: plotly_figure(figure) for figure in figures(study, cells, curves, report)}
-        publish(storage, study, report, drawn, paths[:1], artifacts)
+        plotted = {figure.id: plotly_figure(figure) for figure in drawn}
+        publish(storage, study, report, plotted, paths[:1], artifacts)
     return paths
 
 
@@ -155,10 +175,6 @@ def delete_study(storage: Storage, name: str) -> None:
     row, study = find_study(storage, name)
     storage.ledger.delete_study(row.id)
     Trials(storage, study).delete_studies()
-
-
-def _devices(workers: Sequence[WorkerRow]) -> dict[str, str]:
-    return {worker.id: worker.device for worker in workers}
 
 
 def _last_words(log: Path) -> str:

@@ -56,7 +56,7 @@ class Efficiency:
 def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficiency]:
     """Of every arm. Areas are over the epochs that every arm has spent that has spent any."""
     by_arm = {arm: [cell for cell in cells if cell.arm == arm] for arm in study.arms}
-    searches = {arm: _ended(own, SEARCH) for arm, own in by_arm.items()}
+    searches = {arm: ended(own, SEARCH) for arm, own in by_arm.items()}
     curves = {arm: best_so_far(search) for arm, search in searches.items()}
     width = min((spent for search in searches.values() if (spent := sum(cell.epochs for cell in search))), default=0)
     goal = curves[study.baseline][-1].accuracy if curves[study.baseline] else None
@@ -66,7 +66,7 @@ def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficienc
             reached=next((step for step in curve if goal is not None and step.accuracy >= goal), None),
             area=_area(curve, width) / width if width and searches[arm] else None,
             saved=sum(study.epochs(arm) - cell.epochs for cell in searches[arm] if cell.ended == "pruned"),
-            audit=_audit(_ended(by_arm[arm], AUDIT), curve),
+            audit=_audit(ended(by_arm[arm], AUDIT), curve),
         )
         for arm, curve in curves.items()
     }
@@ -85,9 +85,10 @@ def best_so_far(search: Sequence[Cell]) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _ended(cells: Sequence[Cell], phase: str) -> list[Cell]:
-    ended = [cell for cell in cells if cell.phase == phase and cell.state in ("done", "failed")]
-    return sorted(ended, key=lambda cell: (cell.finished or 0.0, cell.id))
+def ended(cells: Sequence[Cell], phase: str) -> list[Cell]:
+    """The cells of a phase that are done or failed, in the order in which they ended."""
+    over = [cell for cell in cells if cell.phase == phase and cell.state in ("done", "failed")]
+    return sorted(over, key=lambda cell: (cell.finished or 0.0, cell.id))
 
 
 def _area(curve: Sequence[Step], width: int) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 from hpo.report import export, svg
 from hpo.report.context import Context
 from hpo.report.export import Table
-from hpo.report.figures import Figure, figures
+from hpo.report.figures import Figure
 from hpo.report.page import page
 from hpo.report.results import Report
 from hpo.report.text import escape, markdown
@@ -30,10 +30,10 @@ def write(
     cells: Sequence[Cell],
     curves: Sequence[CurvePoint],
     report: Report,
+    drawn: Sequence[Figure],
     context: Context,
 ) -> list[Path]:
     """Write the report into `folder`, each file whole or not at all; returns the paths, the page first."""
-    drawn = figures(study, cells, curves, report)
     content: dict[str, bytes] = {
         f"{study.name}.html": page(report, drawn, context).encode(),
         f"{study.name}.md": (markdown(report) + _linked(drawn)).encode(),

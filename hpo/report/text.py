@@ -6,21 +6,19 @@ interpreted, and nothing of them reaches the terminal as a control character.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hpo.explain import quoted
 from hpo.report.numbers import NONE, count, interval, mean, number, plus_minus, signed
 from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
 from hpo.report.tables import Table as Numbers
 from hpo.report.tables import tables
+from hpo.report.toml import key_of, toml
 
 COLUMNS = ("arm", "tried", "search best", "validation", "test", "difference", "seeds", "epochs")
 STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow"}
@@ -156,20 +154,12 @@ def configuration(arm: ArmResult) -> list[str]:
     """The configuration that represents an arm, as a study file would write it, a line per searched path."""
     if arm.configuration is None:
         return ["# no configuration has finished"]
-    lines = [f"{_path(path)} = {_toml(value)}" for path, value in arm.configuration.items()]
+    lines = [f"{_path(path)} = {toml(value)}" for path, value in arm.configuration.items()]
     return [plain(line) for line in lines] or ["# nothing searched: the arm's own trial"]
 
 
 def _path(path: str) -> str:
-    return ".".join(quoted(key) for key in path.split("."))
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{ " + ", ".join(f"{quoted(key)} = {_toml(below)}" for key, below in value.items()) + " }"
-    if isinstance(value, list):
-        return "[" + ", ".join(_toml(below) for below in value) + "]"
-    return json.dumps(value, ensure_ascii=False)
+    return ".".join(key_of(key) for key in path.split("."))
 
 
 def plain(text: str) -> str:

@@ -33,22 +33,24 @@ def _table(header: str, content: Mapping[str, Any]) -> Iterator[str]:
     """A table with one line per entry; an arm's searched paths each have a line of their own."""
     yield from ("", f"[{header}]")
     yield from _entries({key: value for key, value in content.items() if key != "search" and value != {}})
-    yield from (f"search.{_key(path)} = {_value(searched)}" for path, searched in content.get("search", {}).items())
+    yield from (f"search.{key_of(path)} = {toml(searched)}" for path, searched in content.get("search", {}).items())
 
 
 def _entries(table: Mapping[str, Any]) -> Iterator[str]:
-    return (f"{_key(key)} = {_value(value)}" for key, value in table.items())
+    return (f"{key_of(key)} = {toml(value)}" for key, value in table.items())
 
 
-def _value(value: Any) -> str:
+def toml(value: Any) -> str:
+    """A value as a study file writes it, on one line."""
     if isinstance(value, dict):
         return "{ " + ", ".join(_entries(value)) + " }" if value else "{}"
     if isinstance(value, list):
-        return "[" + ", ".join(_value(one) for one in value) + "]"
+        return "[" + ", ".join(toml(one) for one in value) + "]"
     return _quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
-def _key(key: str) -> str:
+def key_of(key: str) -> str:
+    """A key as a study file writes it."""
     return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _quoted(key)
 
 

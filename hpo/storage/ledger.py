@@ -209,9 +209,8 @@ class Ledger:
         """Give the cell back unfinished, for whoever claims next; this does not count as an attempt."""
         with self._engine.begin() as connection:
             fewer = case((cell.c.attempts > 0, cell.c.attempts - 1), else_=0)
-            _update(connection, lease, state="planned", token=None, lease_until=None, attempts=fewer)
-            if reason is not None:
-                connection.execute(update(cell).where(cell.c.id == lease.cell.id).values(error=reason))
+            why = {} if reason is None else {"error": reason}
+            _update(connection, lease, state="planned", token=None, lease_until=None, attempts=fewer, **why)
             if saved is not None:
                 _save(connection, lease, saved)
 

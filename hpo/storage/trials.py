@@ -105,10 +105,9 @@ class Trials:
         A diverged trial is complete with the worst accuracy there is, 0, here and at every later rung, so samplers and
         pruners see it for what it is.
         """
-        if ended == "diverged":
+        if ended == "diverged" and not self._finished(trial):
             for rung in filter(pruner.at_rung, range(epoch, epochs + 1)):
-                if not self._finished(trial):
-                    trial.report(0.0, rung)
+                trial.report(0.0, rung)
         if ended == "pruned":
             trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:

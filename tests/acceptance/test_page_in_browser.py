@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from hpo.report.figures import figures
 from hpo.report.folder import write
 from tests.browser import opened_page
 from tests.unit.figure_samples import reported
@@ -27,7 +28,9 @@ SEEN = """() => {
 def address(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of a small report."""
     spec, cells, points, report, where = reported()
-    written: list[Path] = write(tmp_path_factory.mktemp("report"), spec, cells, points, report, where)
+    written: list[Path] = write(
+        tmp_path_factory.mktemp("report"), spec, cells, points, report, figures(spec, cells, points, report), where
+    )
     return written[0].as_uri()
 
 

@@ -8,6 +8,7 @@ import tomllib
 from dataclasses import replace
 from pathlib import Path
 
+from hpo.report.figures import figures
 from hpo.report.folder import write
 from hpo.report.toml import study_file
 from hpo.study_file import load, parse
@@ -24,7 +25,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 def test_the_folder_is_complete(tmp_path: Path) -> None:
     """The page first, and every figure that the Markdown shows."""
     spec, cells, points, report, where = reported()
-    written = write(tmp_path / "new", spec, cells, points, report, where)
+    written = write(tmp_path / "new", spec, cells, points, report, figures(spec, cells, points, report), where)
     names = [str(path.relative_to(tmp_path / "new")) for path in written]
     assert names[:5] == ["moving.html", "moving.md", "moving.toml", "trials.csv", "curves.csv"]
     shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", written[1].read_text())
@@ -36,7 +37,7 @@ def test_the_folder_is_complete(tmp_path: Path) -> None:
 def test_the_tables_hold_every_trial_and_every_epoch(tmp_path: Path) -> None:
     """With what was searched, strengths and gradient norms as columns."""
     spec, cells, points, report, where = reported()
-    write(tmp_path, spec, cells, points, report, where)
+    write(tmp_path, spec, cells, points, report, figures(spec, cells, points, report), where)
     assert len(rows(tmp_path / "trials.csv")) == len(cells)
     epochs = rows(tmp_path / "curves.csv")
     assert len(epochs) == len(points)
@@ -52,7 +53,7 @@ def test_a_table_holds_no_formula(tmp_path: Path) -> None:
     """A text that a spreadsheet would compute is marked as text; numbers below zero stay numbers."""
     spec, cells, points, report, where = reported()
     cells[0] = replace(cells[0], error="=cmd|'/c calc'!A0", score=-0.5)
-    write(tmp_path, spec, cells, points, report, where)
+    write(tmp_path, spec, cells, points, report, figures(spec, cells, points, report), where)
     first = rows(tmp_path / "trials.csv")[0]
     assert first["error"] == "'=cmd|'/c calc'!A0"
     assert first["score"] == "-0.5"
@@ -61,9 +62,15 @@ def test_a_table_holds_no_formula(tmp_path: Path) -> None:
 def test_writing_again_replaces(tmp_path: Path) -> None:
     """The same report gives the same bytes, and nothing else is left over."""
     spec, cells, points, report, where = reported()
-    first = {path: path.read_bytes() for path in write(tmp_path, spec, cells, points, report, where)}
+    first = {
+        path: path.read_bytes()
+        for path in write(tmp_path, spec, cells, points, report, figures(spec, cells, points, report), where)
+    }
     (tmp_path / "moving.html").write_text("old")
-    assert first == {path: path.read_bytes() for path in write(tmp_path, spec, cells, points, report, where)}
+    assert first == {
+        path: path.read_bytes()
+        for path in write(tmp_path, spec, cells, points, report, figures(spec, cells, points, report), where)
+    }
     assert set(first) == {path for path in tmp_path.rglob("*") if path.is_file()}
 
 

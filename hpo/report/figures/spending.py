@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from hpo.plan import SEARCH
+from hpo.report.efficiency import ended
 from hpo.report.figures.values import Axis, Figure, Panel, Series, Style, upper
 from hpo.report.results import ArmResult, Report
 from hpo.storage.rows import Cell
@@ -50,10 +51,9 @@ def _found(arm: ArmResult) -> Iterator[Series]:
 
 
 def _trials(arm: str, cells: Sequence[Cell]) -> Iterator[Series]:
-    ended = [cell for cell in cells if cell.arm == arm and cell.phase == SEARCH and cell.state in ("done", "failed")]
-    ended.sort(key=lambda cell: (cell.finished or 0.0, cell.id))
-    spent = dict(zip((cell.id for cell in ended), accumulate(cell.epochs for cell in ended), strict=True))
-    for style, shown in styled(ended):
+    search = ended([cell for cell in cells if cell.arm == arm], SEARCH)
+    spent = dict(zip((cell.id for cell in search), accumulate(cell.epochs for cell in search), strict=True))
+    for style, shown in styled(search):
         x = tuple(float(spent[cell.id]) for cell in shown)
         yield Series(arm, 2, style, x, tuple(100 * (cell.validation_accuracy or 0.0) for cell in shown))
 
@@ -61,7 +61,7 @@ def _trials(arm: str, cells: Sequence[Cell]) -> Iterator[Series]:
 def styled(cells: Sequence[Cell]) -> Iterator[tuple[Style, list[Cell]]]:
     """Cells to draw as points: those that finished, and open those that were pruned; a sample of too many."""
     styles: dict[str, Style] = {"finished": "points", "pruned": "open points"}
-    for ended, style in styles.items():
-        own = [cell for cell in cells if cell.ended == ended and cell.validation_accuracy is not None]
+    for end, style in styles.items():
+        own = [cell for cell in cells if cell.ended == end and cell.validation_accuracy is not None]
         if own:
             yield style, own[:: -(-len(own) // MOST_POINTS)]
