@@ -1,0 +1,33 @@
+"""The command `hpo`: one short function per verb, which translates and calls.
+
+Data goes to stdout, progress and errors to stderr. Exit code 0: done; 2: something the user can mend; 1: it failed;
+130: interrupted, everything resumable. What a verb needs is imported in it, so that `hpo --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import click
+
+from hpo import __version__
+from hpo.cli.results import dashboard, export, report, status
+from hpo.cli.studies import check, delete, launch_study, migrate, resume, retry, stop
+from hpo.cli.workers import worker
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
+@click.version_option(__version__, prog_name="hpo")
+def cli() -> None:
+    """Which regularization, and how should it move during training?
+
+    A study file asks; workers on as many machines as you have train its trials out of one database; the report says
+    which arm wins, by how much, and how sure that is.
+    """
+
+
+for command in (check, launch_study, worker, status, report, dashboard, export, stop, resume, retry, migrate, delete):
+    cli.add_command(command)
+
+
+def main() -> None:
+    """The entry point of the command."""
+    cli.main(prog_name="hpo")

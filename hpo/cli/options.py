@@ -1,0 +1,57 @@
+"""The options that several verbs share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+DEFAULT_STORAGE = "sqlite:///hpo.db"
+REPORTS = Path("hpo-reports")
+DEFAULT_ARTIFACTS = REPORTS / "artifacts"
+
+
+def warn_of_password(context: click.Context, parameter: click.Parameter, url: str) -> str:
+    """Says that a password on a command line is public on the machine."""
+    from click.core import ParameterSource
+
+    user, _, _ = url.partition("@")
+    given = context.get_parameter_source("storage") is ParameterSource.COMMANDLINE
+    if given and "@" in url and ":" in user.partition("://")[2]:
+        click.echo("warning: other users of this machine can see a password on the command line", err=True)
+        click.echo("hint: set HPO_STORAGE, or leave the password to PGPASSWORD or a PGPASSFILE", err=True)
+    return url
+
+
+storage_option = click.option(
+    "--storage",
+    envvar="HPO_STORAGE",
+    default=DEFAULT_STORAGE,
+    metavar="URL",
+    callback=warn_of_password,
+    help="Where studies are kept; HPO_STORAGE sets it too.",
+)
+device_option = click.option(
+    "--device", default="auto", help="auto (the first GPU, else the CPU), cpu, cuda, cuda:0, …"
+)
+lease_option = click.option(
+    "--lease",
+    default=60.0,
+    type=click.FloatRange(1.0),
+    metavar="SECONDS",
+    help="How long a silent worker keeps a trial.",
+)
+checkpoint_option = click.option(
+    "--checkpoint-every",
+    default=30.0,
+    type=click.FloatRange(0.0),
+    metavar="SECONDS",
+    help="How much training a killed worker may lose; saved at the ends of epochs.",
+)
+checkpoints_option = click.option(
+    "--checkpoints",
+    envvar="HPO_CHECKPOINTS",
+    metavar="URL",
+    help="Where checkpoints are kept: a folder that all workers share, s3://…; HPO_CHECKPOINTS sets it too.  "
+    "[default: in the storage]",
+)

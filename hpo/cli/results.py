@@ -1,0 +1,111 @@
+"""Verbs that read: status, report, dashboard, export."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from hpo.cli.options import DEFAULT_ARTIFACTS, storage_option
+from hpo.cli.terminal import display, on_signal, refresh, told
+
+
+@click.command()
+@click.argument("study", required=False)
+@storage_option
+@click.option("--watch", is_flag=True, help="Refresh until the study is done.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@told
+def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
+    """Say how far STUDY (or every study) is."""
+    from hpo.report import progress
+    from hpo.storage import open_storage
+
+    opened = open_storage(storage)
+    if as_json:
+        click.echo(json.dumps(progress.status_json(opened, study), indent=2))
+    elif watch:
+        refresh(lambda: progress.status(opened, study), lambda: progress.anything_open(opened, study))
+    else:
+        display(progress.status(opened, study))
+
+
+@click.command()
+@click.argument("study")
+@storage_option
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path), help="Write page, figures and tables into this folder."
+)
+@click.option("--format", "form", type=click.Choice(["terminal", "markdown"]), default="terminal", help="On stdout.")
+@click.option("--publish/--no-publish", default=True, help="With -o: show the report in the dashboard too.")
+@told
+def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
+    """Compare the arms of STUDY, as far as it has been run."""
+    from hpo import service
+    from hpo.report.text import markdown, terminal
+    from hpo.storage import open_storage
+
+    opened = open_storage(storage)
+    found = service.findings(opened, study)
+    if form == "markdown":
+        click.echo(markdown(found.report))
+    else:
+        display(terminal(found.report))
+    if output is not None:
+        [page, *others] = service.write_report(opened, found, output, DEFAULT_ARTIFACTS if publish else None)
+        click.echo(f"wrote {page} and {len(others)} other files", err=True)
+
+
+@click.command()
+@storage_option
+@click.option("--port", default=8080, type=click.IntRange(1, 65535), show_default=True)
+@click.option("--read-only", is_flag=True, help="Refuse everything that changes the storage.")
+@click.option(
+    "--artifacts",
+    envvar="HPO_ARTIFACTS",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help=f"Where reports have put their files.  [default: {DEFAULT_ARTIFACTS}, if there is one]",
+)
+@told
+def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
+    """Serve optuna-dashboard for the storage on 127.0.0.1."""
+    from hpo.report.dashboard import serve
+    from hpo.storage import open_storage
+
+    opened = open_storage(storage)
+    folder = artifacts or (DEFAULT_ARTIFACTS if DEFAULT_ARTIFACTS.is_dir() else None)
+    interrupted = on_signal()
+    serve(
+        opened,
+        port,
+        lambda url: click.echo(f"{url}  (Ctrl-C ends)", err=True),
+        interrupted,
+        read_only=read_only,
+        artifacts=folder,
+    )
+
+
+@click.command()
+@click.argument("study")
+@storage_option
+@click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("."),
+    help="Write into this folder.  [default: the working directory]",
+)
+@told
+def export(study: str, storage: str, form: str, output: Path) -> None:
+    """Write every trial of STUDY, and every epoch of each, as two tables."""
+    from hpo.report import export as tables
+    from hpo.service import find_study
+    from hpo.storage import open_storage
+
+    opened = open_storage(storage)
+    row, spec = find_study(opened, study)
+    for path in tables.write(spec, opened.ledger.cells(row.id), opened.ledger.curves(row.id), output, form):
+        click.echo(f"wrote {path}", err=True)
