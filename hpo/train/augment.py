@@ -70,16 +70,32 @@ def draw(augment: Augment, count: int, seed: int, epoch: int, device: torch.devi
     )
 
 
-def windows(inputs: Tensor, augment: Augment) -> Tensor:
-    """All windows of all images (N, C, H, W) as one view: (2N or N, 2 crop + 1, 2 crop + 1, C, H, W).
+class Windows:
+    """Every window of the size of an image, of all images padded and mirrored: uint8 (N, C, H, W) as they came.
 
-    The second N are the mirrored ones. The view costs the memory of the padded images, not of the windows.
+    Kept are the padded images alone, flat. A row of a window is W bytes in a line there, wherever it begins, so windows
+    are gathered row by row: six times as fast on a CPU as indexing a view of all windows, which goes byte by byte.
     """
-    height, width = inputs.shape[-2:]
-    both = torch.cat([inputs, inputs.flip(-1)]) if augment.flip else inputs
-    padded = functional.pad(both, [augment.crop] * 4)
-    shifts = padded.unfold(2, height, 1).unfold(3, width, 1)  # (2N, C, shifts, shifts, H, W)
-    return shifts.permute(0, 2, 3, 1, 4, 5)
+
+    def __init__(self, inputs: Tensor, augment: Augment) -> None:
+        self._count, channels, height, width = inputs.shape
+        self._shape = (channels, height, width)
+        high, wide, inside = height + 2 * augment.crop, width + 2 * augment.crop, slice(augment.crop, None)
+        copies = [inputs, inputs.flip(-1)] if augment.flip else [inputs]
+        padded = inputs.new_zeros(len(copies), self._count, channels, high, wide)
+        for target, copy in zip(padded, copies, strict=True):
+            target[..., inside, inside][..., :height, :width] = copy
+        self._rows = padded.view(-1).unfold(0, width, 1)
+        self._strides = (channels * high * wide, wide)
+        of_channels = torch.arange(channels, device=inputs.device) * (high * wide)
+        of_rows = torch.arange(height, device=inputs.device) * wide
+        self._offsets = (of_channels[:, None] + of_rows).view(-1)
+
+    def __call__(self, chosen: Tensor, flip: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """The windows (B, C, H, W) of the images `chosen`, mirrored or not, at these offsets; each argument (B,)."""
+        image, row = self._strides
+        first = (flip * self._count + chosen) * image + down * row + right
+        return self._rows.index_select(0, (first[:, None] + self._offsets).view(-1)).view(-1, *self._shape)
 
 
 def turned(inputs: Tensor, angle: Tensor) -> Tensor:

@@ -14,7 +14,10 @@ from hpo.spec import Spec
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A moment of a trial: `step` optimizer steps are done, of `epochs` epochs of `steps_per_epoch` steps."""
+    """A moment of a trial: `step` optimizer steps are done, of `epochs` epochs of `steps_per_epoch` steps.
+
+    Where the regularizer `batch_size` takes several minibatches together, that step counts as so many.
+    """
 
     step: int
     steps_per_epoch: int

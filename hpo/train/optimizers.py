@@ -1,13 +1,16 @@
-"""Optimizers: torch.optim's. The learning rate comes from the schedule, weight decay from the regularizers."""
+"""Optimizers: torch.optim's. The learning rate comes from the schedule, weight decay from the regularizers.
+
+Each `build` takes what torch takes, parameters or groups of them. In all of them a group's `weight_decay` is coupled:
+weight_decay x w is added to the gradient.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, PositiveFloat, model_validator
-from torch import nn
+from torch.optim.optimizer import ParamsT
 
 from hpo.spec import Spec
 
@@ -29,8 +32,8 @@ class Sgd(Spec):
             raise ValueError("nesterov = true needs a momentum above 0")
         return self
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, foreach=True)
+    def build(self, parameters: ParamsT) -> torch.optim.Optimizer:
+        return torch.optim.SGD(parameters, momentum=self.momentum, nesterov=self.nesterov, fused=True)
 
 
 class Adam(Spec):
@@ -46,8 +49,8 @@ class Adam(Spec):
     eps: PositiveFloat = 1e-8
     """Added to the denominator, against a division by zero."""
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, betas=self.betas, eps=self.eps, foreach=True)
+    def build(self, parameters: ParamsT) -> torch.optim.Optimizer:
+        return torch.optim.Adam(parameters, betas=self.betas, eps=self.eps, fused=True)
 
 
 class AdamW(Spec):
@@ -59,8 +62,9 @@ class AdamW(Spec):
     eps: PositiveFloat = 1e-8
     """Added to the denominator, against a division by zero."""
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(parameters, betas=self.betas, eps=self.eps, weight_decay=0.0, foreach=True)
+    def build(self, parameters: ParamsT) -> torch.optim.Optimizer:
+        # torch's AdamW differs in its own weight decay alone, which is not used.
+        return torch.optim.Adam(parameters, betas=self.betas, eps=self.eps, fused=True)
 
 
 class RmsProp(Spec):
@@ -77,7 +81,7 @@ class RmsProp(Spec):
     momentum: Rate = 0.0
     """Share of the velocity that is kept from step to step."""
 
-    def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def build(self, parameters: ParamsT) -> torch.optim.Optimizer:
         return torch.optim.RMSprop(parameters, alpha=self.alpha, eps=self.eps, momentum=self.momentum, foreach=True)
 
 

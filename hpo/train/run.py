@@ -6,6 +6,7 @@ import hashlib
 import io
 import math
 import time
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -16,11 +17,13 @@ from hpo.errors import CheckpointError
 from hpo.seeds import derive
 from hpo.train.batches import Batches, Normalize
 from hpo.train.clock import Clock, Evaluation, Observation, Score
+from hpo.train.compilation import compiled
 from hpo.train.data.images import Images, Splits
 from hpo.train.metrics import gradient_norm, named_parameters, score
+from hpo.train.regularizers import decay, decay_groups
 from hpo.train.trial import TrialSpec
 
-CHECKPOINT_VERSION = 2
+CHECKPOINT_VERSION = 3
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
 
 
@@ -37,14 +40,16 @@ class Run:
         convolves = any(isinstance(module, nn.Conv2d) for module in self.model.modules())
         self._format = torch.channels_last if convolves else torch.contiguous_format
         self.model.to(memory_format=self._format)
+        self._forward = compiled(self.model, self._device) if trial.compile else self.model
         self._normalize = Normalize.of(splits)
         self.train: Score | None = None
         self.validation: Score | None = None
-        self._optimizer = trial.optimizer.build(self.model.parameters())
         self._batches = Batches(splits.train, trial.batch_size, seed, trial.augment, self._normalize)
         self._regularizers = {
             name: spec.build(self.model, derive(seed, "regularizer", name)) for name, spec in trial.regularizers.items()
         }
+        self._optimizer = trial.optimizer.build(decay_groups(self.model, self._regularizers))
+        self._parameters = list(self.model.parameters())
         self._strengths: dict[str, float] = {}
         self._watched = named_parameters(self.model, trial.gradient_norms)
         self._gradient_norms: dict[str, float] = {}
@@ -82,24 +87,27 @@ class Run:
         if clock.step % clock.steps_per_epoch == 0:
             self._begin_epoch()
         self._lr = self._trial.lr(clock)
+        self._move_strengths(clock)
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr
-        self._move_strengths(clock)
+        decay(self._optimizer, self._strengths)
+        together = self._minibatches(clock)
 
-        batch = self._batches.at(clock.step)
+        batch = self._batches.at(clock.step, together)
         inputs = batch.inputs.contiguous(memory_format=self._format)
         for name, regularizer in self._regularizers.items():
             if regularizer.on_inputs is not None:
                 inputs = regularizer.on_inputs(inputs, self._strengths[name])
-        self._optimizer.zero_grad(set_to_none=True)
+        for parameter in self._parameters:
+            parameter.grad = None  # zero_grad does the same and takes twenty times as long
         with self._precision():
-            logits = self.model(inputs)
+            logits = self._forward(inputs)
             loss = objective = functional.cross_entropy(logits, batch.labels)
             for name, regularizer in self._regularizers.items():
                 if regularizer.on_loss is not None:
                     objective = regularizer.on_loss(objective, logits, self._strengths[name])
         objective.backward()  # type: ignore[no-untyped-call]
-        self._step += 1
+        self._step += together
         if self._watched and self.clock.at_epoch_end:
             self._gradient_norms = {name: gradient_norm(p).item() for name, p in self._watched.items()}
         # All gradients before any weight moves: the order in which regularizers are written changes nothing.
@@ -114,7 +122,7 @@ class Run:
                 regularizer.on_weights(self._strengths[name], self._lr)
         self._optimizer.step()
         # Summed on the device: reading a number here would make the host wait at every step.
-        self._loss += loss.detach()
+        self._loss.add_(loss.detach(), alpha=together)
         self._correct += (logits.detach().argmax(dim=1) == batch.labels).sum()
 
     def evaluate(self) -> Evaluation:
@@ -142,10 +150,10 @@ class Run:
         with self._precision():
             return score(self.model, images, self._normalize, self._format)
 
-    def _precision(self) -> torch.autocast:
+    def _precision(self) -> AbstractContextManager[Any]:
         """Mixed precision, where the trial asks for it: weights and updates stay in 32 bits."""
         wanted = self._trial.precision == "bfloat16"
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=wanted)
+        return torch.autocast(self._device.type, torch.bfloat16) if wanted else nullcontext()
 
     def _note_improvement(self, accuracy: float) -> None:
         stopping = self._trial.early_stopping
@@ -169,6 +177,16 @@ class Run:
             if on_change is not None and now != before:
                 on_change(now)
             self._strengths[name] = now
+
+    def _minibatches(self, clock: Clock) -> int:
+        """How many minibatches the coming step takes together: no more than the epoch has left."""
+        left = clock.steps_per_epoch - clock.step % clock.steps_per_epoch
+        asked = [
+            regularizer.minibatches(self._strengths[name])
+            for name, regularizer in self._regularizers.items()
+            if regularizer.minibatches is not None
+        ]
+        return min(max(asked, default=1), left)
 
     def _elapsed(self) -> float:
         """Seconds spent on the present epoch, those before an interruption included."""

@@ -34,7 +34,8 @@ class TrialSpec(Spec):
     epochs: int = Field(ge=1, le=100_000)
     """Passes over the training images."""
     batch_size: int = Field(ge=1, le=65_536)
-    """Images per optimizer step; the last, short batch of an epoch is left out."""
+    """Images per optimizer step, which the regularizer `batch_size` may multiply; an epoch's short last batch is left
+    out."""
     data: Data
     """The images, and how they are divided."""
     augment: Augment = Augment()
@@ -49,6 +50,8 @@ class TrialSpec(Spec):
     """By a name of your choice, under which the strength is traced."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of the forward and backward pass; weights and updates have 32 bits in any case."""
+    compile: bool = False
+    """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial."""
     early_stopping: EarlyStopping | None = None
     """When to end before the last epoch."""
     gradient_norms: tuple[str, ...] = ()

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.errors import DataError
+from hpo.errors import DataError, TargetError
 from hpo.train.data import (
     Cifar10,
     Cifar100,
@@ -387,6 +387,36 @@ def test_npz_missing_or_damaged(folders: Path, content: bytes | None, named: str
     with pytest.raises(DataError, match=named) as raised:
         Npz(file="x.npz").load()
     assert str(folders / "x.npz") in str(raised.value)
+
+
+# --- custom
+
+
+def reversed_images(count: int) -> Any:
+    """What a study's `custom` data imports here."""
+    return arrays(train_inputs=pixels(6, 3, 4, 4)[:, :, ::-1]) if count == 6 else "no arrays"
+
+
+def test_custom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function's arrays become a data set as a file's do; equal specs are one to a worker's cache."""
+    monkeypatch.setenv("HPO_CUSTOM_TARGETS", "tests.unit")
+    given = {"kind": "custom", "target": "tests.unit.test_data:reversed_images", "args": {"count": 6}}
+    source, again = (TypeAdapter(Data).validate_python(given) for _ in range(2))
+    assert np.array_equal(pixels(6, 3, 4, 4)[:, :, ::-1], source.load().train.inputs.numpy())
+    assert {source} == {source, again}
+
+
+def test_custom_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A function that this worker may not import, or that returns something else, is named."""
+    source = TypeAdapter(Data).validate_python(
+        {"kind": "custom", "target": "tests.unit.test_data:reversed_images", "args": {"count": 5}}
+    )
+    monkeypatch.delenv("HPO_CUSTOM_TARGETS", raising=False)
+    with pytest.raises(TargetError, match=r"may not import tests\.unit\.test_data"):
+        source.load()
+    monkeypatch.setenv("HPO_CUSTOM_TARGETS", "tests.unit")
+    with pytest.raises(DataError, match="reversed_images returned 'no arrays'; it must return train_inputs"):
+        source.load()
 
 
 # --- fingerprint

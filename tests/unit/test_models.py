@@ -203,7 +203,7 @@ def test_custom_net(allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("allowed", "permitted"),
-    [(None, "no model of a study"), ("", "no model"), (",", "no model"), ("os,test", "os, test$"), (f"{OWN}2", OWN)],
+    [(None, "nothing of a study"), ("", "nothing"), (",", "nothing"), ("os,test", "os, test$"), (f"{OWN}2", OWN)],
 )
 def test_custom_net_not_allowed(allowed: str | None, permitted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is imported that is not named; the hint adds the module to those that are."""

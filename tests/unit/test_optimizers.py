@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from hpo.train.optimizers import Adam, AdamW, Optimizer, RmsProp, Sgd
-from hpo.train.regularizers import L2, Regularizer, WeightDecay
+from hpo.train.regularizers import L2, Regularizer, WeightDecay, decay, decay_groups
 
 RATES = (0.3, 0.1, 0.2)
 """Learning rate of each of the steps."""
@@ -86,11 +86,11 @@ REGULARIZERS: dict[str, tuple[Any, tuple[bool, bool], tuple[bool, bool]]] = {
 def test_steps(optimizer: str, regularizer: str) -> None:
     """Three steps at moving learning rates: w <- w (1 - lr x decay) - lr x direction(g + l2 w)."""
     spec, direction = OPTIMIZERS[optimizer]
-    penalty, l2, decay = REGULARIZERS[regularizer]
+    penalty, l2, shrunk = REGULARIZERS[regularizer]
     model = net()
     expected = [p.detach().clone() for p in model.parameters()]
-    built = spec.build(model.parameters())
     acts = penalty.build(model, 0) if penalty is not None else Regularizer()
+    built = spec.build(decay_groups(model, {"one": acts}))
     state: dict[str, Any] = {}
     for lr in RATES:
         grads = [
@@ -98,7 +98,7 @@ def test_steps(optimizer: str, regularizer: str) -> None:
             for g, tensor in zip(gradients(expected), expected, strict=True)
         ]
         expected = [
-            tensor * (1 - lr * STRENGTH * decay[tensor.ndim == 1]) - lr * towards
+            tensor * (1 - lr * STRENGTH * shrunk[tensor.ndim == 1]) - lr * towards
             for tensor, towards in zip(expected, direction(grads, state), strict=True)
         ]
 
@@ -106,8 +106,7 @@ def test_steps(optimizer: str, regularizer: str) -> None:
             group["lr"] = lr
         built.zero_grad()
         functional.cross_entropy(model(INPUTS), LABELS).backward()
-        if acts.on_gradients is not None:
-            acts.on_gradients(STRENGTH)
+        decay(built, {"one": STRENGTH})
         if acts.on_weights is not None:
             acts.on_weights(STRENGTH, lr)
         built.step()

@@ -25,6 +25,8 @@ from hpo.train.regularizers import (
     SparseGradient,
     Tikhonov,
     WeightDecay,
+    decay,
+    decay_groups,
     parameters,
 )
 
@@ -55,8 +57,6 @@ def test_which_parameters() -> None:
 
 #: the penalty on one tensor, as its docstring states it
 PENALTIES: dict[str, tuple[Any, Callable[[torch.Tensor], torch.Tensor]]] = {
-    "l2": (L2, lambda w: w.square().sum() / 2),
-    "coupled": (partial(WeightDecay, coupled=True), lambda w: w.square().sum() / 2),
     "l1": (L1, lambda w: w.abs().sum()),
     "l_half": (LHalf, lambda w: (w.abs() + 1e-4).sqrt().sum()),
     "rounder": (partial(LHalf, epsilon=0.3), lambda w: (w.abs() + 0.3).sqrt().sum()),
@@ -88,7 +88,6 @@ def test_the_gradient_of_a_penalty(kind: str, on: Any, strength: float) -> None:
 @pytest.mark.parametrize(
     ("spec", "expected"),
     [
-        (L2(strength=2.0), [6.0, -8.0, 0.0]),
         (L1(strength=2.0), [2.0, -2.0, 0.0]),
         (LHalf(strength=2.0, epsilon=1.0), [0.5, -0.4472135954999579, 0.0]),  # 1 / sqrt(4), 1 / sqrt(5)
         (Tikhonov(strength=2.0), [1.2, -1.6, 0.0]),  # the norm is 5
@@ -118,7 +117,7 @@ def test_what_takes_no_part_is_left_out() -> None:
     """A tensor without a gradient, as of a layer that the loss does not reach, stays without one."""
     net = nn.ModuleDict({"used": nn.Linear(2, 1), "idle": nn.Linear(2, 1)})
     net["used"](torch.ones(1, 2)).sum().backward()
-    for spec in (L2(strength=0.1), Tikhonov(strength=0.1), LHalf(strength=0.1)):
+    for spec in (L1(strength=0.1), Tikhonov(strength=0.1), LHalf(strength=0.1)):
         act = spec.build(net, 0).on_gradients
         assert act is not None
         act(0.1)
@@ -126,22 +125,20 @@ def test_what_takes_no_part_is_left_out() -> None:
     assert net.get_parameter("idle.weight").grad is None
 
 
-def test_l2_under_sgd_is_torch_weight_decay() -> None:
-    """On all parameters, PyTorch's own option gives the same weights."""
-    net, other = model(), model()
-    ours = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-    theirs = torch.optim.SGD(other.parameters(), lr=0.1, momentum=0.9, weight_decay=0.02)
-    act = L2(strength=0.02, on="all").build(net, 0).on_gradients
-    assert act is not None
-    for _ in range(3):
-        for built, optimized in ((ours, net), (theirs, other)):
-            built.zero_grad()
-            loss(optimized).backward()
-        act(0.02)
-        ours.step()
-        theirs.step()
-    for mine, torchs in zip(net.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(mine, torchs, rtol=1e-12, atol=1e-14)
+def test_groups_of_what_is_decayed_by_the_same() -> None:
+    """Every parameter is in one group, which is decayed by the sum of the strengths of those that act on it."""
+    net = nn.Linear(3, 2)
+    regularizers = {
+        "l2": L2(strength=0.1, on="all").build(net, 0),
+        "l1": L1(strength=0.1).build(net, 0),
+        "decay": WeightDecay(strength=0.1, coupled=True).build(net, 0),
+    }
+    groups = decay_groups(net, regularizers)
+    optimizer = torch.optim.SGD(groups, lr=0.1)
+    decay(optimizer, {"l2": 0.25, "l1": 8.0, "decay": 0.5})
+    by_place = [(group["params"], group["decayed_by"], group["weight_decay"]) for group in optimizer.param_groups]
+    assert [([net.weight], ("l2", "decay"), 0.75), ([net.bias], ("l2",), 0.25)] == by_place
+    assert [0.0] == [group["weight_decay"] for group in torch.optim.SGD(decay_groups(net, {}), lr=0.1).param_groups]
 
 
 @pytest.mark.parametrize("on", ["weights", "all"])
@@ -243,9 +240,9 @@ def test_the_same_masks_until_the_share_changes() -> None:
 @pytest.mark.parametrize(
     ("spec", "acts_on"),
     [
-        (L2(strength=0.1), {"on_gradients"}),
+        (L2(strength=0.1), {"decays"}),
         (WeightDecay(strength=0.1), {"on_weights"}),
-        (WeightDecay(strength=0.1, coupled=True), {"on_gradients"}),
+        (WeightDecay(strength=0.1, coupled=True), {"decays"}),
         (L1(strength=0.1), {"on_gradients"}),
         (LHalf(strength=0.1), {"on_gradients"}),
         (Tikhonov(strength=0.1), {"on_gradients"}),

@@ -78,6 +78,7 @@ PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             {"kind": "dropout", "strength": 0.3},
             {"kind": "input_noise", "strength": 0.3},
             {"kind": "label_smoothing", "strength": 0.1},
+            {"kind": "batch_size", "strength": 1.0, "policy": {"kind": "stages", "factors": [1.0, 3.0, 2.0]}},
             {"kind": "sparse_gradient", "strength": 0.5, "policy": {"kind": "stages", "factors": [0.0, 1.0, 0.6]}},
         ],
     ),

@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import Field
 
 from hpo.train.data.cifar import Cifar10, Cifar100
+from hpo.train.data.custom import Custom
 from hpo.train.data.digits import Digits
 from hpo.train.data.folders import cache_dir, data_dir
 from hpo.train.data.image_folder import ImageFolder
@@ -19,11 +20,12 @@ from hpo.train.data.npz import Npz
 from hpo.train.data.source import Source
 from hpo.train.data.splits import split
 
-Data = Annotated[Digits | Cifar10 | Cifar100 | ImageFolder | Npz, Field(discriminator="kind")]
+Data = Annotated[Digits | Cifar10 | Cifar100 | ImageFolder | Npz | Custom, Field(discriminator="kind")]
 
 __all__ = [
     "Cifar10",
     "Cifar100",
+    "Custom",
     "Data",
     "Dataset",
     "Digits",

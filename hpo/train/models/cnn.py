@@ -1,7 +1,8 @@
 """Convolutional net of three layers: (N, C, H, W) -> (N, classes), without softmax.
 
-Each layer is a convolution that keeps the image's size, an activation and a 2 x 2 max pool, which is left out
-once a side is a single pixel. Layers are named: `conv1` .. `conv3`, `output`.
+Each layer is a convolution that keeps the image's size, a 2 x 2 max pool, which is left out once a side is a single
+pixel, and an activation: after the pool, where for a rising one it does the same at a quarter of the cost. Layers are
+named: `conv1` .. `conv3`, `output`.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ class Cnn(Spec):
     """Side of each convolution's kernel, in pixels."""
 
     activation: Activation = "relu"
-    """After each convolution."""
+    """After each convolution and its pool."""
 
     batch_norm: bool = False
-    """Normalize each convolution over the batch before its activation; it then has no bias of its own."""
+    """Normalize each convolution over the batch before its pool; it then has no bias of its own."""
 
     init: Initialization = Default()
     """How the weights begin."""
@@ -49,10 +50,10 @@ class Cnn(Spec):
             )
             if self.batch_norm:
                 layers[f"norm{number}"] = nn.BatchNorm2d(outputs)
-            layers[f"activation{number}"] = ACTIVATIONS[self.activation]()
             if min(height, width) >= 2:
                 layers[f"pool{number}"] = nn.MaxPool2d(2)
                 height, width = height // 2, width // 2
+            layers[f"activation{number}"] = ACTIVATIONS[self.activation]()
             inputs = outputs
         layers["flatten"] = nn.Flatten()
         layers["dropout"] = nn.Dropout(p=0.0)  # its rate belongs to the dropout regularizer

@@ -12,18 +12,20 @@ from typing import Annotated
 
 from pydantic import Field
 
+from hpo.train.regularizers.batch_size import BatchSize
 from hpo.train.regularizers.noise import Dropout, InputNoise, LabelSmoothing, SparseGradient
 from hpo.train.regularizers.penalties import L1, L2, LHalf, Tikhonov, WeightDecay
-from hpo.train.regularizers.record import Regularizer, Which, parameters
+from hpo.train.regularizers.record import Regularizer, Which, decay, decay_groups, parameters
 
 RegularizerSpec = Annotated[
-    WeightDecay | L2 | L1 | LHalf | Tikhonov | Dropout | InputNoise | LabelSmoothing | SparseGradient,
+    WeightDecay | L2 | L1 | LHalf | Tikhonov | Dropout | InputNoise | LabelSmoothing | SparseGradient | BatchSize,
     Field(discriminator="kind"),
 ]
 
 __all__ = [
     "L1",
     "L2",
+    "BatchSize",
     "Dropout",
     "InputNoise",
     "LHalf",
@@ -34,5 +36,7 @@ __all__ = [
     "Tikhonov",
     "WeightDecay",
     "Which",
+    "decay",
+    "decay_groups",
     "parameters",
 ]

@@ -54,9 +54,9 @@ class WeightDecay(OnParameters):
     """Add strength x w to the gradient."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
-        if self.coupled:
-            return _penalty(model, self.on, lambda weights: weights)
         tensors = parameters(model, self.on)
+        if self.coupled:
+            return Regularizer(decays=tensors)
 
         def shrink(strength: float, lr: float) -> None:
             with torch.no_grad():
@@ -75,7 +75,7 @@ class L2(OnParameters):
     kind: Literal["l2"] = "l2"
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
-        return _penalty(model, self.on, lambda weights: weights)
+        return Regularizer(decays=parameters(model, self.on))
 
 
 class L1(OnParameters):
