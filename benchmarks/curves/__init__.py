@@ -1,0 +1,114 @@
+"""Recorded learning curves: thousands of trials of one net on real images, to replay a search in milliseconds.
+
+    table = load()
+    curve = table.curve(seed=0, schedule="cosine", peak=0.1, strength=1e-3, policy="hold")
+
+How they were made is in README.md beside this file, and `about` holds the same for programs.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Floats = np.ndarray[Any, np.dtype[np.float64]]
+FILE = Path(__file__).with_name("digits.npz")
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """One trial. Arrays have a value for each epoch that it trained; accuracies are shares, 0..1."""
+
+    train_accuracy: Floats
+    """The running mean over the epoch's own minibatches."""
+    validation_accuracy: Floats
+    validation_loss: Floats
+    """Mean cross-entropy, nats per image; not a number in the epoch in which the trial diverged."""
+    test_accuracy: float | None
+    """After the last epoch; None if the trial diverged."""
+    diverged: bool
+
+    @property
+    def epochs(self) -> int:
+        """Epochs trained, the one in which it diverged included."""
+        return len(self.validation_accuracy)
+
+    @property
+    def score(self) -> float:
+        """What a search selects by: validation accuracy after the last epoch, 0 if the trial diverged."""
+        return 0.0 if self.diverged else float(self.validation_accuracy[-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """All trials; arrays are [seed, schedule, peak, strength, policy], with the epoch last where there is one."""
+
+    about: dict[str, Any]
+    seeds: tuple[int, ...]
+    schedules: tuple[str, ...]
+    peaks: tuple[float, ...]
+    strengths: tuple[float, ...]
+    policies: tuple[str, ...]
+    epochs: np.ndarray[Any, Any]
+    train_right: np.ndarray[Any, Any]
+    """Images classified rightly: whole numbers, so accuracies are exact."""
+    validation_right: np.ndarray[Any, Any]
+    validation_loss: np.ndarray[Any, Any]
+    test_right: np.ndarray[Any, Any]
+
+    @property
+    def epochs_per_trial(self) -> int:
+        """Epochs of a trial that does not diverge."""
+        return int(self.validation_right.shape[-1])
+
+    def curve(self, *, seed: int, schedule: str, peak: float, strength: float, policy: str) -> Curve:
+        """The trial at that point; a peak or strength between two values of the table is taken for the nearest."""
+        at = (
+            _place(self.seeds, seed, "seed"),
+            _place(self.schedules, schedule, "schedule"),
+            nearest(self.peaks, peak),
+            nearest(self.strengths, strength),
+            _place(self.policies, policy, "policy"),
+        )
+        images, done = self.about["images"], int(self.epochs[at])
+        loss = self.validation_loss[at][:done].astype(float)
+        diverged = bool(np.isnan(loss[-1]))
+        return Curve(
+            train_accuracy=self.train_right[at][:done] / images["train"],
+            validation_accuracy=self.validation_right[at][:done] / images["validation"],
+            validation_loss=loss,
+            test_accuracy=None if diverged else float(self.test_right[at] / images["test"]),
+            diverged=diverged,
+        )
+
+
+def load(path: Path = FILE) -> Table:
+    """The table in that file."""
+    with np.load(path) as file:
+        content = dict(file)
+    about = json.loads(str(content.pop("about")))
+    axes = {key: tuple(content.pop(key).tolist()) for key in ("seeds", "schedules", "peaks", "strengths", "policies")}
+    return Table(about=about, **axes, **content)
+
+
+def nearest(values: Sequence[float], wanted: float) -> int:
+    """The place of the value with the nearest logarithm; 0 is near to nothing but itself."""
+    if wanted <= 0.0:
+        return _place(values, wanted, "value")
+    return min(range(len(values)), key=lambda place: _distance(values[place], wanted))
+
+
+def _distance(value: float, wanted: float) -> float:
+    return math.inf if value == 0.0 else abs(math.log(value / wanted))
+
+
+def _place(values: Sequence[Any], wanted: Any, what: str) -> int:
+    if wanted not in values:
+        raise ValueError(f"{what} {wanted!r} is not in the table, which has {', '.join(map(str, values))}")
+    return values.index(wanted)
