@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 from hpo.explain import quoted
 from hpo.search import Pruner, Sampler
 from hpo.space import Searched
-from hpo.study import Arm, Budget, Claim, Comparison, Confirm, Protocol, Published, Source, StudySpec
+from hpo.study import Arm, Budget, Claim, Comparison, Confirm, Pair, Protocol, Published, Source, StudyFile
 from hpo.train.augment import Augment
 from hpo.train.clock import Duration
 from hpo.train.data import Data
@@ -67,7 +67,7 @@ class Section:
 
 
 SECTIONS = (
-    Section("Study", "the study", StudySpec, "The top level of the file."),
+    Section("Study", "the study", StudyFile, "The top level of the file."),
     Section("Protocol", "the protocol", Protocol, "`[protocol]`"),
     Section("Budget", "a budget", Budget, "`budget = { epochs = 480 }`, of the protocol or of an arm."),
     Section("Confirm phase", "a confirm phase", Confirm, "`confirm = { top = 1, seeds = 5 }`, of the protocol."),
@@ -77,6 +77,7 @@ SECTIONS = (
     Section("Pruners", "a pruner", Pruner, "`pruner = { kind = … }`, of the protocol or of an arm."),
     Section("Claim", "a claim", Claim, "`[[claims]]`"),
     Section("Comparison", "a comparison", Comparison, "`greater = { … }` or `less = { … }`, of a claim."),
+    Section("Pair", "a pair", Pair, "`against = { … }`, of a comparison."),
     Section("Published number", "a published number", Published, "`[[published]]`"),
     Section("Source", "a source", Source, "`[source]`"),
     Section("Trial", "a trial", TrialSpec, "`[trial]`, and in part `trial` of an arm."),

@@ -5,6 +5,7 @@ name, title       what the study is called
 [protocol]        equal compute, pruning, the confirm phase, seeds
 [arms.NAME]       one way of answering: what it changes in the trial, what it searches, and how
 [[claims]]        statements that the study tests
+[profiles.NAME]   settings that --profile lays over all of it
 """
 
 from __future__ import annotations
@@ -63,6 +64,10 @@ class Protocol(Spec):
     """Seeds per grid point in the search phase."""
     audit: int = Field(default=0, ge=0, le=1000)
     """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
+    share_prefixes: bool = False
+    """Train once what trials with the same seed have in common at their beginning, as schedules with the same first
+    stages; only where it is known beforehand, so for grids that are not pruned and in the confirm phase. Every trial
+    still counts with all its epochs."""
     attempts: PositiveInt = 5
     """How often a cell is tried without an epoch of progress before it is set aside as failed."""
     baseline: Name | None = None
@@ -105,17 +110,39 @@ def _flat(search: dict[str, Any], above: str = "") -> dict[str, Any]:
     return flat
 
 
-class Comparison(Spec):
-    """`arm` against `than` by `metric`, over the confirm phase's paired seeds."""
+class Compared(Spec):
+    """Two arms, and when they are looked at."""
 
     arm: Name
     """The arm that is claimed to differ."""
     than: Name
     """The arm that it is compared with."""
+    at: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """After this share of the epochs in place of all; on validation, since test is scored at the end alone."""
+
+
+class Pair(Compared):
+    """Two arms of which the difference is taken, seed by seed."""
+
+
+class Comparison(Compared):
+    """`arm` against `than` by `metric`, over the confirm phase's paired seeds.
+
+    With `against` two such differences are compared: whether an effect grows or shrinks from one setting to another.
+    """
+
     metric: Metric = "test_accuracy"
-    """What is compared, after the last epoch."""
+    """What is compared."""
     by: float = 0.0
     """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
+    against: Pair | None = None
+    """In place of zero, this pair's difference by the same metric: it has to be exceeded by `by`."""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The one pair, or both."""
+        own = Pair(arm=self.arm, than=self.than, at=self.at)
+        return (own,) if self.against is None else (own, self.against)
 
 
 class Claim(Spec):
@@ -201,6 +228,10 @@ class StudySpec(Spec):
         """Epochs of each of the arm's trials; no search may touch them."""
         return int(merge(self.trial, self.arms[arm].trial)["epochs"])
 
+    def epoch_at(self, arm: str, share: float) -> int:
+        """The arm's epoch after which `share` of its epochs are done, to the nearest."""
+        return max(1, round(share * self.epochs(arm)))
+
     def values(self, arm: str, params: Params) -> dict[str, Any]:
         """A point of the arm's search space, as the study file writes its values."""
         return decode(self.arms[arm].search, params)
@@ -213,6 +244,16 @@ class StudySpec(Spec):
         """
         table = overlay(merge(self.trial, self.arms[arm].trial), self.values(arm, params))
         return parse_trial(table, f"arms.{arm}.trial")
+
+
+class StudyFile(StudySpec):
+    """One question, the arms that answer it, and how they are compared.
+
+    `hpo.study_file` checks it as a whole. What it makes of it, and what is stored, is the study without profiles.
+    """
+
+    profiles: dict[Name, dict[str, Any]] = {}
+    """Settings by name, of which `--profile NAME` lays one set over the rest of the file."""
 
 
 def read_study(name: str, stored: str, version: str) -> StudySpec:

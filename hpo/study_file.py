@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from hpo.errors import StudyFileError
 from hpo.explain import explain, quoted, shown
 from hpo.search import CmaEs, Grid
 from hpo.space import Params, Range, merge
-from hpo.study import Arm, StudySpec, parse_trial
+from hpo.spec import Name
+from hpo.study import Arm, Comparison, StudySpec, parse_trial
 
 LARGEST_FILE = 1 << 20
 """Bytes."""
@@ -24,23 +25,39 @@ MOST_MISTAKES = 10
 """Told of one arm's values."""
 FIXED = ("data", "epochs", "batch_size")
 """Parts of a trial that decide what an epoch costs or what it is scored on, so no search may touch them."""
+PROFILES = TypeAdapter(dict[Name, dict[str, Any]])
 
 
-def load(path: Path, overrides: Sequence[str] = (), name: str | None = None) -> StudySpec:
-    """Read and check a study file, with `PATH=VALUE` settings laid over it, and another name if one is given.
+def load(path: Path, overrides: Sequence[str] = (), name: str | None = None, profile: str | None = None) -> StudySpec:
+    """Read and check a study file, with the settings of a profile laid over it, then `PATH=VALUE` settings.
+
+    The study is called `name`, or as the file does, to which a profile adds its own name.
 
     Raises:
         StudyFileError: with one line for every mistake found.
     """
     table = _read(path)
+    profiles = _profiles(path, table.pop("profiles", {}))
+    chosen = profiles.get(profile or "", {})
+    if profile is not None:
+        if profile not in profiles:
+            raise StudyFileError(f"{path}: {no_such_profile(profile, profiles)}")
+        table = _lay(table, chosen) | {"name": f"{table.get('name', '')}-{profile}"}
     for settings in _parse_settings(overrides):
-        table = merge(table, settings)
+        table = _lay(table, settings)
     if name is not None:
         table["name"] = name
     try:
         return parse(table)
     except StudyFileError as error:
-        raise StudyFileError(f"{path}: this study file has mistakes\n{error}", hint=error.hint) from None
+        written = set(_paths(chosen))
+        lines = [
+            f"profiles.{profile}.{line}" if line.partition(": ")[0] in written else line
+            for line in str(error).splitlines()
+        ]
+        which = f"with the profile {profile!r} " if profile else ""
+        mistakes = "\n".join(lines)
+        raise StudyFileError(f"{path}: {which}this study file has mistakes\n{mistakes}", hint=error.hint) from None
 
 
 def parse(table: dict[str, Any]) -> StudySpec:
@@ -70,6 +87,61 @@ def _read(path: Path) -> dict[str, Any]:
         raise StudyFileError(f"{path}: {error.strerror}", hint="give the path of a study file (TOML)") from None
     except (ValueError, RecursionError) as error:  # TOML's and Unicode's errors, and numbers of thousands of digits
         raise StudyFileError(f"{path}: not a TOML file: {error}") from None
+
+
+def _profiles(path: Path, given: Any) -> dict[str, dict[str, Any]]:
+    """The profiles of a file, each as it is written: what is laid over the study is checked with the study."""
+    try:
+        profiles = PROFILES.validate_python(given)
+    except ValidationError as error:
+        mistakes = "\n".join(explain(error, given, "profiles"))
+        raise StudyFileError(f"{path}: this study file has mistakes\n{mistakes}") from None
+    for name, profile in profiles.items():
+        if _depth(profile) > DEEPEST_TABLE:
+            raise StudyFileError(f"{path}: profiles.{name}: tables are nested more than {DEEPEST_TABLE} deep")
+        if "name" in profile:
+            raise StudyFileError(
+                f"{path}: profiles.{name}.name: a profile can't name the study, which is called after both",
+                hint="--name on the command line can",
+            )
+    return profiles
+
+
+def no_such_profile(name: str, profiles: Collection[str]) -> str:
+    """What to say of a profile that a file doesn't have."""
+    if not profiles:
+        return f"there is no profile {shown(name)}; this file has none"
+    close = get_close_matches(name, list(profiles), n=1)
+    meant = f"; did you mean {close[0]!r}?" if close else ""
+    return f"there is no profile {shown(name)}; the profiles are {', '.join(profiles)}{meant}"
+
+
+def _lay(table: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid over a study's `table`; what an arm searches is replaced if it is given as a whole."""
+    merged = merge(table, over)
+    arms = over.get("arms")
+    for name, arm in arms.items() if isinstance(arms, dict) else ():
+        if isinstance(arm, dict) and isinstance(arm.get("search"), dict):
+            _replace(merged["arms"][name]["search"], arm["search"])
+    return merged
+
+
+def _replace(search: dict[str, Any], over: dict[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict):
+            if "values" in value or {"low", "high"} <= value.keys():
+                search[key] = value
+            else:
+                _replace(search[key], value)
+
+
+def _paths(value: Any, above: str = "") -> Iterator[str]:
+    """Every path that `value` holds, as a message writes it."""
+    if isinstance(value, dict | list):
+        for key, below in value.items() if isinstance(value, dict) else enumerate(value):
+            path = f"{above}{quoted(str(key))}"
+            yield path
+            yield from _paths(below, f"{path}.")
 
 
 def _parse_settings(overrides: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -118,15 +190,22 @@ def _mistakes(study: StudySpec) -> Iterator[str]:
     if study.protocol.baseline is not None and study.protocol.baseline not in study.arms:
         yield f"protocol.baseline: {_no_such_arm(study, study.protocol.baseline)}"
     for number, claim in enumerate(study.claims):
-        comparison = claim.comparison
-        field = "greater" if claim.greater else "less"
-        for role, arm_name in (("arm", comparison.arm), ("than", comparison.than)):
-            if arm_name not in study.arms:
-                yield f"claims.{number}.{field}.{role}: {_no_such_arm(study, arm_name)}"
-        if comparison.arm == comparison.than:
-            yield f"claims.{number}.{field}: compares {comparison.arm!r} with itself"
-        if study.protocol.confirm is None and comparison.metric.startswith("test"):
-            yield f"claims.{number}.{field}.metric: {comparison.metric} needs a confirm phase; add protocol.confirm"
+        yield from _claim_mistakes(study, claim.comparison, f"claims.{number}.{'greater' if claim.greater else 'less'}")
+
+
+def _claim_mistakes(study: StudySpec, comparison: Comparison, where: str) -> Iterator[str]:
+    for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
+        for role, arm in (("arm", pair.arm), ("than", pair.than)):
+            if arm not in study.arms:
+                yield f"{at}.{role}: {_no_such_arm(study, arm)}"
+        if pair.arm == pair.than:
+            yield f"{at}: compares {pair.arm!r} with itself"
+        if pair.at is not None and comparison.metric.startswith("test"):
+            yield f"{at}.at: {comparison.metric} is scored after the last epoch alone; name a validation metric"
+    if len(set(comparison.pairs)) < len(comparison.pairs):
+        yield f"{where}.against: the same pair"
+    if study.protocol.confirm is None and comparison.metric.startswith("test"):
+        yield f"{where}.metric: {comparison.metric} needs a confirm phase; add protocol.confirm"
 
 
 def _published_mistakes(study: StudySpec) -> Iterator[str]:

@@ -19,17 +19,23 @@ from hpo.cli.options import (
 )
 from hpo.cli.terminal import display, on_signal, shown_progress, told
 
+profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value over the file's and the profile's."
+)
+
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value over the file's.")
+@profile_option
+@settings_option
 @told
-def check(file: Path, settings: tuple[str, ...]) -> None:
+def check(file: Path, profile: str | None, settings: tuple[str, ...]) -> None:
     """Say what FILE would run, without running it."""
     from hpo.report.outline import outline
     from hpo.study_file import load
 
-    display(outline(load(file, settings)))
+    display(outline(load(file, settings, profile=profile)))
 
 
 @click.command("launch-study")
@@ -40,8 +46,9 @@ def check(file: Path, settings: tuple[str, ...]) -> None:
     type=click.IntRange(0, 1024),
     help="Workers on this machine; 0: only plan.  [default: one per GPU, else one]",
 )
-@click.option("--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value over the file's.")
-@click.option("--name", help="Call the study so, not as the file does.")
+@profile_option
+@settings_option
+@click.option("--name", help="Call the study so, not as the file and the profile do.")
 @device_option
 @lease_option
 @checkpoint_option
@@ -51,6 +58,7 @@ def launch_study(
     file: Path,
     storage: str,
     workers: int | None,
+    profile: str | None,
     settings: tuple[str, ...],
     name: str | None,
     device: str,
@@ -68,7 +76,7 @@ def launch_study(
     from hpo.storage import create_storage
     from hpo.study_file import load
 
-    study = load(file, settings, name)
+    study = load(file, settings, name, profile)
     opened = create_storage(storage)
     row = service.begin_study(opened, study)
     gpus = visible_gpus() if device == "auto" else 0

@@ -6,23 +6,31 @@ that of each. The shown interval is the uncorrected one; it excludes the margin 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from hpo.report.measured import Values
 from hpo.report.numbers import change, count, is_accuracy, p_value, probability, signed
 from hpo.report.power import MOST_SEEDS, seeds_needed
 from hpo.report.results import ClaimResult, Verdict
 from hpo.report.statistics import CONFIDENCE, Paired, equal_seeds, holm, paired
-from hpo.study import Claim, Comparison, Metric
+from hpo.study import Claim, Comparison, Metric, Pair
 
 LEVEL = 1 - CONFIDENCE
 
 
+Earlier = Mapping[tuple[str, float], Values]
+"""(arm, share of its epochs) -> what validation measured after these."""
+
+
 def judge(
-    claims: Sequence[Claim], values: Mapping[str, Values], incomplete: Collection[str]
+    claims: Sequence[Claim],
+    values: Mapping[str, Values],
+    incomplete: Collection[str],
+    earlier: Earlier = MappingProxyType({}),
 ) -> tuple[ClaimResult, ...]:
     """The verdict on every claim; `values` is by arm, and one of an `incomplete` arm is provisional."""
-    differences = [_difference(claim, values) for claim in claims]
+    differences = [_difference(claim, values, earlier) for claim in claims]
     corrected = holm([difference.p if difference else None for difference in differences])
     return tuple(
         _judge(claim, difference, p, len(claims), values, incomplete)
@@ -30,9 +38,20 @@ def judge(
     )
 
 
-def _difference(claim: Claim, values: Mapping[str, Values]) -> Paired | None:
-    arm, than, metric = claim.comparison.arm, claim.comparison.than, claim.comparison.metric
-    return paired(values[arm][metric], values[than][metric], margin=_margin(claim))
+def _difference(claim: Claim, values: Mapping[str, Values], earlier: Earlier) -> Paired | None:
+    metric, pairs = claim.comparison.metric, claim.comparison.pairs
+    sides = [[_side(arm, pair.at, values, earlier)[metric] for arm in (pair.arm, pair.than)] for pair in pairs]
+    a, b = sides[0] if len(sides) == 1 else [dict(_differences(*side)) for side in sides]
+    return paired(a, b, margin=_margin(claim))
+
+
+def _side(arm: str, at: float | None, values: Mapping[str, Values], earlier: Earlier) -> Values:
+    return values[arm] if at is None else earlier[arm, at]
+
+
+def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> Iterator[tuple[int, float]]:
+    """Seed and a - b under every seed that both have."""
+    return ((seed, a[seed] - b[seed]) for seed in a.keys() & b.keys())
 
 
 def _margin(claim: Claim) -> float:
@@ -50,7 +69,7 @@ def _judge(
     comparison = claim.comparison
     verdict = _verdict(claim, difference, p)
     more = None if verdict != "undecided" or difference is None else _more_seeds(claim, difference, LEVEL / claims)
-    what = f"{comparison.arm} - {comparison.than}, {comparison.metric.replace('_', ' ')}"
+    what = f"{_compared(comparison.pairs)}, {comparison.metric.replace('_', ' ')}"
     parts = [
         f"{what}: {_found(claim, difference, p)}.",
         _outlook(difference, more) if verdict == "undecided" else "",
@@ -64,8 +83,22 @@ def _judge(
         p_corrected=p,
         more_seeds=more,
         metric=comparison.metric,
-        provisional=comparison.arm in incomplete or comparison.than in incomplete,
+        provisional=any(arm in incomplete for arm in _arms(comparison.pairs)),
     )
+
+
+def _arms(pairs: Iterable[Pair]) -> tuple[str, ...]:
+    """The arms that are compared, each once."""
+    return tuple(dict.fromkeys(arm for pair in pairs for arm in (pair.arm, pair.than)))
+
+
+def _compared(pairs: Sequence[Pair]) -> str:
+    """`ramp - grid`, `ramp - grid after 25 % of the epochs`, `(ramp - grid) - (slow - grid)`."""
+    texts = [
+        f"{pair.arm} - {pair.than}" + (f" after {100 * pair.at:.3g} % of the epochs" if pair.at else "")
+        for pair in pairs
+    ]
+    return texts[0] if len(texts) == 1 else " - ".join(f"({text})" for text in texts)
 
 
 def _verdict(claim: Claim, difference: Paired | None, p: float | None) -> Verdict:
@@ -120,7 +153,7 @@ def _left_out(comparison: Comparison, values: Mapping[str, Values]) -> str:
     accuracy: Metric = "test_accuracy" if metric == "test_loss" else "validation_accuracy"
     lost = [
         f"{arm} has no loss under {count(n, 'seed')} that diverged or overflowed"
-        for arm in (comparison.arm, comparison.than)
+        for arm in _arms(pair for pair in comparison.pairs if pair.at is None)
         if (n := len(values[arm][accuracy].keys() - values[arm][metric].keys()))
     ]
     return f"Left out: {', '.join(lost)}." if lost else ""

@@ -10,7 +10,7 @@ from typing import get_args
 from hpo.plan import CONFIRM, ranking
 from hpo.report.numbers import is_accuracy
 from hpo.report.statistics import Summary, summarize
-from hpo.storage.rows import Cell
+from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import Metric, StudySpec
 
 Values = Mapping[Metric, Mapping[int, float]]
@@ -42,6 +42,21 @@ def measured(cells: Iterable[Cell]) -> Values:
                 value = 0.0 if scored and is_accuracy(metric) else None
             if value is not None:
                 by_seed[cell.seed] = value
+    return values
+
+
+def measured_at(cells: Iterable[Cell], curves: Iterable[CurvePoint], epoch: int) -> Values:
+    """What validation measured of each seed after `epoch`; a trial that diverged before it has accuracy 0."""
+    reached = {point.cell_id: point for point in curves if point.epoch == epoch}
+    values: dict[Metric, dict[int, float]] = {metric: {} for metric in get_args(Metric)}
+    for cell in cells:
+        point = reached.get(cell.id)
+        if point is None and cell.ended == "diverged":
+            values["validation_accuracy"][cell.seed] = 0.0
+        if point is not None and point.validation_accuracy is not None:
+            values["validation_accuracy"][cell.seed] = point.validation_accuracy
+        if point is not None and point.validation_loss is not None:
+            values["validation_loss"][cell.seed] = point.validation_loss
     return values
 
 

@@ -1,4 +1,4 @@
-"""What a study would run: arms, cells, epochs, what is searched. Known from the file alone."""
+"""What a study would run: arms, cells, epochs, what is searched, what it costs. Known from the file alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.plan import arm_plans
-from hpo.space import Range, Values
+from hpo.plan import ArmPlan, arm_plans
+from hpo.report.numbers import count
+from hpo.space import Range, Values, merge
 from hpo.study import StudySpec
+
+TRAIN_IMAGES = {"digits": 1_438, "cifar10": 50_000, "cifar100": 50_000}
+"""Before the split, of the data sets that have a size of their own."""
 
 
 def outline(study: StudySpec) -> RenderableType:
@@ -33,11 +37,12 @@ def outline(study: StudySpec) -> RenderableType:
         lines += [Text(f"  {path}  {_range(what)}") for path, what in spec.search.items()]
     return Group(
         Text(study.title or study.name, style="bold"),
-        Text(f"study {study.name}, {len(plans)} arms, baseline {study.baseline}\n"),
+        Text(f"study {study.name}, {count(len(plans), 'arm')}, baseline {study.baseline}\n"),
         view,
         *lines,
         Text(f"\n{_confirm(study)}"),
-        Text(f"at most {_total(study)} epochs in all; claims: {len(study.claims)}"),
+        Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
+        Text(f"cost: {_cost(study, plans)}"),
     )
 
 
@@ -58,7 +63,32 @@ def _confirm(study: StudySpec) -> str:
     return f"then the {best} of each arm with {confirm.seeds} fresh seeds, scored on test"
 
 
-def _total(study: StudySpec) -> int:
+def _cost(study: StudySpec, plans: list[ArmPlan]) -> str:
+    """Trials, epochs and, where the file tells how many images an epoch has, images and optimizer steps."""
     confirm = study.protocol.confirm
     again = confirm.top * confirm.seeds if confirm else 0
-    return sum(plan.budget_epochs + again * plan.epochs for plan in arm_plans(study))
+    epochs = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
+    cells = sum(plan.cells + again for plan in plans)
+    parts = [f"at most {sum(epochs.values()):,} epochs in all, in {cells:,} trials if none is pruned"]
+    images = _images(study)
+    if images is not None:
+        sizes = {arm: merge(study.trial, spec.trial)["batch_size"] for arm, spec in study.arms.items()}
+        steps = sum(epochs[arm] * (images // sizes[arm]) for arm in epochs)
+        seen = _short(sum(epochs.values()) * images)
+        parts.append(f"{seen} images, {_short(steps)} steps ({images:,} images an epoch)")
+    return "; ".join(parts)
+
+
+def _images(study: StudySpec) -> int | None:
+    """Training images of an epoch; None if only the data themselves tell."""
+    data = study.trial["data"]
+    total, limit, validation = TRAIN_IMAGES.get(data["kind"]), data.get("train_limit"), data.get("validation", 0.1)
+    if total is None:
+        return limit if isinstance(limit, int) else None
+    left = total - (validation if isinstance(validation, int) else round(validation * total))
+    return left if limit is None else min(left, int(limit))
+
+
+def _short(number: int) -> str:
+    """`950`, `12,300`, `1.2 million`."""
+    return f"{number / 1e6:,.1f} million" if number >= 1_000_000 else f"{number:,}"

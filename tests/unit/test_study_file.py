@@ -326,6 +326,17 @@ MISTAKES = [
     ('arm = "feedback"', 'arm = "feedbak"', ["claims.0.greater.arm", "'feedbak'", "did you mean 'feedback'"]),
     ('than = "grid"', 'than = "feedback"', ["claims.0.greater", "with itself"]),
     ('than = "grid"', 'than = "none"', ["claims.0.greater.than", "grid, direction, feedback"]),
+    ('than = "grid"', 'than = "grid", at = 0.5', ["claims.0.greater.at: test_accuracy is scored after the last"]),
+    (
+        'than = "grid"',
+        'than = "grid", against = { arm = "gird", than = "grid" }',
+        ["claims.0.greater.against.arm", "did you mean 'grid'?"],
+    ),
+    (
+        'than = "grid"',
+        'than = "grid", against = { arm = "feedback", than = "grid" }',
+        ["claims.0.greater.against: the same pair"],
+    ),
     (
         'metric = "test_accuracy"',
         'metric = "accuracy"',
