@@ -9,9 +9,10 @@ from __future__ import annotations
 import click
 
 from hpo import __version__
+from hpo.cli.launch import start_workers, stop_workers
 from hpo.cli.results import dashboard, export, report, status
 from hpo.cli.studies import check, delete, launch_study, migrate, resume, retry, stop
-from hpo.cli.workers import worker
+from hpo.cli.workers import nodes, worker
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -24,7 +25,10 @@ def cli() -> None:
     """
 
 
-for command in (check, launch_study, worker, status, report, dashboard, export, stop, resume, retry, migrate, delete):
+ON_STUDIES = (check, launch_study, status, report, dashboard, export, stop, resume, retry, migrate, delete)
+ON_WORKERS = (worker, start_workers, nodes, stop_workers)
+
+for command in (*ON_STUDIES, *ON_WORKERS):
     cli.add_command(command)
 
 

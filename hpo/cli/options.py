@@ -55,3 +55,23 @@ checkpoints_option = click.option(
     help="Where checkpoints are kept: a folder that all workers share, s3://…; HPO_CHECKPOINTS sets it too.  "
     "[default: in the storage]",
 )
+forever_option = click.option("--forever", is_flag=True, help="Wait for further studies when nothing is left.")
+patience_option = click.option(
+    "--patience",
+    default=900.0,
+    type=click.FloatRange(0.0),
+    metavar="SECONDS",
+    help="How long the database may be away.",
+)
+per_device_option = click.option(
+    "--workers-per-device",
+    "per_device",
+    default=1,
+    type=click.IntRange(1, 256),
+    metavar="K",
+    help="Workers on each GPU, or on the CPU of a machine without one.",
+)
+env_option = click.option(
+    "--env", "names", multiple=True, metavar="NAME", help="Hand this variable over to the workers too."
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be run; passwords as ***.")

@@ -1,13 +1,22 @@
-"""Verbs on workers."""
+"""Verbs on workers: one here, those of many nodes, and who works where."""
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
 
-from hpo.cli.options import checkpoint_option, checkpoints_option, device_option, lease_option, storage_option
-from hpo.cli.terminal import told
+from hpo.cli.options import (
+    checkpoint_option,
+    checkpoints_option,
+    device_option,
+    forever_option,
+    lease_option,
+    patience_option,
+    storage_option,
+)
+from hpo.cli.terminal import display, told
 
 
 @click.command()
@@ -17,14 +26,8 @@ from hpo.cli.terminal import told
 @lease_option
 @checkpoint_option
 @checkpoints_option
-@click.option("--forever", is_flag=True, help="Wait for further studies when nothing is left.")
-@click.option(
-    "--patience",
-    default=900.0,
-    type=click.FloatRange(0.0),
-    metavar="SECONDS",
-    help="How long the database may be away.",
-)
+@forever_option
+@patience_option
 @told
 def worker(
     studies: tuple[str, ...],
@@ -39,7 +42,7 @@ def worker(
     """Train trials of STUDIES (all, if none is named) until nothing is left.
 
     Needs the storage and nothing else; start as many as you like, on as many machines. SIGTERM and Ctrl-C save the
-    trial in progress and let it go.
+    trial in progress and let it go. `hpo start-workers` starts one on every GPU.
     """
     import logging
     import warnings
@@ -59,3 +62,28 @@ def worker(
         forever=forever,
     )
     work(opened, studies, options)
+
+
+@click.command()
+@storage_option
+@click.option("--all", "everyone", is_flag=True, help="Those that are gone too.")
+@click.option("--here", is_flag=True, help="Only this machine; exit code 1 if no worker is alive on it.")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@told
+def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
+    """Say which workers are alive on which machines, and what each holds."""
+    import socket
+
+    from hpo.report.nodes import nodes_json, table
+    from hpo.storage import open_storage
+
+    opened = open_storage(storage)
+    workers = [worker for worker in opened.ledger.workers() if everyone or worker.alive]
+    if here:
+        workers = [worker for worker in workers if worker.host == socket.gethostname()]
+    if as_json:
+        click.echo(json.dumps(nodes_json(opened, workers), indent=2))
+    else:
+        display(table(opened, workers))
+    if here and not any(worker.alive for worker in workers):
+        sys.exit(1)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpo.report.nodes import MATTERS, differ
 from hpo.report.numbers import count
 from hpo.report.toml import study_file
 from hpo.storage.rows import Cell, StudyRow, WorkerRow
 from hpo.study import StudySpec
 
-MATTERS = ("torch", "cuda", "threads")
-"""Of a worker's environment: what fixes a trial's result beside its seed and the kind of device."""
+OF_ONE_WORKER = ("device", "gpu")
+"""Of a worker's environment: what is shown elsewhere, or tells apart workers of the same kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ class Context:
     """By phase, in words."""
     machines: tuple[str, ...]
     """The kinds of workers that ran trials, in words, the most frequent first."""
-    mixed: bool
-    """Some workers differed in what results depend on."""
+    mixed: tuple[str, ...]
+    """What results depend on and some workers differed in."""
     commands: tuple[str, ...]
 
 
@@ -38,21 +39,31 @@ def context(study: StudySpec, row: StudyRow, cells: Sequence[Cell], workers: Seq
     """The context of `study`; `workers` may be all that the storage knows."""
     ran = {cell.worker for cell in cells}
     own = [worker for worker in workers if worker.id in ran]
-    kinds = Counter(", ".join(_machine(worker)) for worker in own)
+    kinds = defaultdict(list)
+    for worker in own:
+        kinds[", ".join(_machine(worker))].append(worker.host)
     return Context(
         study_file=study_file(study),
         hpo_version=row.hpo_version,
         data=row.data,
         seeds=tuple(_seeds(cells)),
-        machines=tuple(f"{count(number, 'worker')}: {kind}" for kind, number in kinds.most_common()),
-        mixed=len({tuple(worker.environment.get(key) for key in MATTERS) for worker in own}) > 1,
+        machines=tuple(
+            f"{_workers(hosts)}: {kind}" for kind, hosts in sorted(kinds.items(), key=lambda item: -len(item[1]))
+        ),
+        mixed=tuple(key for key in MATTERS if differ(key, own)),
         commands=(f"hpo launch-study {study.name}.toml", f"hpo report {study.name} -o DIR"),
     )
 
 
 def _machine(worker: WorkerRow) -> list[str]:
-    versions = [f"{key} {value}" for key, value in worker.environment.items() if key != "device" and value]
-    return [worker.device, *versions]
+    about = worker.environment.items()
+    return [worker.device, *(f"{key} {value}" for key, value in about if key not in OF_ONE_WORKER and value)]
+
+
+def _workers(hosts: Sequence[str]) -> str:
+    """`8 workers on 2 machines`, of the hosts of each."""
+    machines = len(set(hosts))
+    return count(len(hosts), "worker") + (f" on {machines} machines" if machines > 1 else "")
 
 
 def _seeds(cells: Sequence[Cell]) -> list[str]:

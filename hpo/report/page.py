@@ -203,8 +203,8 @@ def _figure(figure: Figure) -> Iterator[str]:
 def _context(context: Context) -> Iterator[str]:
     if context.mixed:
         yield (
-            '<p class="notice" role="note">The workers differed in torch, CUDA or the number of threads: between them '
-            "the same trial is equal statistically, not bit by bit.</p>"
+            f'<p class="notice" role="note">The workers differed in {", ".join(context.mixed)}: between them the same '
+            "trial is equal statistically, not bit by bit.</p>"
         )
     entries = {
         "Seeds": context.seeds,

@@ -12,6 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.report.nodes import summary
 from hpo.space import merge
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow
@@ -55,7 +56,6 @@ def line(progress: Sequence[ArmProgress]) -> str:
 def status(storage: Storage, name: str | None) -> RenderableType:
     """How far the study called `name` is, or every study of the storage; and its workers."""
     workers = [worker for worker in storage.ledger.workers() if worker.alive]
-    devices = ", ".join(sorted({worker.device for worker in workers}))
     views: list[RenderableType] = []
     for row in _rows(storage, name):
         progress = storage.ledger.progress(row.id)
@@ -69,7 +69,7 @@ def status(storage: Storage, name: str | None) -> RenderableType:
         if left := _seconds_left(row, progress, len(workers)):
             views.append(Text(f"time left for what is planned: about {timedelta(seconds=round(left))}"))
         views.append(Text())
-    views.append(Text(f"workers alive: {len(workers)}" + (f" ({devices})" if devices else "")))
+    views += [Text(line) for line in summary(workers)]
     return Group(*views)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+import subprocess
 from importlib.metadata import version
+from pathlib import Path
 
 import torch
 
@@ -57,13 +59,51 @@ def describe_device(device: torch.device) -> str:
 
 def environment(device: torch.device) -> dict[str, str]:
     """What a result may depend on besides its study: versions, threads, device."""
+    gpu = device.type == "cuda"
     return {
         "hpo": hpo.__version__,
+        "commit": commit(),
         "python": platform.python_version(),
         "torch": torch.__version__,
         "optuna": version("optuna"),
         "device": describe_device(device),
-        "cuda": str(torch.version.cuda) if device.type == "cuda" else "",
+        "processor": processor(),
+        "cuda": str(torch.version.cuda) if gpu else "",
+        "driver": driver() if gpu else "",
+        "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", str(device.index or 0)) if gpu else "",
         "threads": str(torch.get_num_threads()),
         "cpus": str(os.cpu_count()),
     }
+
+
+def commit() -> str:
+    """The commit that this installation is of, `-dirty` if it was changed since; empty if that can't be known.
+
+    An image without its git history says it in HPO_COMMIT.
+    """
+    folder = Path(hpo.__file__).parents[1]
+    if "HPO_COMMIT" in os.environ or not (folder / ".git").exists():  # else the git of whatever folder it lies in
+        return os.environ.get("HPO_COMMIT", "")[:40]
+    return _first_line("git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*")
+
+
+def driver() -> str:
+    """The version of the GPU's driver; empty if it does not say."""
+    return _first_line("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
+
+
+def processor() -> str:
+    """The processor as people know it; empty if the system does not say."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+
+
+def _first_line(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.partition("\n")[0].strip() if done.returncode == 0 else ""

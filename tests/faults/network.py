@@ -44,6 +44,15 @@ class Network:
         """Take the link up again."""
         _ip("-n", self._name("switch"), "link", "set", f"p-{host}", "up")
 
+    def lose(self, host: str, percent: float) -> None:
+        """From now on lose so much of what arrives at `host`, at random."""
+        _nft(self._name(host), "flush ruleset")
+        if percent:
+            _nft(self._name(host), "add table inet loss")
+            _nft(self._name(host), "add chain inet loss input { type filter hook input priority 0; }")
+            chance = f"numgen random mod 10000 < {round(100 * percent)}"
+            _nft(self._name(host), f"add rule inet loss input iifname eth0 {chance} drop")
+
     def remove(self) -> None:
         """Remove all namespaces, and with them their links."""
         for host in ("db", *self.hosts, "switch"):
@@ -77,3 +86,7 @@ def enter(namespace: Path) -> None:
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], capture_output=True, check=True)
+
+
+def _nft(namespace: str, command: str) -> None:
+    subprocess.run(["ip", "netns", "exec", namespace, "nft", command], capture_output=True, check=True)

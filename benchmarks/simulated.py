@@ -1,0 +1,103 @@
+"""Real workers that don't train: everything they say to the database, at a pace of one's choosing.
+
+One process runs many of them as threads, each with a storage, connections and a heartbeat of its own. Only the training
+itself and the loading of images are left out; every call of the ledger is timed.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from threading import Event, Thread
+from typing import Any
+
+import hpo.worker
+import hpo.worker.cell
+from hpo.storage import open_storage
+from hpo.storage.ledger import Ledger
+from hpo.train.clock import Evaluation, Score
+from hpo.train.loop import Decision, Ended, Outcome
+from hpo.train.trial import TrialSpec
+from hpo.worker import Worker, WorkerOptions
+
+TIMED = ("claim", "record", "renew")
+
+Times = dict[str, list[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How the workers of a process behave."""
+
+    seconds_per_epoch: float
+    seconds: float
+    """How long they work."""
+    lease: float = 60.0
+
+
+_clock: Any = None
+
+
+def prepare(ready: Any, clock: Any) -> None:
+    """In each process: import what is imported late, before there are threads, and say so."""
+    global _clock
+    import hpo.storage.trials  # noqa: F401
+
+    _clock = clock
+    ready.release()
+
+
+def simulate(url: str, workers: int, pace: Pace) -> Times:
+    """Run so many workers from the time on the clock, which is the same in all processes; returns what calls took."""
+    open_storage(url).optuna.get_all_studies()
+    while not (begin := _clock.value):
+        time.sleep(0.1)
+    times: Times = {name: [] for name in TIMED}
+    for name in TIMED:
+        setattr(Ledger, name, _timed(getattr(Ledger, name), times[name], begin))
+    stop, chance = Event(), random.Random(begin)
+    hpo.worker.cell.fit = lambda trial, seed, splits, report, **_: _fit(trial, report, pace, stop, chance)  # type: ignore[assignment]
+    hpo.worker.environment = lambda device: {}  # type: ignore[attr-defined]
+    Worker._splits = lambda *_: None  # type: ignore[assignment,method-assign,return-value]
+
+    def work(number: int) -> None:
+        storage = open_storage(url)
+        time.sleep(max(begin - time.time() - 10 + 5 * chance.random(), 0.0))  # they don't come all at once
+        Worker(storage, [], WorkerOptions(device="cpu", lease_seconds=pace.lease, forever=True), stop).run()
+        storage.close()
+
+    end = Thread(target=lambda: (time.sleep(max(begin + pace.seconds - time.time(), 0.0)), stop.set()))
+    end.start()
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(work, range(workers)))
+    end.join()
+    return times
+
+
+def _fit(trial: TrialSpec, report: Callable[..., Decision], pace: Pace, stop: Event, chance: random.Random) -> Outcome:
+    """As `hpo.train.loop.fit`, without training."""
+    score = Score(0.5, 0.9)
+    first = chance.random()  # else all that began together would report together
+    for epoch in range(1, trial.epochs + 1):
+        if stop.wait(pace.seconds_per_epoch * (first if epoch == 1 else 1.0)):
+            return Outcome(Ended.INTERRUPTED, epoch - 1, score)
+        evaluation = Evaluation(epoch, epoch, score, score, 0.1, {"l2": 1e-3}, {"output.weight": 1.0}, 0.1, 1e4)
+        if report(evaluation, lambda: b"") is Decision.PRUNE:
+            return Outcome(Ended.PRUNED, epoch, score)
+    return Outcome(Ended.FINISHED, trial.epochs, score)
+
+
+def _timed(method: Callable[..., Any], times: list[float], begin: float) -> Callable[..., Any]:
+    """The method, with what each call takes from `begin` on put into `times`; a claim that finds nothing is none."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        began = time.perf_counter()
+        result = method(*args, **kwargs)
+        if time.time() >= begin and (result is not None or method.__name__ != "claim"):
+            times.append(time.perf_counter() - began)
+        return result
+
+    return call

@@ -1,0 +1,293 @@
+"""Verbs that start and stop the workers of many nodes; what each launcher runs is in `hpo.launch`."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Sequence
+from functools import reduce
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hpo.cli.options import (
+    checkpoint_option,
+    checkpoints_option,
+    device_option,
+    dry_run_option,
+    env_option,
+    forever_option,
+    lease_option,
+    patience_option,
+    per_device_option,
+    storage_option,
+)
+from hpo.cli.terminal import on_signal, told
+from hpo.errors import HpoError, UserError
+from hpo.launch.order import Order, hidden
+
+SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
+"""Handed over to other machines if they are set here, as the storage URL is."""
+DEFAULTS = {"lease": 60.0, "checkpoint_every": 30.0, "patience": 900.0}
+
+
+def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The studies, and the options of a worker, in every verb of `start-workers`."""
+    options = (storage_option, per_device_option, lease_option, checkpoint_option, checkpoints_option)
+    more = (patience_option, forever_option, dry_run_option)
+    return reduce(
+        lambda made, option: option(made), reversed((click.argument("studies", nargs=-1), *options, *more)), command
+    )
+
+
+host_option = click.option("--host", "named", multiple=True, metavar="HOST", help="A host of your ssh configuration.")
+hosts_option = click.option("--hosts", type=click.Path(path_type=Path), help="A file with a host a line.")
+ssh_option = click.option("--ssh", default="ssh", metavar="COMMAND", help="The ssh client, with options of yours.")
+folder_option = click.option(
+    "--folder", default=".hpo-workers", metavar="DIR", help="Logs and process numbers there, below the home folder."
+)
+
+
+@click.group("start-workers")
+def start_workers() -> None:
+    """Start workers where the GPUs are: one for each GPU of each node."""
+
+
+@start_workers.command()
+@worker_options
+@device_option
+@told
+def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **given: Any) -> None:
+    """On this machine, one worker for each GPU, each seeing that one alone.
+
+    What they write comes out on stderr, each line with the worker's number. Ctrl-C and SIGTERM let all save and let go.
+    """
+    from hpo.launch import local as launcher
+    from hpo.storage import create_storage, open_storage
+
+    order = _order(studies, **given)
+    tasks = launcher.tasks(order, device, launcher.gpus())
+    if dry_run:
+        click.echo(launcher.text(order, tasks), nl=False)
+        return
+    stopped = on_signal()
+    opened = create_storage(storage) if given["forever"] else open_storage(storage)
+    for study in studies:
+        opened.ledger.study(study)  # a wrong name is told here and not by every worker
+    opened.close()
+    gpus = len({task.gpu for task in tasks if task.gpu is not None})
+    where = "the CPU" if gpus == 0 else "1 GPU" if gpus == 1 else f"{gpus} GPUs"
+    click.echo(f"workers: {len(tasks)} on {where}, storage {opened}", err=True)
+    environment = _environment(storage, given["checkpoints"], ())
+    codes = launcher.run(order, tasks, environment, lambda line: click.echo(line, err=True), stopped)
+    if any(codes):
+        said = ", ".join(map(str, codes))
+        raise (UserError if UserError.exit_code in codes else HpoError)(f"exit codes of the workers: {said}")
+
+
+@start_workers.command()
+@worker_options
+@env_option
+@host_option
+@hosts_option
+@ssh_option
+@click.option("--hpo", default="hpo", metavar="PATH", help="The command on the hosts.")
+@folder_option
+@told
+def ssh(
+    studies: tuple[str, ...],
+    storage: str,
+    named: tuple[str, ...],
+    hosts: Path | None,
+    dry_run: bool,
+    names: tuple[str, ...],
+    ssh: str,
+    hpo: str,
+    folder: str,
+    **given: Any,
+) -> None:
+    """On machines that ssh reaches without asking for a password.
+
+    The workers outlive the connection; `hpo nodes` shows them, `hpo stop-workers` lets them save and go. The storage
+    URL travels on ssh's standard input.
+    """
+    from hpo.launch import ssh as launcher
+
+    order, environment, shown = _for_other_machines(studies, storage, names, **given)
+    asked = _hosts(named, hosts)
+    if dry_run:
+        click.echo(f"on each of {', '.join(asked)}: {ssh} {' '.join(launcher.OPTIONS)} HOST sh -s <<'END'")
+        click.echo(launcher.start_script(order, shown, hpo, folder) + "END")
+        return
+    _told(launcher.run(asked, launcher.start_script(order, environment, hpo, folder), ssh))
+
+
+@click.command("stop-workers")
+@host_option
+@hosts_option
+@ssh_option
+@folder_option
+@click.option("--wait", default=60.0, type=click.FloatRange(0.0), metavar="SECONDS", help="For trials to be saved.")
+@told
+def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: str, wait: float) -> None:
+    """Let the workers that `hpo start-workers ssh` has started save their trials and go.
+
+    Elsewhere what started them stops them: scancel, kubectl delete, systemctl stop.
+    """
+    from hpo.launch import ssh as launcher
+
+    _told(launcher.run(_hosts(named, hosts), launcher.stop_script(wait, folder), ssh))
+
+
+@start_workers.command()
+@worker_options
+@click.option("--nodes", default=1, type=click.IntRange(1, 10_000), help="Tasks of the array, each a node's workers.")
+@click.option("--gpus", default=0, type=click.IntRange(0, 64), help="GPUs for each task (--gres).")
+@click.option("--partition", metavar="NAME")
+@click.option("--time", metavar="TIME", help="The limit of a task, which goes on in a new one after it.")
+@click.option(
+    "--grace",
+    default=120,
+    type=click.IntRange(10, 3600),
+    metavar="SECONDS",
+    help="Before the limit, when the workers save.",
+)
+@click.option("--output", default="hpo-%A_%a.log", metavar="PATTERN", help="What a task's workers write.")
+@click.option("--sbatch", "extra", multiple=True, metavar="OPTION", help="A further option, such as --account=NAME.")
+@click.option("--hpo", metavar="COMMAND", help="The command on the nodes.  [default: the present one]")
+@told
+def slurm(
+    studies: tuple[str, ...],
+    storage: str,
+    nodes: int,
+    gpus: int,
+    partition: str | None,
+    time: str | None,
+    grace: int,
+    output: str,
+    extra: tuple[str, ...],
+    hpo: str | None,
+    dry_run: bool,
+    **given: Any,
+) -> None:
+    """As an array job of Slurm, which is queued again when it is preempted or its time is up.
+
+    The storage URL travels in the job's environment.
+    """
+    from hpo.launch import slurm as launcher
+
+    order, environment, shown = _for_other_machines(studies, storage, (), **given)
+    job = launcher.Job(nodes, gpus, partition, time, grace, output, extra)
+    script = launcher.script(order, job, *([hpo] if hpo else []))
+    if dry_run:
+        click.echo(f"sbatch --parsable, with {_settings(shown)} in its environment", err=True)
+        click.echo(script, nl=False)
+        return
+    number = launcher.run(script, environment)
+    click.echo(number)
+    click.echo(f"hint: squeue -j {number} shows it, scancel {number} lets its workers save and go", err=True)
+
+
+@start_workers.command()
+@worker_options
+@env_option
+@click.option("--image", required=True, help="With hpo in it, such as deploy/Dockerfile makes.")
+@click.option("--pods", default=1, type=click.IntRange(1, 10_000))
+@click.option("--gpus", default=0, type=click.IntRange(0, 64), help="GPUs for each pod (nvidia.com/gpu).")
+@click.option("--memory", default="4Gi", metavar="QUANTITY", help="For each pod.")
+@click.option("--data", metavar="CLAIM", help="A persistent volume claim with data sets.")
+@click.option("--name", default="hpo-workers", help="Of the Deployment or Job.")
+@click.option("--kubectl", default="kubectl", metavar="COMMAND", help="The client, with options of yours.")
+@told
+def kubernetes(
+    studies: tuple[str, ...],
+    storage: str,
+    names: tuple[str, ...],
+    image: str,
+    pods: int,
+    gpus: int,
+    memory: str,
+    data: str | None,
+    name: str,
+    kubectl: str,
+    dry_run: bool,
+    **given: Any,
+) -> None:
+    """As pods of Kubernetes: an Indexed Job, with --forever a Deployment.
+
+    The storage URL travels in a Secret, `NAME-storage`.
+    """
+    from hpo.launch import kubernetes as launcher
+
+    for option, value in (("--name", name), ("--data", data), ("--memory", memory)):
+        if value is not None and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,50}[A-Za-z0-9])?", value):
+            raise UserError(f"{option} {value!r}: allowed are letters, digits, - and .")
+    order, environment, shown = _for_other_machines(studies, storage, names, **given)
+    asked = launcher.Pods(image, name, pods, gpus, memory, data, f"{name}-storage")
+    if dry_run:
+        click.echo(f"{launcher.secret(shown, asked)}---\n{launcher.manifest(order, asked)}", nl=False)
+        return
+    said = launcher.run(f"{launcher.secret(environment, asked)}---\n{launcher.manifest(order, asked)}", kubectl)
+    click.echo(said, err=True)
+
+
+def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints: str | None, **given: float) -> Order:
+    """`checkpoints` travels in the environment: such a URL may hold a secret."""
+    options = [f"--{name.replace('_', '-')}={value:g}" for name, value in given.items() if value != DEFAULTS[name]]
+    return Order(studies, per_device, (*options, *(["--forever"] if forever else [])))
+
+
+def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) -> dict[str, str]:
+    given = {"HPO_STORAGE": storage} | ({"HPO_CHECKPOINTS": checkpoints} if checkpoints else {})
+    for name in names:
+        if name not in os.environ:
+            raise UserError(f"--env {name}: this variable is not set here")
+        given[name] = os.environ[name]
+    return given
+
+
+def _for_other_machines(
+    studies: tuple[str, ...], storage: str, names: Sequence[str], **given: Any
+) -> tuple[Order, dict[str, str], dict[str, str]]:
+    """What is to run there, what is handed over to it, and that as it may be shown."""
+    from hpo.storage import masked
+    from hpo.storage.engine import parse_url
+
+    if parse_url(storage).drivername == "sqlite":
+        raise UserError("SQLite is for one machine", hint="several machines need Postgres: docs/storage.md")
+    environment = _environment(
+        storage, given["checkpoints"], [*(name for name in SECRETS if name in os.environ), *names]
+    )
+    return _order(studies, **given), environment, hidden(environment, masked(storage))
+
+
+def _settings(shown: dict[str, str]) -> str:
+    return " ".join(f"{name}={value}" for name, value in shown.items())
+
+
+def _hosts(named: Sequence[str], file: Path | None) -> list[str]:
+    from hpo.launch.ssh import hosts_of
+
+    try:
+        hosts = [*named, *(hosts_of(file.read_text()) if file else [])]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"--hosts {file}: {error}", hint="give a text file with a host a line") from None
+    if not hosts:
+        raise UserError("no host is given", hint="--host NAME, as often as you like, or --hosts FILE with one a line")
+    return list(dict.fromkeys(hosts))
+
+
+def _told(replies: Any) -> None:
+    """Say what each host answered.
+
+    Raises:
+        HpoError: not all of them did what they were asked.
+    """
+    failed = []
+    for reply in replies:
+        click.echo(f"{reply.host}: {reply.said or 'no answer'}", err=True)
+        if reply.code != 0:
+            failed.append(f"{reply.host} ({reply.code})")
+    if failed:
+        raise HpoError(f"failed, with exit code: {', '.join(failed)}")

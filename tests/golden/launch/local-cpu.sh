@@ -1,0 +1,1 @@
+hpo worker quickstart --device=auto
