@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: faults help quickstart test check check-statistics bench-checkpoints bench-reading format reference clean
+.PHONY: faults help quickstart test check check-statistics bench-checkpoints bench-fleet bench-reading bench-storage bench-search format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -30,8 +30,23 @@ check-statistics: $(VENV)/.installed-dev ## Simulated studies: coverage of the i
 bench-checkpoints: $(VENV)/.installed-dev ## What it costs to make a checkpoint and to keep it
 	$(BIN)/python -m benchmarks.checkpoints
 
+bench-search: $(VENV)/.installed-dev ## How soon random search, TPE and pruners reach a grid's best, replayed (QUICK=1: under two minutes)
+	$(BIN)/python -m benchmarks.search
+
 bench-reading: $(VENV)/.installed-dev ## How long status, report, export and dashboard take for 10,000 trials
 	$(BIN)/python -m benchmarks.reading
+
+bench-storage: $(VENV)/.installed-dev ## What a trial costs without its training, beside Optuna, Ray Tune and Syne Tune (QUICK=1)
+	$(BIN)/python -m benchmarks.storage $(if $(QUICK),--quick)
+
+bench-training: $(VENV)/.installed-dev ## How fast trials train, beside a loop with a DataLoader (QUICK=1: under five minutes)
+	$(BIN)/python -m benchmarks.training $(if $(QUICK),--quick)
+
+check-accuracy: $(VENV)/.installed-dev ## Whether nets learn the same as from a DataLoader; needs CIFAR-10 in HPO_DATA_DIR/cifar10
+	$(BIN)/python -m benchmarks.same_accuracy
+
+bench-fleet: $(VENV)/.installed-dev ## How many workers one Postgres carries, and what distance costs (the latter as root)
+	$(BIN)/python -m benchmarks.fleet
 
 format: $(VENV)/.installed-dev ## Format the code and mend what a linter can
 	$(BIN)/ruff format .

@@ -76,9 +76,9 @@ def main() -> None:
             made, plain, kept = [], [], []
             for _ in range(ROUNDS):
                 made.append(milliseconds(run.checkpoint))
-                plain.append(milliseconds(lambda: storage.ledger.record(lease, evaluation, 3600.0)))
+                plain.append(milliseconds(lambda: storage.ledger.record(lease, [evaluation], 3600.0)))
                 kept.append(
-                    milliseconds(lambda content=content: storage.ledger.record(lease, evaluation, 3600.0, content))
+                    milliseconds(lambda content=content: storage.ledger.record(lease, [evaluation], 3600.0, content))
                 )  # type: ignore[misc]
             row = {
                 "mib": round(len(content) / 2**20, 2),

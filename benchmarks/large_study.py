@@ -18,7 +18,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from hpo.plan import CONFIRM, advance
 from hpo.service import begin_study
-from hpo.space import Params
+from hpo.space import Params, Values
 from hpo.storage import Storage
 from hpo.storage.rows import Cell
 from hpo.storage.tables import cell as cell_table
@@ -104,8 +104,12 @@ def _finish(connection: Connection, study: StudySpec, cells: Sequence[Cell]) -> 
 
 
 def _propose(study: StudySpec, arm: str, chance: random.Random) -> Params:
-    ranges = study.arms[arm].search.items()
-    return {path: math.exp(chance.uniform(math.log(found.low), math.log(found.high))) for path, found in ranges}
+    return {
+        path: chance.choice(found.labels())
+        if isinstance(found, Values)
+        else math.exp(chance.uniform(math.log(found.low), math.log(found.high)))
+        for path, found in study.arms[arm].search.items()
+    }
 
 
 def _accuracies(params: Params, epochs: int, chance: random.Random) -> list[float]:
@@ -123,8 +127,9 @@ def _trial(
     value = {"objective": 0, "value": curve[-1], "value_type": FINITE}
     yield models.TrialValueModel.__table__, {"trial_id": trial_id, **value}
     for path, searched in study.arms[cell.arm].search.items():
-        distribution = distribution_to_json(searched.distribution())
-        param = {"param_name": path, "param_value": params[path], "distribution_json": distribution}
+        distribution = searched.distribution()
+        value = distribution.to_internal_repr(params[path])
+        param = {"param_name": path, "param_value": value, "distribution_json": distribution_to_json(distribution)}
         yield models.TrialParamModel.__table__, {"trial_id": trial_id, **param}
     for key, number in (("cell", cell.id), ("seed", cell.seed)):
         attribute = {"key": key, "value_json": json.dumps(number)}

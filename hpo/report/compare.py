@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from hpo.plan import AUDIT, CONFIRM, SEARCH, next_cells, ranking
 from hpo.report.claims import judge
 from hpo.report.efficiency import Efficiency, efficiencies
-from hpo.report.measured import Values, judged_by, measured, representative, summary
+from hpo.report.measured import Values, judged_by, measured, measured_at, representative, summary
 from hpo.report.published import published
 from hpo.report.results import ArmResult, Comparison, PhaseResult, Report
-from hpo.report.rules import audits, compute, devices_mixed, failures, rules, unfinished
+from hpo.report.rules import audits, compute, devices_mixed, failures, rules, shared, unfinished
 from hpo.report.selection import expected_best
 from hpo.report.statistics import bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.storage.rows import Cell, CurvePoint
@@ -30,12 +30,16 @@ def compare(
 ) -> Report:
     """The verdict on `study` as far as its cells have come.
 
-    Training accuracies and losses that a publication prints are looked up in `curves`. `devices` says on what each
-    worker ran, by its id.
+    What a publication prints of training, and what a claim says of an earlier moment, is looked up in `curves`.
+    `devices` says on what each worker ran, by its id.
     """
     metric: Metric = "test_accuracy" if study.protocol.confirm else "validation_accuracy"
     by_arm = {name: [cell for cell in cells if cell.arm == name] for name in study.arms}
-    values = {name: measured(judged_by(study, own)) for name, own in by_arm.items()}
+    judged = {name: judged_by(study, own) for name, own in by_arm.items()}
+    values = {name: measured(own) for name, own in judged.items()}
+    pairs = [pair for claim in study.claims for pair in claim.comparison.pairs]
+    moments = {(arm, pair.at) for pair in pairs if pair.at for arm in (pair.arm, pair.than)}
+    earlier = {(arm, at): measured_at(judged[arm], curves, study.epoch_at(arm, at)) for arm, at in moments}
     coming = Counter((cell.arm, cell.phase) for cell in next_cells(study, cells))
     efficiency = efficiencies(study, cells)
     compared = _compare(study.baseline, values, metric)
@@ -54,11 +58,11 @@ def compare(
         metric=metric,
         rules=tuple(rules(study)),
         arms=arms,
-        claims=judge(study.claims, values, incomplete),
+        claims=judge(study.claims, values, incomplete, earlier),
         published=tuple(published(study, cells, curves)),
         fewest=fewest,
         search_ratio=ratio,
-        compute=compute(spent, ratio),
+        compute=compute(spent, ratio) + shared(cells),
         devices=devices_mixed(cells, devices or {}),
         unfinished=(*incomplete.values(), *(line for arm in arms if (line := audits(arm)))),
         failures=tuple(line for arm in arms for line in failures(arm)),

@@ -64,6 +64,13 @@ def compute(spent: Sequence[int], ratio: float | None) -> str:
     )
 
 
+def shared(cells: Sequence[Cell]) -> str:
+    """How many epochs were not trained, since another trial had trained them already; empty if none."""
+    epochs = sum(cell.leader_epochs or 0 for cell in cells if cell.state == "done")
+    share = epochs / max(sum(cell.epochs for cell in cells), 1)
+    return f" Of all epochs {epochs} ({share:.1%}) were taken over from a trial that began alike." if epochs else ""
+
+
 def _between(spent: Sequence[int]) -> str:
     low, high = min(spent), max(spent)
     return f"{count(low, 'epoch')} each" if low == high else f"{low} to {high} epochs"

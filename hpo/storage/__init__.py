@@ -13,16 +13,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, insert, inspect, select, text
+from sqlalchemy import Engine, insert, inspect, select, text
 from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
 from hpo.storage import tables
-from hpo.storage.engine import begin_immediately, create_engine, explained, masked, parse_url
+from hpo.storage.engine import Pings, begin_immediately, create_engine, explained, masked, parse_url
 from hpo.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.storages import RDBStorage
+
+    from hpo.storage.optuna_storage import OptunaStorage
 
 SCHEMA_LOCK = 0x68706F  # "hpo": the key of the advisory lock under which a schema is created
 
@@ -32,33 +34,19 @@ class Storage:
 
     def __init__(self, url: URL) -> None:
         self.url = url
-        self.engine: Engine = create_engine(url)
+        self.pings = Pings()
+        self.engine: Engine = create_engine(url, self.pings)
         self.ledger = Ledger(self.engine)
 
     def __str__(self) -> str:
         return masked(self.url)
 
     @cached_property
-    def optuna(self) -> BaseStorage:
-        """Optuna's storage, caching finished trials; imported only when something needs it."""
-        import optuna
+    def optuna(self) -> OptunaStorage:
+        """Optuna's storage, keeping finished trials in memory; imported only when something needs it."""
+        from hpo.storage.optuna_storage import OptunaStorage
 
-        return optuna.storages.get_storage(self._rdb)
-
-    def optuna_within(self, connection: Connection) -> BaseStorage:
-        """Optuna's storage writing through `connection`: what it writes becomes part of the transaction there."""
-        from optuna.storages import RDBStorage
-        from sqlalchemy.orm import scoped_session, sessionmaker
-
-        # Its own commits release savepoints only. A copy by hand, for copying one opens a connection pool of its own.
-        within = object.__new__(RDBStorage)
-        within.__dict__.update(self._rdb.__dict__)
-        within.scoped_session = scoped_session(sessionmaker(connection, join_transaction_mode="create_savepoint"))
-        return within
-
-    @cached_property
-    def _rdb(self) -> RDBStorage:
-        return _optuna_storage(self, skip_table_creation=True)
+        return OptunaStorage(self.engine, _optuna_storage(self, skip_table_creation=True))
 
     def close(self) -> None:
         """Give all connections back."""

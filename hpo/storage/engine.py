@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, NoSuchModuleError
 
 from hpo.errors import StorageError
 
 ALLOWED = "postgresql+psycopg2://USER@HOST/DATABASE or sqlite:///FILE.db"
 SECRETS = ("password", "sslpassword")
+ALONE = "hpo_alone"
+USED = "hpo_used"
 
 # A worker that is cut off from the server gets an error within half a minute; by the system's defaults it would hang
 # for a quarter of an hour.
@@ -58,18 +63,60 @@ def masked(url: URL | str) -> str:
     return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
-def create_engine(url: URL) -> Engine:
-    """An engine with a small pool that tests each connection before it hands it out."""
+@dataclass(slots=True)
+class Pings:
+    """When a connection to Postgres is tested before it is used, which takes a message to the server and back."""
+
+    after_seconds: float = 0.0
+    """When it has not been used for so long."""
+
+
+def create_engine(url: URL, pings: Pings) -> Engine:
+    """An engine with a small pool. `alone` gives the same connections without transactions around statements."""
     if url.drivername == "sqlite":
-        engine = sqlalchemy.create_engine(url, connect_args={"timeout": 60.0}, pool_pre_ping=True)
+        engine = sqlalchemy.create_engine(url, connect_args={"timeout": 60.0})
         event.listen(engine, "connect", _prepare_sqlite)
         begin_immediately(engine)
         return engine
-    engine = sqlalchemy.create_engine(
-        url, pool_pre_ping=True, pool_size=2, max_overflow=2, connect_args=POSTGRES_CONNECTION
-    )
+    engine = sqlalchemy.create_engine(url, pool_size=2, max_overflow=2, connect_args=POSTGRES_CONNECTION)
     event.listen(engine, "connect", _prepare_postgres)
+    _test_connections(engine, pings)
+
+    # The driver keeps this to itself. By SQLAlchemy's own option it would be a statement each time.
+    @event.listens_for(engine, "engine_connect")
+    def statements_alone(connection: sqlalchemy.Connection) -> None:
+        if connection.get_execution_options().get(ALONE, False):
+            driver: Any = connection.connection.dbapi_connection
+            driver.autocommit = True
+
+    @event.listens_for(engine, "checkin")
+    def statements_in_transactions(driver: Any, record: Any) -> None:
+        if driver is not None and not driver.closed:
+            driver.autocommit = False
+
     return engine
+
+
+@lru_cache(maxsize=16)
+def alone(engine: Engine) -> Engine:
+    """The same connections, each statement a transaction of its own: one message instead of three."""
+    return engine.execution_options(**{ALONE: True})
+
+
+def _test_connections(engine: Engine, pings: Pings) -> None:
+    @event.listens_for(engine, "checkin")
+    def note(driver: Any, record: Any) -> None:
+        record.info[USED] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def test(driver: Any, record: Any, proxy: Any) -> None:
+        used = record.info.get(USED)  # a new one has not been
+        if used is None or time.monotonic() - used < pings.after_seconds:
+            return
+        try:
+            engine.dialect.do_ping(driver)
+        except engine.dialect.loaded_dbapi.Error as error:
+            raise InvalidatePoolError from error
 
 
 def _prepare_postgres(connection: Any, record: Any) -> None:
@@ -95,7 +142,8 @@ def begin_immediately(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: sqlalchemy.Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        if not connection.get_execution_options().get(ALONE, False):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 @contextmanager

@@ -10,11 +10,23 @@ from collections.abc import Callable, Mapping
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Connection, update
+from sqlalchemy import Column, Connection, ForeignKey, Integer, LargeBinary, update
 
 from hpo.storage import tables
 
-STEPS: Mapping[int, Callable[[Operations], None]] = {}
+
+def _forks(operations: Operations) -> None:
+    operations.add_column("hpo_cell", Column("leader", Integer))
+    operations.add_column("hpo_cell", Column("leader_epochs", Integer))
+    operations.create_table(
+        "hpo_fork",
+        Column("cell_id", Integer, ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
+        Column("epoch", Integer, primary_key=True),
+        Column("content", LargeBinary, nullable=False),
+    )
+
+
+STEPS: Mapping[int, Callable[[Operations], None]] = {2: _forks}
 """Version -> what makes it from the version before."""
 
 

@@ -1,11 +1,19 @@
-"""What the storage hands out: rows as frozen values."""
+"""What the storage hands out: rows as frozen values; and how they are read and written."""
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import Row
 
 from hpo.space import Params
+from hpo.storage import tables
+from hpo.train.clock import Evaluation
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,9 @@ class Cell:
     """planned, leased, done or failed."""
     attempts: int
     claims: int
+    leader: int | None
+    """The cell whose first epochs are this one's too: waited for while planned, gone on from later."""
+    leader_epochs: int | None
     trial_id: int | None
     """Optuna's."""
     trial_number: int | None
@@ -62,6 +73,14 @@ class Lease:
     cell: Cell
     study_id: int
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fork:
+    """A place in a cell's trial from which others can go on: after its first `epochs`."""
+
+    cell: int
+    epochs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +156,64 @@ class ArmProgress:
     """Of training, summed over workers."""
     best: float | None
     """Highest score so far."""
+
+
+CELL_COLUMNS = [tables.cell.c[name] for name in Cell.__dataclass_fields__]
+CURVE_COLUMNS = [tables.curve.c[name] for name in CurvePoint.__dataclass_fields__]
+_STRENGTHS = list(CurvePoint.__dataclass_fields__).index("strengths")  # followed by the gradient norms
+
+
+def read_cell(row: Row[Any]) -> Cell:
+    """A cell from a row that has its columns."""
+    values = {name: row._mapping[name] for name in Cell.__dataclass_fields__}
+    values["params"] = None if row.params is None else json.loads(row.params)
+    return Cell(**values)
+
+
+def cell_row(study_id: int, planned: PlannedCell) -> dict[str, Any]:
+    """A planned cell as it is inserted."""
+    return {
+        "study_id": study_id,
+        "arm": planned.arm,
+        "phase": planned.phase,
+        "slot": planned.slot,
+        "seed": planned.seed,
+        "params": None if planned.params is None else json.dumps(planned.params),
+        "state": "planned",
+    }
+
+
+def curve_row(cell_id: int, evaluation: Evaluation) -> dict[str, Any]:
+    """An epoch as it is inserted."""
+    return {
+        "cell_id": cell_id,
+        "epoch": evaluation.epoch,
+        "step": evaluation.step,
+        "train_loss": finite(evaluation.train.loss),
+        "train_accuracy": evaluation.train.accuracy,
+        "validation_loss": finite(evaluation.validation.loss),
+        "validation_accuracy": evaluation.validation.accuracy,
+        "lr": evaluation.lr,
+        "strengths": json.dumps(dict(evaluation.strengths)),
+        "gradient_norms": json.dumps({name: finite(norm) for name, norm in evaluation.gradient_norms.items()}),
+        "seconds": evaluation.seconds,
+        "images_per_second": evaluation.images_per_second,
+    }
+
+
+def read_curve_point(row: Row[Any]) -> CurvePoint:
+    """An epoch from a row of `CURVE_COLUMNS`, by place and not by name: a report reads hundreds of thousands."""
+    values = list(row)
+    values[_STRENGTHS : _STRENGTHS + 2] = map(_numbers, values[_STRENGTHS : _STRENGTHS + 2])
+    return CurvePoint(*values)
+
+
+@lru_cache(maxsize=1024)  # a strength that is held is the same text at every epoch
+def _numbers(text: str) -> Mapping[str, float]:
+    numbers: dict[str, float] = json.loads(text)
+    return numbers
+
+
+def finite(value: float) -> float | None:
+    """The value as a database keeps it."""
+    return value if math.isfinite(value) else None

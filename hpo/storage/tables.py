@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -55,6 +55,9 @@ cell = Table(
     Column("lease_until", Float),
     Column("attempts", Integer, nullable=False, default=0),  # claims since the last epoch of progress
     Column("claims", Integer, nullable=False, default=0),
+    # Another cell whose first epochs are this one's too, and how many: waited for while planned, gone on from later
+    Column("leader", Integer),
+    Column("leader_epochs", Integer),
     Column("trial_id", Integer),  # Optuna's
     Column("trial_number", Integer),
     Column("epochs", Integer, nullable=False, default=0),
@@ -98,6 +101,14 @@ checkpoint = Table(
     Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
     Column("content", LargeBinary, nullable=False),
     Column("saved", Float, nullable=False),
+)
+
+fork = Table(
+    "hpo_fork",  # checkpoints at ends of epochs from which other cells go on; until the study is done
+    metadata,
+    Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
+    Column("epoch", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
 )
 
 worker = Table(

@@ -8,23 +8,28 @@ repetitions of the best.
 from __future__ import annotations
 
 import warnings
+from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import Trial, TrialState
+from optuna.search_space import IntersectionSearchSpace
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hpo.search import NoPruner, Pruner
 from hpo.seeds import derive
 from hpo.space import Params
+from hpo.storage.draft import Draft
+from hpo.storage.new_trial import NewTrial
+from hpo.storage.optuna_rows import Changes, failure
 from hpo.storage.rows import Cell, Lease
+from hpo.storage.together import Write
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
-    from sqlalchemy import Connection
 
     from hpo.storage import Storage
 
@@ -41,8 +46,9 @@ class Trials:
     """The Optuna studies of one of our studies."""
 
     def __init__(self, storage: Storage, spec: StudySpec) -> None:
-        self._owner, self._storage, self._spec = storage, storage.optuna, spec
+        self._ledger, self._storage, self._spec = storage.ledger, storage.optuna, spec
         self._open = cache(self._open_study)
+        self._inferred: dict[tuple[str, str], IntersectionSearchSpace] = {}
 
     def create_studies(self) -> None:
         """Create those that don't exist; any process may do so."""
@@ -70,95 +76,109 @@ class Trials:
         Raises:
             LeaseLost: another worker holds the cell.
         """
-        cell, ledger = lease.cell, self._owner.ledger
-        trial_id = cell.trial_id
-        if trial_id is None:
-            study = self._open(cell.arm, cell.phase)  # before the transaction: SQLite has one at a time
-            trial_id, _ = ledger.begin_trial(lease, lambda connection: self._create(study, cell, connection))
-        trial = self._trial(cell, trial_id)
-        if cell.params is not None:
-            return trial, cell.params
-        # Optuna's cache knows a trial only once it has read it, which not every sampler makes it do.
-        trial.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        # Values that the trial has already are kept; what a predecessor left open is proposed now.
-        params = {path: _suggest(trial, path, distribution) for path, distribution in self._space(cell).items()}
-        ledger.propose(lease, params)
+        cell, space, started = lease.cell, self._space(lease.cell), datetime.now()
+        study_id = self._open(cell.arm, cell.phase)
+        known = NewTrial(cell.trial_id, 0, made=False) if cell.trial_id is not None else None
+        found = known or self._ledger.begin_trial(lease, study_id, started)
+        kept = _empty_trial(found, started) if found.made else self._storage.get_trial(found.id)
+        draft = Draft(self._storage, study_id, self._name(cell), kept)
+        # Values that the trial has already stay; what a predecessor left open is given or proposed now.
+        if CELL not in kept.user_attrs:
+            draft.set_trial_user_attr(kept._trial_id, CELL, cell.id)
+            draft.set_trial_user_attr(kept._trial_id, "seed", cell.seed)
+        for path, value in (cell.params or {}).items():
+            if path in space and path not in kept.params:
+                draft.set_trial_param(kept._trial_id, path, space[path].to_internal_repr(value), space[path])
+        trial = self._trial(cell, draft, kept._trial_id)
+        params = cell.params
+        if params is None:
+            params = {path: _suggest(trial, path, distribution) for path, distribution in space.items()}
+        if cell.params is None or draft.changes != Changes():
+            self._ledger.propose(lease, params, draft.changes.writes(kept._trial_id))
+            draft.changes = Changes()
         return trial, params
 
     def pruner(self, cell: Cell) -> Pruner:
         """What may stop the cell's trial early; only in the search phase."""
         return self._spec.pruner(cell.arm) if cell.phase == "search" else NoPruner()
 
-    def report(self, trial: Trial, pruner: Pruner, epoch: int, epochs: int, accuracy: float) -> bool:
-        """Report the validation accuracy if `epoch` is a rung; returns whether the trial should be pruned there.
+    def changes(self, trial: Trial) -> list[Write]:
+        """What has been reported or noted of the trial, to be written with our next write; it is asked for once."""
+        draft = _draft(trial)
+        writes, draft.changes = draft.changes.writes(trial._trial_id), Changes()
+        return writes
 
-        A trial that has come to the last of its `epochs` is not pruned any more: there is nothing to save.
-        """
-        if not pruner.at_rung(epoch):
-            return False
-        trial.report(accuracy, epoch)
-        return epoch < epochs and trial.should_prune()
+    def should_prune(self, trial: Trial) -> bool:
+        """Whether the trial should be pruned at the rung that was just reported, as the study stands now."""
+        _draft(trial).look_again()
+        return trial.should_prune()
 
-    def tell(self, trial: Trial, pruner: Pruner, ended: str, epoch: int, epochs: int, score: float) -> None:
-        """Tell Optuna how the trial ended; telling it again changes nothing.
+    def flush(self, trial: Trial) -> None:
+        """Let the others see what a pruner notes at the trial."""
+        _draft(trial).flush()
+
+    def tell(self, trial: Trial, pruner: Pruner, ended: str, epoch: int, epochs: int, score: float) -> list[Write]:
+        """Tell Optuna how the trial ended: what is to be written with the cell's result.
 
         A diverged trial is complete with the worst accuracy there is, 0, here and at every later rung, so samplers and
         pruners see it for what it is.
         """
-        if ended == "diverged" and not self._finished(trial):
+        if ended == "diverged":
             for rung in filter(pruner.at_rung, range(epoch, epochs + 1)):
                 trial.report(0.0, rung)
         if ended == "pruned":
             trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
             trial.study.tell(trial, score, skip_if_finished=True)
+        return self.changes(trial)
 
-    def fail(self, lease: Lease) -> None:
+    def failure(self, lease: Lease) -> list[Write]:
         """Tell Optuna that the cell's trial, if it has one by now, has failed for good."""
-        trial_id = self._owner.ledger.trial_id(lease)
-        if trial_id is not None:
-            trial = self._trial(lease.cell, trial_id)
-            trial.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
+        return [failure(lease.cell.id)]
 
-    def _finished(self, trial: Trial) -> bool:
-        return self._storage.get_trial(trial._trial_id).state.is_finished()
+    def _name(self, cell: Cell) -> str:
+        return study_name(self._spec.name, cell.arm, cell.phase)
 
-    def _open_study(self, arm: str, phase: str) -> optuna.Study:
-        pruner = self._spec.pruner(arm) if phase == "search" else NoPruner()
-        name, built = study_name(self._spec.name, arm, phase), pruner.build(self._spec.epochs(arm))
+    def _open_study(self, arm: str, phase: str) -> int:
+        name = study_name(self._spec.name, arm, phase)
         try:
-            return optuna.load_study(study_name=name, storage=self._storage, pruner=built)
+            return self._storage.get_study_id_from_name(name)
         except KeyError:
             study = optuna.create_study(
-                study_name=name, storage=self._storage, direction="maximize", load_if_exists=True, pruner=built
+                study_name=name, storage=self._storage, direction="maximize", load_if_exists=True
             )
         if not study.metric_names:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ExperimentalWarning)
                 study.set_metric_names(["validation accuracy"])
-        return study
+        return study._study_id
 
-    def _trial(self, cell: Cell, trial_id: int) -> Trial:
-        study = self._open(cell.arm, cell.phase)
+    def _trial(self, cell: Cell, draft: Draft, trial_id: int) -> Trial:
         arm = self._spec.arms[cell.arm]
         seed = derive(self._spec.protocol.seed, self._spec.name, cell.arm, cell.phase)
-        study.sampler = arm.sampler.build(seed, cell.slot, self._space(cell))
+        sampler: Any = arm.sampler.build(seed, cell.slot, self._space(cell))
+        # TPE and CMA-ES infer what is searched from all trials of the study, which takes longer than to propose. Each
+        # goes on from where the last one was; Optuna has no public way to say so.
+        if isinstance(inferred := getattr(sampler, "_search_space", None), IntersectionSearchSpace):
+            sampler._search_space = self._inferred.setdefault((cell.arm, cell.phase), inferred)
+        pruner = self.pruner(cell).build(self._spec.epochs(cell.arm))
+        study = optuna.load_study(study_name=self._name(cell), storage=draft, sampler=sampler, pruner=pruner)
         return Trial(study, trial_id)
 
     def _space(self, cell: Cell) -> dict[str, BaseDistribution]:
         return {path: searched.distribution() for path, searched in self._spec.arms[cell.arm].search.items()}
 
-    def _create(self, study: optuna.Study, cell: Cell, connection: Connection) -> tuple[int, int]:
-        params = cell.params or {}
-        template = optuna.trial.create_trial(
-            state=TrialState.RUNNING,
-            params=dict(params),
-            distributions={path: d for path, d in self._space(cell).items() if path in params},
-            user_attrs={CELL: cell.id, "seed": cell.seed},
-        )
-        within = self._owner.optuna_within(connection)
-        trial_id = within.create_new_trial(study._study_id, template)
-        return trial_id, within.get_trial_number_from_id(trial_id)
+
+def _draft(trial: Trial) -> Draft:
+    assert isinstance(trial.storage, Draft)
+    return trial.storage
+
+
+def _empty_trial(made: NewTrial, started: datetime) -> FrozenTrial:
+    """What `Storage.optuna` would read of a trial that was just made."""
+    return FrozenTrial(
+        made.number, TrialState.RUNNING, None, started, None, {}, {}, {}, {}, {}, made.id
+    )  # fmt: skip
 
 
 def _suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:

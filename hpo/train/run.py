@@ -20,6 +20,7 @@ from hpo.train.clock import Clock, Evaluation, Observation, Score
 from hpo.train.compilation import compiled
 from hpo.train.data.images import Images, Splits
 from hpo.train.metrics import gradient_norm, named_parameters, score
+from hpo.train.prefix import Prefix
 from hpo.train.regularizers import decay, decay_groups
 from hpo.train.trial import TrialSpec
 
@@ -55,6 +56,7 @@ class Run:
         self._gradient_norms: dict[str, float] = {}
         self._best_accuracy, self._epochs_since_best = -math.inf, 0
         self._peak_lr = trial.lr.peak
+        self._prefix = Prefix(trial, seed, self._batches.per_epoch)
         self._lr = 0.0
         self._step = 0
         self._loss = torch.zeros((), device=self._device)
@@ -198,7 +200,7 @@ class Run:
         """Everything that the rest of the trial depends on, at any step."""
         state = {
             "version": CHECKPOINT_VERSION,
-            "identity": self._identity(),
+            "prefix": self._prefix.digest(self._step),
             "step": self._step,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
@@ -229,14 +231,15 @@ class Run:
             raise CheckpointError("the checkpoint is damaged")
         try:
             state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            version, identity = state["version"], state["identity"]
+            version, step, prefix = state["version"], state["step"], state["prefix"]
         except Exception as error:  # torch raises many kinds for what it can't read, none of which helps the caller
             raise CheckpointError(f"the checkpoint can't be read ({type(error).__name__})") from error
         if version != CHECKPOINT_VERSION:
             raise CheckpointError(f"the checkpoint has version {version}, this hpo writes {CHECKPOINT_VERSION}")
-        if identity != self._identity():
+        # That of another trial will do as well, if the two are the same up to there.
+        if prefix != self._prefix.digest(step):
             raise CheckpointError("the checkpoint belongs to another trial")
-        self._step = state["step"]
+        self._step = step
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._loss.copy_(state["loss"])
@@ -252,9 +255,6 @@ class Run:
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
-
-    def _identity(self) -> str:
-        return f"{derive(self._trial.model_dump_json(), self._seed):08x}"
 
 
 def _numbers(measured: Score | None) -> list[float] | None:

@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS = 1.0
 """Between two looks for work."""
+PING_SECONDS = 1.0
+"""A connection used within this time is not tested first: what fails is repeated, with patience."""
 
 
 def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None:
@@ -83,6 +85,7 @@ class Worker:
     def run(self) -> None:
         """Work until nothing is left or `stop` is set."""
         settle(self._device)
+        self._storage.pings.after_seconds = PING_SECONDS
         known = {row.name for row in self._patience(self._ledger.studies)}
         for name in self._names:
             if name not in known:

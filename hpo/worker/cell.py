@@ -6,16 +6,17 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Event
 
 from optuna.trial import Trial
 
 from hpo.errors import CheckpointError, LeaseLost, MachineError
+from hpo.search import NoPruner
 from hpo.space import Params
 from hpo.storage.checkpoints import DatabaseCheckpoints
 from hpo.storage.ledger import Ledger
-from hpo.storage.rows import Lease
+from hpo.storage.rows import Fork, Lease
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.train.clock import Evaluation
@@ -25,11 +26,18 @@ from hpo.train.trial import TrialSpec
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.options import WorkerOptions
 from hpo.worker.patience import PASSING, Patience
+from hpo.worker.sharing import Sharing
 
 log = logging.getLogger(__name__)
 
+TOGETHER_SECONDS = 0.5
+"""Epochs shorter than this are written together, at the latest when a pruner looks or the trial ends."""
 LONGEST_ERROR = 20_000
 """Characters of a traceback that are kept."""
+
+
+Load = Callable[[TrialSpec, bool], Splits]
+"""(trial, whether it is scored on test) -> its images, on the worker's device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +46,11 @@ class Study:
 
     spec: StudySpec
     trials: Trials
+    _sharing: dict[int, Sharing] = field(default_factory=dict)
+
+    def sharing(self, images: int) -> Sharing:
+        """What its cells have in common, on so many training images."""
+        return self._sharing.setdefault(images, Sharing(self.spec, images))
 
 
 class CellRun:
@@ -58,9 +71,11 @@ class CellRun:
         self._checkpoints = checkpoints
         self._heartbeat, self._patience, self._stop = heartbeat, patience, stop
         self._study_stopped = False
-        self._saved_at = time.monotonic()
+        self._kept_for_others: frozenset[int] = frozenset()
+        self._saved_at = self._written_at = time.monotonic()
+        self._unwritten: list[Evaluation] = []
 
-    def run(self, load: Callable[[TrialSpec, bool], Splits]) -> None:
+    def run(self, load: Load) -> None:
         """Train the cell, or go on where another worker left it, until it ends or `stop` is set.
 
         Raises:
@@ -74,56 +89,109 @@ class CellRun:
         except Exception as error:
             self._failed(error)
 
-    def _run(self, load: Callable[[TrialSpec, bool], Splits]) -> None:
+    def _run(self, load: Load) -> None:
         cell = self._lease.cell
-        if cell.ended is None and cell.attempts > self._study.spec.protocol.attempts:
+        if cell.attempts > self._study.spec.protocol.attempts:
             self._set_aside(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
             return
+        own = self._patience(lambda: self._ledger.checkpoint(self._lease)) if cell.claims > 1 else None
+        place, later = self._meet(load)
+        if own is None and later is not None:
+            self._patience(lambda: self._ledger.wait(self._lease, later))
+            log.info("cell %d: waits for epoch %d of cell %d", cell.id, later.epochs, later.cell)
+            return
         trial, params = self._patience(lambda: self._study.trials.begin(self._lease))
-        if cell.ended is not None:  # its worker vanished between the last epoch and the end of the books
-            self._finish(trial, Outcome(Ended(cell.ended), cell.epochs), cell.score or 0.0)
-            return
-        outcome = self._train(trial, params, load)
+        resume = self._fork(trial, place) if own is None else self._fetched(own)
+        try:
+            outcome = self._train(trial, params, load, resume)
+        except (LeaseLost, *PASSING):
+            raise
+        except Exception:
+            self._write(trial)
+            raise
         if outcome.ended is Ended.INTERRUPTED:
-            self._let_go(outcome)
+            self._let_go(trial, outcome)
             return
-        score = outcome.validation.accuracy if outcome.validation and outcome.ended is not Ended.DIVERGED else 0.0
-        self._patience(
-            lambda: self._ledger.conclude(self._lease, outcome.ended.value, score, outcome.validation, outcome.test)
-        )
-        self._finish(trial, outcome, score)
+        self._finish(trial, outcome)
 
-    def _train(self, trial: Trial, params: Params, load: Callable[[TrialSpec, bool], Splits]) -> Outcome:
+    def _meet(self, load: Load) -> tuple[Fork | None, Fork | None]:
+        """From where in another cell's trial this one can go on at once, and for what it should rather wait."""
+        cell, study_id = self._lease.cell, self._lease.study_id
+        if cell.params is None or not self._study.spec.protocol.share_prefixes:
+            return None, None
+        spec = self._study.spec.trial_of(cell.arm, cell.params)
+        sharing = self._study.sharing(len(load(spec, cell.phase == "confirm").train))
+        cells = self._patience(lambda: self._ledger.cells(study_id))
+        kept = self._patience(lambda: self._ledger.forks(study_id))
+        self._kept_for_others = sharing.kept_for_others(cell, cells)
+        return sharing.begin(cell, cells, kept)
+
+    def _fork(self, trial: Trial, place: Fork | None) -> bytes | None:
+        """The checkpoint of another cell from which this one goes on, its epochs taken over; None to begin anew."""
+        cell, trials = self._lease.cell, self._study.trials
+        if place is None and cell.leader is None:
+            return None
+        found = self._patience(lambda: self._ledger.fork(self._lease, place))
+        if place is None or found is None:
+            return None
+        content, points = found
+        for point in points:
+            if trials.pruner(cell).at_rung(point.epoch) and point.validation_accuracy is not None:
+                trial.report(point.validation_accuracy, point.epoch)
+        self._patience(lambda: trials.flush(trial))
+        log.info("cell %d: goes on after epoch %d of cell %d", cell.id, place.epochs, place.cell)
+        return content
+
+    def _fetched(self, kept: bytes) -> bytes | None:
+        try:
+            return self._checkpoints.fetch(kept)
+        except CheckpointError as error:
+            log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
+            return None
+
+    def _train(self, trial: Trial, params: Params, load: Load, resume: bytes | None) -> Outcome:
         cell = self._lease.cell
         spec = self._study.spec.trial_of(cell.arm, params)
         splits = load(spec, cell.phase == "confirm")
         pruner = self._study.trials.pruner(cell)
 
         def report(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
-            self._record(evaluation, checkpoint)
-            if not evaluation.finite:
+            trials, epoch = self._study.trials, evaluation.epoch
+            rung = evaluation.finite and pruner.at_rung(epoch)
+            if rung:
+                trial.report(evaluation.validation.accuracy, epoch)
+            # At the last epoch there is nothing to save any more.
+            looks = rung and epoch < spec.epochs and not isinstance(pruner, NoPruner)
+            self._record(trial, evaluation, checkpoint, now=looks)
+            if not looks:
                 return Decision.CONTINUE
-            accuracy = evaluation.validation.accuracy
-            prune = self._patience(
-                lambda: self._study.trials.report(trial, pruner, evaluation.epoch, spec.epochs, accuracy)
-            )
+            prune = self._patience(lambda: trials.should_prune(trial))
+            self._patience(lambda: trials.flush(trial))
             return Decision.PRUNE if prune else Decision.CONTINUE
 
         try:
-            kept = self._patience(lambda: self._ledger.checkpoint(self._lease)) if cell.claims > 1 else None
-            resume = None if kept is None else self._checkpoints.fetch(kept)
             return fit(spec, cell.seed, splits, report, resume=resume, interrupted=self._interrupted)
         except CheckpointError as error:
             log.warning("cell %d: %s; the trial begins anew", cell.id, error)
             return fit(spec, cell.seed, splits, report, interrupted=self._interrupted)
 
-    def _record(self, evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> None:
+    def _record(self, trial: Trial, evaluation: Evaluation, checkpoint: Callable[[], bytes], now: bool) -> None:
+        self._unwritten.append(evaluation)
         due = time.monotonic() - self._saved_at >= self._options.checkpoint_seconds
-        kept = self._keep(checkpoint()) if due and evaluation.finite else None
-        state = self._patience(lambda: self._ledger.record(self._lease, evaluation, self._options.lease_seconds, kept))
-        self._study_stopped = state == "stopped"
+        forks = evaluation.finite and evaluation.epoch in self._kept_for_others
+        if now or due or forks or time.monotonic() - self._written_at >= TOGETHER_SECONDS:
+            kept = self._keep(checkpoint()) if due and evaluation.finite else None
+            self._write(trial, kept, checkpoint() if forks else None)
         if due:
             self._saved_at = time.monotonic()
+
+    def _write(self, trial: Trial, kept: bytes | None = None, forked: bytes | None = None) -> None:
+        if not self._unwritten:
+            return
+        epochs, seconds, reported = self._unwritten, self._options.lease_seconds, self._study.trials.changes(trial)
+        state = self._patience(lambda: self._ledger.record(self._lease, epochs, seconds, kept, reported, forked))
+        self._study_stopped = state == "stopped"
+        self._unwritten, self._written_at = [], time.monotonic()
 
     def _keep(self, content: bytes) -> bytes | None:
         try:
@@ -135,20 +203,24 @@ class CellRun:
     def _interrupted(self) -> bool:
         return self._stop.is_set() or self._study_stopped or self._heartbeat.lost.is_set()
 
-    def _let_go(self, outcome: Outcome) -> None:
+    def _let_go(self, trial: Trial, outcome: Outcome) -> None:
         if self._heartbeat.lost.is_set():
             raise LeaseLost(f"the lease of cell {self._lease.cell.id} is lost")
+        self._write(trial)
         kept = None if outcome.checkpoint is None else self._keep(outcome.checkpoint)
         self._patience(lambda: self._ledger.release(self._lease, kept))
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
 
-    def _finish(self, trial: Trial, outcome: Outcome, score: float) -> None:
-        cell = self._lease.cell
+    def _finish(self, trial: Trial, outcome: Outcome) -> None:
+        self._write(trial)
+        cell, ended, validation = self._lease.cell, outcome.ended.value, outcome.validation
+        score = validation.accuracy if validation and outcome.ended is not Ended.DIVERGED else 0.0
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
-        ended = outcome.ended.value
-        self._patience(lambda: self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score))
-        self._patience(lambda: self._ledger.close(self._lease))
+        told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
+        self._patience(lambda: self._ledger.finish(self._lease, ended, score, validation, outcome.test, told))
         self._checkpoints.forget(self._lease)
+        if self._study.spec.protocol.share_prefixes:
+            self._patience(lambda: self._ledger.forget_forks(self._lease.study_id))
         log.info("cell %d: %s after %d epochs, validation accuracy %.4f", cell.id, ended, outcome.epochs, score)
 
     def _failed(self, error: Exception) -> None:
@@ -161,7 +233,7 @@ class CellRun:
             log.error("cell %d: attempt %d of %d failed, to be tried again\n%s", cell.id, cell.attempts, attempts, text)
 
     def _set_aside(self, error: str) -> None:
-        self._patience(lambda: self._study.trials.fail(self._lease))
-        self._patience(lambda: self._ledger.set_aside(self._lease, error))
+        failed = self._study.trials.failure(self._lease)
+        self._patience(lambda: self._ledger.set_aside(self._lease, error, failed))
         self._checkpoints.forget(self._lease)
         log.error("cell %d: set aside as failed\n%s", self._lease.cell.id, error)

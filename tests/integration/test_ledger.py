@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 
-import optuna
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import LeaseLost, StudyError
 from hpo.service import begin_study, delete_study
@@ -102,15 +103,14 @@ def test_a_lease_that_ran_out_is_claimed_again(storage: Storage, ledger: Ledger)
 
 
 WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
-    "begin_trial": lambda ledger, lease: ledger.begin_trial(lease, lambda connection: (1, 1)),
+    "begin_trial": lambda ledger, lease: ledger.begin_trial(lease, 1, datetime.now()),
     "propose": lambda ledger, lease: ledger.propose(lease, {}),
     "renew": lambda ledger, lease: ledger.renew(lease, 60.0),
-    "record": lambda ledger, lease: ledger.record(lease, evaluation(2), 60.0, b"new"),
+    "record": lambda ledger, lease: ledger.record(lease, [evaluation(2)], 60.0, b"new"),
     "release": lambda ledger, lease: ledger.release(lease, b"new"),
     "retry_later": lambda ledger, lease: ledger.retry_later(lease, "error"),
     "set_aside": lambda ledger, lease: ledger.set_aside(lease, "error"),
-    "conclude": lambda ledger, lease: ledger.conclude(lease, "finished", 1.0, Score(0.1, 1.0), None),
-    "close": lambda ledger, lease: ledger.close(lease),
+    "finish": lambda ledger, lease: ledger.finish(lease, "finished", 1.0, Score(0.1, 1.0), None),
 }
 
 
@@ -119,7 +119,7 @@ def test_no_write_without_a_valid_lease(storage: Storage, ledger: Ledger, write:
     """A worker whose cell another has claimed learns so, and leaves no trace, in whatever it was about to do."""
     begin_study(storage, grid(1))
     stale = claim(ledger)
-    ledger.record(stale, evaluation(1), GONE, b"old")
+    ledger.record(stale, [evaluation(1)], GONE, b"old")
     claim(ledger)
     before = everything(storage)
     with pytest.raises(LeaseLost, match="another worker continues it"):
@@ -132,13 +132,13 @@ def test_progress_gives_the_attempts_back(storage: Storage, ledger: Ledger) -> N
     row = begin_study(storage, grid(1))
     claim(ledger, GONE)
     lease = claim(ledger, GONE)
-    ledger.record(lease, evaluation(1), GONE)
+    ledger.record(lease, [evaluation(1)], GONE)
     assert (0, 1, 2.0) == (now(ledger, row, lease).attempts, now(ledger, row, lease).epochs, 2.0)
     lease = claim(ledger)
-    ledger.record(lease, evaluation(1), 60.0)
+    ledger.record(lease, [evaluation(1)], 60.0)
     assert (1, 1) == (now(ledger, row, lease).attempts, now(ledger, row, lease).epochs)
     assert 1 == len(ledger.curves(row.id))
-    ledger.record(lease, evaluation(2), 60.0)
+    ledger.record(lease, [evaluation(2)], 60.0)
     assert (0, 2, 6.0) == (now(ledger, row, lease).attempts, 2, now(ledger, row, lease).seconds)
 
 
@@ -162,26 +162,27 @@ def test_letting_go_is_no_attempt(storage: Storage, ledger: Ledger) -> None:
 
 
 def test_the_end_of_a_cell(storage: Storage, ledger: Ledger) -> None:
-    """Concluded it has its result and is still held; closed it is done, and its checkpoint gone."""
+    """It is done, with its result, and its checkpoint gone; a worker to whom the answer did not come may ask again."""
     row = begin_study(storage, grid(1))
     lease = claim(ledger)
-    ledger.record(lease, evaluation(1), 60.0, b"first")
-    ledger.record(lease, evaluation(2), 60.0, b"second")
-    ledger.record(lease, evaluation(3, math.nan), 60.0)
+    ledger.record(lease, [evaluation(1)], 60.0, b"first")
+    ledger.record(lease, [evaluation(2)], 60.0, b"second")
+    ledger.record(lease, [evaluation(3, math.nan)], 60.0)
     assert b"second" == ledger.checkpoint(lease)
-    ledger.conclude(lease, "diverged", 0.0, Score(math.inf, 0.1), None)
-    cell = now(ledger, row, lease)
-    assert ("leased", "diverged", 0.0) == (cell.state, cell.ended, cell.score)
-    assert (None, 0.1, None, None) == (
-        cell.validation_loss,
-        cell.validation_accuracy,
-        cell.test_loss,
-        cell.test_accuracy,
-    )
-    ledger.close(lease)
-    assert "done" == now(ledger, row, lease).state
+    for _ in range(2):
+        ledger.finish(lease, "diverged", 0.0, Score(math.inf, 0.1), None)
+        cell = now(ledger, row, lease)
+        assert ("done", "diverged", 0.0) == (cell.state, cell.ended, cell.score)
+        assert (None, 0.1, None, None) == (
+            cell.validation_loss,
+            cell.validation_accuracy,
+            cell.test_loss,
+            cell.test_accuracy,
+        )
     assert None is ledger.checkpoint(lease)
     assert [0.5, 0.5, None] == [point.train_loss for point in ledger.curves(row.id)]
+    with pytest.raises(LeaseLost):
+        ledger.release(lease)
     assert None is ledger.claim("w", 60.0)
 
 
@@ -189,7 +190,7 @@ def test_a_failed_cell(storage: Storage, ledger: Ledger) -> None:
     """Set aside it is not claimed; planned again it is, with its attempts back."""
     row = begin_study(storage, grid(1))
     lease = claim(ledger)
-    ledger.record(lease, evaluation(1), 60.0, b"saved")
+    ledger.record(lease, [evaluation(1)], 60.0, b"saved")
     ledger.set_aside(lease, "why")
     cell = now(ledger, row, lease)
     assert ("failed", "why", None) == (cell.state, cell.error, ledger.checkpoint(lease))
@@ -207,7 +208,7 @@ def test_only_running_studies_that_are_asked_for(storage: Storage, ledger: Ledge
     assert first.id == claim(ledger).study_id
     ledger.set_state(second.id, "stopped")
     assert None is ledger.claim("w", 60.0, ["second"])
-    assert "stopped" == ledger.record(lease, evaluation(1), 60.0)
+    assert "stopped" == ledger.record(lease, [evaluation(1)], 60.0)
     assert first.id == claim(ledger).study_id
     assert None is ledger.claim("w", 60.0)
     ledger.set_state(second.id, "running")
@@ -220,11 +221,11 @@ def test_a_deleted_study(storage: Storage, ledger: Ledger, storage_url: str) -> 
     begin_study(storage, study)
     lease = claim(ledger)
     Trials(storage, study).begin(lease)
-    ledger.record(lease, evaluation(1), 60.0, b"saved")
+    ledger.record(lease, [evaluation(1)], 60.0, b"saved")
     begin_study(storage, other)
     delete_study(storage, study.name)
     with pytest.raises(LeaseLost):
-        ledger.record(lease, evaluation(2), 60.0)
+        ledger.record(lease, [evaluation(2)], 60.0)
     with pytest.raises(StudyError, match="there is no study 'digits' here"):
         ledger.study(study.name)
     assert [1, 1, 0, 0] == [len(rows) for rows in everything(storage).values()]
@@ -263,20 +264,27 @@ def test_one_trial_per_cell(storage: Storage, ledger: Ledger, storage_url: str) 
     assert [kept._trial_id] == [trial._trial_id for trial in optuna_trials(storage_url, study)]
 
 
+NOTHING_NOTED = {
+    "postgresql": "alter table hpo_cell add constraint nothing_noted check (trial_id is null)",
+    "sqlite": "create trigger nothing_noted before update on hpo_cell when new.trial_id is not null "
+    "begin select raise(abort, 'no'); end",
+}
+
+
 def test_a_trial_is_made_and_noted_at_once(storage: Storage, ledger: Ledger, storage_url: str) -> None:
-    """A worker that vanishes between the two leaves no trial; one whose lease is lost makes none."""
+    """One that can't be noted is not made; a worker whose lease is lost makes none."""
     study = grid(1)
     begin_study(storage, study)
     trials, lease = Trials(storage, study), claim(ledger, GONE)
-    arm = optuna.load_study(study_name="digits/grid", storage=storage.optuna)
-
-    def vanish(connection: Connection) -> tuple[int, int]:
-        trials._create(arm, lease.cell, connection)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        ledger.begin_trial(lease, vanish)
+    with storage.engine.begin() as connection:
+        connection.execute(text(NOTHING_NOTED[connection.dialect.name]))
+    with pytest.raises(IntegrityError):
+        trials.begin(lease)
     assert [] == optuna_trials(storage_url, study)
+    with storage.engine.begin() as connection:
+        postgres = connection.dialect.name == "postgresql"
+        what = "alter table hpo_cell drop constraint" if postgres else "drop trigger"
+        connection.execute(text(f"{what} nothing_noted"))
     heir = claim(ledger)
     with pytest.raises(LeaseLost):
         trials.begin(lease)

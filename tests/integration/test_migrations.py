@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy
 from alembic.operations import Operations
 from click.testing import CliRunner
-from sqlalchemy import Column, Engine, Integer
+from sqlalchemy import Column, Engine, Integer, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -16,6 +16,7 @@ from hpo.cli import cli
 from hpo.errors import StorageError
 from hpo.service import begin_study
 from hpo.storage import create_storage, migrations, open_storage, tables
+from hpo.storage.engine import parse_url
 from tests.integration.helpers import make_study
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -43,6 +44,31 @@ def columns(engine: Engine) -> set[str]:
     return {column["name"] for column in sqlalchemy.inspect(engine).get_columns("hpo_cell")}
 
 
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("version", range(1, tables.SCHEMA_VERSION))
+def test_every_older_version(version: int, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """From the tables of its golden file the steps lead to those of today."""
+    url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else request.getfixturevalue("empty_postgres_url")
+    engine = sqlalchemy.create_engine(parse_url(url))
+    golden = GOLDEN / f"schema-{version}-{engine.dialect.name}.sql"
+    with engine.begin() as connection:
+        for statement in filter(None, golden.read_text().split(";\n")):
+            connection.exec_driver_sql(statement)
+        connection.execute(insert(tables.version).values(version=version))
+        migrations.migrate(connection, version)
+        assert tables.SCHEMA_VERSION == connection.execute(select(tables.version.c.version)).scalar()
+    today = sqlalchemy.create_engine("sqlite://")
+    tables.metadata.create_all(today)
+    for name in tables.metadata.tables:
+        [found, expected] = [
+            {column["name"]: column["nullable"] for column in sqlalchemy.inspect(one).get_columns(name)}
+            for one in (engine, today)
+        ]
+        assert expected == found
+    for one in (engine, today):
+        one.dispose()
+
+
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """A release whose tables have one column more."""
@@ -62,7 +88,8 @@ def test_an_older_database(storage_url: str, request: pytest.FixtureRequest) -> 
     storage.close()
 
     request.getfixturevalue("next_version")
-    with pytest.raises(StorageError, match="its tables have version 1, this hpo uses version 2") as error:
+    versions = f"its tables have version {tables.SCHEMA_VERSION - 1}, this hpo uses version {tables.SCHEMA_VERSION}"
+    with pytest.raises(StorageError, match=versions) as error:
         open_storage(storage_url)
     assert "hpo migrate" in error.value.hint
     for _ in range(2):

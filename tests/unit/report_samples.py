@@ -85,6 +85,8 @@ def cell(arm: str, phase: str, slot: int, **fields: Any) -> Cell:
         "attempts": 1,
         "claims": 1,
         "trial_id": None,
+        "leader": None,
+        "leader_epochs": None,
         "trial_number": None,
         "epochs": 2,
         "seconds": 1.0,

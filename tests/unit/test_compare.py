@@ -10,7 +10,7 @@ from scipy.special import stdtr
 
 from hpo.report.compare import compare
 from hpo.report.results import ArmResult, PhaseResult, Report
-from hpo.storage.rows import Cell
+from hpo.storage.rows import Cell, CurvePoint
 from tests.unit.report_samples import cell, confirm, diverged, search, study
 
 
@@ -357,3 +357,69 @@ def test_a_study_of_one_arm() -> None:
     report = compare(study(arms=("grid",)), searched("grid"))
     assert (1.0, "Compute: the search phase spent 6 epochs.") == (report.search_ratio, report.compute)
     assert arm_of(report, "grid").difference is None
+
+
+def at_half(cells: list[Cell], accuracies: dict[str, list[float | None]]) -> list[CurvePoint]:
+    """The first of the two epochs of each confirmed cell, in the order of the seeds; None: not reached."""
+    ids = {arm: [each.id for each in cells if each.arm == arm and each.phase == "confirm"] for arm in accuracies}
+    return [
+        CurvePoint(cell_id, 1, 1, None, None, 1 - accuracy, accuracy, 0.1, {}, {}, 1.0, 1.0)
+        for arm, own in accuracies.items()
+        for cell_id, accuracy in zip(ids[arm], own, strict=True)
+        if accuracy is not None
+    ]
+
+
+@pytest.mark.parametrize(
+    ("direction", "comparison", "verdict", "difference"),
+    [
+        ("greater", {"metric": "validation_accuracy", "at": 0.5}, "supported", 0.10),
+        ("less", {"metric": "validation_loss", "at": 0.5}, "supported", -0.10),
+        ("greater", {"metric": "validation_accuracy", "at": 0.5, "by": 0.2}, "contradicted", 0.10),
+        ("greater", {"metric": "validation_accuracy"}, "undecided", 0.0),
+        (
+            "less",
+            {"metric": "validation_accuracy", "against": {"arm": "ramp", "than": "grid", "at": 0.5}},
+            "supported",
+            -0.10,
+        ),
+    ],
+)
+def test_claims_on_an_earlier_moment(
+    direction: str, comparison: dict[str, Any], verdict: str, difference: float
+) -> None:
+    """Half-way the ramp is ahead by ten points, at the end they are level: the gain has closed."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
+    curves = at_half(cells, {"grid": [0.50, 0.51, 0.52], "ramp": [0.60, 0.62, 0.61]})
+    report = compare(study(confirm={"seeds": 3}, claims=[claim(direction, **comparison)]), cells, curves)
+    (result,) = report.claims
+    assert result.difference is not None
+    assert (verdict, 3) == (result.verdict, result.difference.n)
+    assert pytest.approx(difference) == result.difference.difference
+    assert ("after 50 % of the epochs" in result.reason) == ("0.5" in str(comparison))
+
+
+def test_a_trial_that_diverged_before_the_moment_counts_as_0_and_one_that_lacks_it_does_not_count() -> None:
+    """As at the end."""
+    cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP[:2])
+    cells.append(diverged("ramp", 102))
+    curves = at_half(cells, {"grid": [0.5, None, 0.5], "ramp": [0.6, 0.6, None]})
+    claims = [claim(metric="validation_accuracy", at=0.5)]
+    (result,) = compare(study(confirm={"seeds": 3}, claims=claims), cells, curves).claims
+    assert result.difference is not None
+    assert 2 == result.difference.n
+    assert pytest.approx((0.1 - 0.5) / 2) == result.difference.difference
+
+
+def test_claims_on_how_an_effect_changes() -> None:
+    """The ramp gains six points on the grid, the slow one three: the difference of the gains is what is tested."""
+    cells = searched("grid", "ramp", "slow") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
+    cells += confirmed("slow", [value + 0.03 for value in GRID])
+    against: dict[str, Any] = {"against": {"arm": "slow", "than": "grid"}}
+    results = [
+        compare(study(arms=("grid", "ramp", "slow"), confirm={"seeds": 3}, claims=[each]), cells).claims[0]
+        for each in (claim(**against), claim(by=0.02, **against), claim("less", **against))
+    ]
+    assert ["supported", "undecided", "contradicted"] == [result.verdict for result in results]
+    assert [pytest.approx(0.03)] * 3 == [result.difference.difference for result in results if result.difference]
+    assert results[0].reason.startswith("(ramp - grid) - (slow - grid), test accuracy: +3.00")

@@ -1,0 +1,69 @@
+"""Cells that go on from another cell's trial: they wait for it, and take over what it has trained.
+
+planned ──claim──▶ leased ──wait──▶ planned, and not free until the leader has come to the fork
+                     └──fork──▶ leased, with the leader's epochs up to there
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import bindparam, case, delete, exists, insert, literal, select
+
+from hpo.storage import tables
+from hpo.storage.engine import alone
+from hpo.storage.leases import GIVEN_BACK, Leases, held, lost, names
+from hpo.storage.rows import CURVE_COLUMNS, CurvePoint, Fork, Lease, read_curve_point
+from hpo.storage.tables import cell, curve, fork
+
+_WAIT = held(**GIVEN_BACK, leader=bindparam("led_by"), leader_epochs=bindparam("led_for"))
+_FORK = held(
+    leader=bindparam("led_by"),
+    leader_epochs=bindparam("led_for"),
+    epochs=case((cell.c.epochs < bindparam("led_for"), bindparam("led_for")), else_=cell.c.epochs),
+)
+_OTHERS = [column.name for column in curve.c if column.name != "cell_id"]
+
+
+class Forks(Leases):
+    """The cells, as workers see them that share what trials have in common."""
+
+    def wait(self, lease: Lease, place: Fork) -> None:
+        """Give the cell back until another one has come to the place from which it can go on."""
+        self.write(_WAIT, lease, {"led_by": place.cell, "led_for": place.epochs})
+
+    def fork(self, lease: Lease, place: Fork | None) -> tuple[bytes, list[CurvePoint]] | None:
+        """Go on from another cell's trial: its checkpoint there, and its epochs so far, which become this cell's too.
+
+        None, if it is no longer kept, or no place is given: the cell begins by itself.
+        """
+        named = {"led_by": place.cell if place else None, "led_for": place.epochs if place else None}
+        with self._engine.begin() as connection:
+            content = None
+            if place is not None:
+                kept = select(fork.c.content).where(fork.c.cell_id == place.cell, fork.c.epoch == place.epochs)
+                content = connection.execute(kept).scalar()
+            if place is None or content is None:
+                named = dict.fromkeys(named)
+            if connection.execute(_FORK, names(lease) | named).one_or_none() is None:
+                raise lost(lease)
+            if place is None or content is None:
+                return None
+            # Its own epochs may be there already, if an answer was lost or another worker had begun.
+            connection.execute(delete(curve).where(curve.c.cell_id == lease.cell.id))
+            theirs = (curve.c.cell_id == place.cell, curve.c.epoch <= place.epochs)
+            of_mine = select(literal(lease.cell.id), *(curve.c[name] for name in _OTHERS)).where(*theirs)
+            connection.execute(insert(curve).from_select(["cell_id", *_OTHERS], of_mine))
+            rows = connection.execute(select(*CURVE_COLUMNS).where(*theirs).order_by(curve.c.epoch)).all()
+        return content, [read_curve_point(row) for row in rows]
+
+    def forks(self, study_id: int) -> list[Fork]:
+        """The places from which cells of a study can go on."""
+        query = select(fork.c.cell_id, fork.c.epoch).join(cell).where(cell.c.study_id == study_id)
+        with alone(self._engine).connect() as connection:
+            return [Fork(*row) for row in connection.execute(query)]
+
+    def forget_forks(self, study_id: int) -> None:
+        """Keep them no longer, if no cell of the study is open."""
+        own = select(cell.c.id).where(cell.c.study_id == study_id)
+        unneeded = delete(fork).where(fork.c.cell_id.in_(own), ~exists(own.where(tables.open_cells)))
+        with alone(self._engine).connect() as connection:
+            connection.execute(unneeded)

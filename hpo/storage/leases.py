@@ -1,0 +1,270 @@
+"""What a worker does with a cell: claim it, and write to it for as long as its lease holds.
+
+Every method is one transaction, on Postgres one statement. A worker writes only under its lease's token; the moment
+another worker has claimed the cell, the token differs, and the write raises `LeaseLost` without a trace.
+
+    planned ──claim──▶ leased ──finish──▶ done
+       ▲                 │ ├──release, retry_later──▶ planned
+       │                 │ └──set_aside──▶ failed
+       └── lease ran out ┘  (claimed again: the next worker continues the same trial)
+
+What is to be written to Optuna's tables together with ours is given as `also`.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Engine, Row, Update, and_, bindparam, case, delete, exists, func, or_, select, update
+
+from hpo.errors import LeaseLost
+from hpo.space import Params
+from hpo.storage import tables
+from hpo.storage.engine import alone
+from hpo.storage.new_trial import NewTrial, new_trial
+from hpo.storage.rows import (
+    CELL_COLUMNS,
+    Lease,
+    curve_row,
+    finite,
+    read_cell,
+)
+from hpo.storage.tables import cell, checkpoint, curve, fork, now, study
+from hpo.storage.together import Change, Upsert, Write, together
+from hpo.train.clock import Evaluation, Score
+
+# Statements are made once: to make one takes longer than to carry it out.
+
+_leader = cell.alias("leader")
+# A cell that goes on from another's first epochs can't begin before these have been trained, or never will be.
+_READY = or_(
+    cell.c.leader.is_(None),
+    exists().where(
+        _leader.c.id == cell.c.leader,
+        or_(_leader.c.state.in_(["done", "failed"]), _leader.c.epochs >= cell.c.leader_epochs),
+    ),
+)
+_FREE = or_(
+    and_(cell.c.state == "planned", _READY),
+    and_(cell.c.state == "leased", cell.c.lease_until < now()),
+)
+_FIRST = (
+    select(cell.c.id)
+    .join(study, study.c.id == cell.c.study_id)
+    .where(tables.open_cells, _FREE, study.c.state == "running")
+    .order_by(cell.c.id)
+    .limit(1)
+    .with_for_update(skip_locked=True, of=cell)
+)
+_FIRST_OF_SOME = _FIRST.where(study.c.name.in_(bindparam("studies", expanding=True)))
+_CLAIM, _CLAIM_OF_SOME = (
+    update(cell)
+    .where(cell.c.id == first.scalar_subquery())
+    .values(
+        state="leased",
+        token=bindparam("new_token"),
+        worker=bindparam("new_worker"),
+        lease_until=now() + bindparam("length"),
+        attempts=cell.c.attempts + 1,
+        claims=cell.c.claims + 1,
+        started=func.coalesce(cell.c.started, now()),
+    )
+    .returning(cell.c.study_id, cell.c.token, *CELL_COLUMNS)
+    for first in (_FIRST, _FIRST_OF_SOME)
+)
+
+_TOKEN = and_(cell.c.id == bindparam("held_cell"), cell.c.token == bindparam("held_token"))
+_HELD = and_(_TOKEN, cell.c.state == "leased")
+
+
+def held(**values: Any) -> Update:
+    """Sets values of a cell under its lease, which `names` names."""
+    return update(cell).where(_HELD).values(values).returning(cell.c.id)
+
+
+_RENEW = held(lease_until=now() + bindparam("length"))
+_PROPOSE = held(params=bindparam("proposed"))
+_progress = bindparam("epoch") > cell.c.epochs
+_RECORD = (
+    update(cell)
+    .where(_HELD)
+    .values(
+        lease_until=now() + bindparam("length"),
+        epochs=case((_progress, bindparam("epoch")), else_=cell.c.epochs),
+        attempts=case((_progress, 0), else_=cell.c.attempts),
+        seconds=cell.c.seconds + bindparam("spent"),
+    )
+    .returning(select(study.c.state).where(study.c.id == cell.c.study_id).scalar_subquery().label("state"))
+)
+GIVEN_BACK = {
+    "state": "planned",
+    "token": None,
+    "lease_until": None,
+    "attempts": case((cell.c.attempts > 0, cell.c.attempts - 1), else_=0),
+}
+_RELEASE = held(**GIVEN_BACK, error=func.coalesce(bindparam("why"), cell.c.error))
+_RETRY_LATER = held(state="planned", token=None, lease_until=None, error=bindparam("why"))
+_SET_ASIDE = held(state="failed", token=None, lease_until=None, error=bindparam("why"), finished=now())
+# The token stays: a worker to whom the answer did not come asks again.
+_FINISH = (
+    update(cell)
+    .where(_TOKEN)
+    .values(
+        state="done",
+        lease_until=None,
+        ended=bindparam("how"),
+        score=bindparam("final"),
+        validation_loss=bindparam("loss_on_validation"),
+        validation_accuracy=bindparam("accuracy_on_validation"),
+        test_loss=bindparam("loss_on_test"),
+        test_accuracy=bindparam("accuracy_on_test"),
+        error=None,
+        finished=now(),
+    )
+    .returning(cell.c.id)
+)
+_TRIAL = select(cell.c.trial_id, cell.c.trial_number).where(_HELD)
+_FORGET = delete(checkpoint).where(checkpoint.c.cell_id == bindparam("forgotten_cell"))
+
+
+class Leases:
+    """The cells, as workers see them."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def claim(self, worker_id: str, lease: float, studies: Sequence[str] = ()) -> Lease | None:
+        """Take the first cell that is free, or whose lease ran out, for `lease` seconds; None if there is none."""
+        parameters = {"new_token": secrets.token_hex(16), "new_worker": worker_id, "length": lease}
+        if studies:
+            row = together(self._engine, _CLAIM_OF_SOME, parameters | {"studies": list(studies)})
+        else:
+            row = together(self._engine, _CLAIM, parameters)
+        return None if row is None else Lease(read_cell(row), row.study_id, row.token)
+
+    def begin_trial(self, lease: Lease, optuna_study: int, started: datetime) -> NewTrial:
+        """The cell's Optuna trial; if it has none, one is made in the transaction in which it is noted.
+
+        So there is never a trial without its cell or a second one for a cell, whoever vanishes when.
+
+        Raises:
+            LeaseLost: another worker holds the cell; nothing was made.
+        """
+        held = {"held_cell": lease.cell.id, "held_token": lease.token}
+        made = new_trial(self._engine, held, optuna_study, started)
+        if made is not None:
+            return made
+        with alone(self._engine).connect() as connection:
+            row = connection.execute(_TRIAL, held).one_or_none()
+        if row is None:
+            raise lost(lease)
+        return NewTrial(row.trial_id, row.trial_number, made=False)  # the answer to an earlier try was lost
+
+    def propose(self, lease: Lease, params: Params, also: Sequence[Write] = ()) -> None:
+        """Keep the parameters that the sampler has proposed for the cell."""
+        self.write(_PROPOSE, lease, {"proposed": json.dumps(params)}, also)
+
+    def renew(self, lease: Lease, seconds: float) -> None:
+        """Keep the cell for `seconds` from now.
+
+        Raises:
+            LeaseLost: another worker holds it.
+        """
+        self.write(_RENEW, lease, {"length": seconds})
+
+    def record(
+        self,
+        lease: Lease,
+        epochs: Sequence[Evaluation],
+        seconds: float,
+        saved: bytes | None = None,
+        also: Sequence[Write] = (),
+        forked: bytes | None = None,
+    ) -> str:
+        """Keep the metrics of epochs, and a checkpoint if given, and renew the lease; returns the study's state.
+
+        `forked` is a checkpoint after the last of them, for other cells to go on from.
+
+        Raises:
+            LeaseLost: another worker holds the cell; nothing was written.
+        """
+        points = Upsert(curve, ("cell_id", "epoch"), [curve_row(lease.cell.id, epoch) for epoch in epochs])
+        spent = sum(epoch.seconds for epoch in epochs)
+        parameters = {"length": seconds, "epoch": epochs[-1].epoch, "spent": spent}
+        kept = [*_saving(lease, saved), *_forking(lease, epochs[-1].epoch, forked)]
+        found = self.write(_RECORD, lease, parameters, [points, *kept, *also])
+        return str(found.state)
+
+    def release(self, lease: Lease, saved: bytes | None = None, reason: str | None = None) -> None:
+        """Give the cell back unfinished, for whoever claims next; this does not count as an attempt."""
+        self.write(_RELEASE, lease, {"why": reason}, _saving(lease, saved))
+
+    def retry_later(self, lease: Lease, error: str) -> None:
+        """Give the cell back after an attempt that failed."""
+        self.write(_RETRY_LATER, lease, {"why": error})
+
+    def set_aside(self, lease: Lease, error: str, also: Sequence[Write] = ()) -> None:
+        """The cell has failed for good."""
+        self.write(_SET_ASIDE, lease, {"why": error}, [_forgetting(lease), *also])
+
+    def finish(
+        self,
+        lease: Lease,
+        ended: str,
+        score: float,
+        validation: Score | None,
+        test: Score | None,
+        also: Sequence[Write] = (),
+    ) -> None:
+        """The cell is done, with this result."""
+        parameters = {
+            "how": ended,
+            "final": score,
+            "loss_on_validation": finite(validation.loss) if validation else None,
+            "accuracy_on_validation": validation.accuracy if validation else None,
+            "loss_on_test": finite(test.loss) if test else None,
+            "accuracy_on_test": test.accuracy if test else None,
+        }
+        self.write(_FINISH, lease, parameters, [_forgetting(lease), *also])
+
+    def checkpoint(self, lease: Lease) -> bytes | None:
+        """The last checkpoint of the cell."""
+        with alone(self._engine).connect() as connection:
+            query = select(checkpoint.c.content).where(checkpoint.c.cell_id == lease.cell.id)
+            return connection.execute(query).scalar()
+
+    def write(self, first: Update, lease: Lease, parameters: dict[str, Any], writes: Sequence[Write] = ()) -> Row[Any]:
+        found = together(self._engine, first, names(lease) | parameters, writes)
+        if found is None:
+            raise lost(lease)
+        return found
+
+
+def names(lease: Lease) -> dict[str, Any]:
+    """The parameters by which a statement knows a lease."""
+    return {"held_cell": lease.cell.id, "held_token": lease.token}
+
+
+def lost(lease: Lease) -> LeaseLost:
+    """What is raised when the token differs."""
+    return LeaseLost(f"the lease of cell {lease.cell.id} is lost: another worker continues it")
+
+
+def _saving(lease: Lease, content: bytes | None) -> list[Write]:
+    if content is None:
+        return []
+    return [Upsert(checkpoint, ("cell_id",), [{"cell_id": lease.cell.id, "content": content}], time="saved")]
+
+
+def _forking(lease: Lease, epoch: int, content: bytes | None) -> list[Write]:
+    if content is None:
+        return []
+    return [Upsert(fork, ("cell_id", "epoch"), [{"cell_id": lease.cell.id, "epoch": epoch, "content": content}])]
+
+
+def _forgetting(lease: Lease) -> Change:
+    return Change(_FORGET, {"forgotten_cell": lease.cell.id})

@@ -1,0 +1,191 @@
+"""Optuna's storage on our connections: its own schema, read by Optuna's other tools as any other, at less cost.
+
+Optuna's RDBStorage sends several statements for each thing that is read or written of a trial. Here finished trials are
+read once and kept; what is new since the last look at a study, and what is not finished, takes one statement, however
+many trials that is; and a trial's values and attributes are written in one. The rest is RDBStorage's own work.
+"""
+
+from __future__ import annotations
+
+import copy
+from bisect import insort
+from collections import defaultdict
+from collections.abc import Container, Sequence
+from itertools import chain
+from operator import attrgetter
+from threading import Lock
+from typing import Any
+
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage, RDBStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy import Engine, bindparam, select
+
+from hpo.storage.engine import alone
+from hpo.storage.optuna_rows import OPEN, Changes, new_trials, one_trial, read_trials, trials
+from hpo.storage.together import together
+
+MOST_OPEN = 1000
+"""Unfinished trials that are asked for by name; beyond that, all from the first of them on are read."""
+
+_number = attrgetter("number")
+_MAY_CHANGE = select(trials.c.trial_id).where(trials.c.trial_id == bindparam("open_trial"), trials.c.state.in_(OPEN))
+
+
+class Known:
+    """What has been read of a study's trials."""
+
+    def __init__(self) -> None:
+        self.finished: defaultdict[TrialState, list[FrozenTrial]] = defaultdict(list)
+        """By number."""
+        self.open: dict[int, FrozenTrial] = {}
+        """By id, as they were at the last look."""
+        self.last = -1
+        """The highest id that has been seen. A study's trials are made one after the other, so none follows below."""
+
+
+class OptunaStorage(BaseStorage):
+    """Optuna's storage; `rdb` is Optuna's own on the same connections."""
+
+    def __init__(self, engine: Engine, rdb: RDBStorage) -> None:
+        self._engine, self._rdb = engine, rdb
+        self._known: defaultdict[int, Known] = defaultdict(Known)
+        self._finished: dict[int, FrozenTrial] = {}
+        self._names: dict[int, str] = {}
+        self._directions: dict[int, list[StudyDirection]] = {}
+        self._looking = Lock()
+
+    # Studies
+
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        return self._rdb.create_new_study(directions, study_name)
+
+    def delete_study(self, study_id: int) -> None:
+        self._rdb.delete_study(study_id)
+        with self._looking:
+            for finished in self._known.pop(study_id, Known()).finished.values():
+                for trial in finished:
+                    self._finished.pop(trial._trial_id, None)
+            self._names.pop(study_id, None)
+            self._directions.pop(study_id, None)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._rdb.set_study_user_attr(study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._rdb.set_study_system_attr(study_id, key, value)
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        return self._rdb.get_study_id_from_name(study_name)
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        if study_id not in self._names:
+            self._names[study_id] = self._rdb.get_study_name_from_id(study_id)
+        return self._names[study_id]
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        if study_id not in self._directions:
+            self._directions[study_id] = self._rdb.get_study_directions(study_id)
+        return self._directions[study_id]
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._rdb.get_study_user_attrs(study_id)
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._rdb.get_study_system_attrs(study_id)
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        return self._rdb.get_all_studies()
+
+    # Trials, written
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        return self._rdb.create_new_trial(study_id, template_trial)
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        self._rdb.set_trial_param(trial_id, param_name, param_value_internal, distribution)
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        self.write(trial_id, Changes(intermediate={step: intermediate_value}))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.write(trial_id, Changes(user_attrs={key: value}))
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self.write(trial_id, Changes(system_attrs={key: value}))
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        if not state.is_finished():
+            return self._rdb.set_trial_state_values(trial_id, state, values)
+        self.write(trial_id, Changes(values=values or (), state=state))
+        return True
+
+    def write(self, trial_id: int, changes: Changes) -> None:
+        """Write changes to a trial, all of them at once.
+
+        Raises:
+            KeyError: there is no such trial.
+            UpdateFinishedTrialError: it is finished.
+        """
+        if not self._write(trial_id, changes):
+            self.check_trial_is_updatable(trial_id, self.get_trial(trial_id).state)
+
+    def _write(self, trial_id: int, changes: Changes) -> bool:
+        """Whether the trial is there and not finished; nothing is written otherwise."""
+        return together(self._engine, _MAY_CHANGE, {"open_trial": trial_id}, changes.writes(trial_id)) is not None
+
+    # Trials, read
+
+    def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
+        return self._rdb.get_trial_id_from_study_id_trial_number(study_id, trial_number)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        if trial_id in self._finished:
+            return self._finished[trial_id]
+        with alone(self._engine).connect() as connection:
+            found = read_trials(connection.execute(one_trial(), {"trial_id": trial_id}))
+        if not found:
+            raise KeyError(f"there is no trial {trial_id}")
+        return found[0]
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        wanted = [state for state in TrialState if states is None or state in states]
+        with self._looking:
+            known = self._look(study_id, details_of_open=any(state in OPEN for state in wanted))
+            lists = [known.finished[state] for state in wanted if state in known.finished]
+            lists.append([trial for trial in known.open.values() if trial.state in wanted])
+        found = list(chain.from_iterable(lists))
+        if len(list(filter(None, lists))) > 1:
+            found.sort(key=_number)
+        return copy.deepcopy(found) if deepcopy else found
+
+    def _look(self, study_id: int, details_of_open: bool) -> Known:
+        if study_id not in self._known:
+            self.get_study_directions(study_id)  # raises what is to be raised if there is none
+        known = self._known[study_id]
+        few = len(known.open) <= MOST_OPEN
+        parameters = {
+            "study_id": study_id,
+            "known": known.last if few else min(known.open) - 1,
+            "open": list(known.open) if few else [],
+        }
+        with alone(self._engine).connect() as connection:
+            found = read_trials(connection.execute(new_trials(details_of_open), parameters))
+        known.open = {}
+        for trial in found:
+            known.last = max(known.last, trial._trial_id)
+            if not trial.state.is_finished():
+                known.open[trial._trial_id] = trial
+            elif trial._trial_id not in self._finished:
+                insort(known.finished[trial.state], trial, key=_number)
+                self._finished[trial._trial_id] = trial
+        return known
+
+    def remove_session(self) -> None:
+        self._rdb.remove_session()

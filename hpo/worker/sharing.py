@@ -1,0 +1,82 @@
+"""Cells whose trials begin alike: one of them trains what they have in common, the others go on from its checkpoint.
+
+Two trials with the same seed are one trial until they differ (`hpo.train.prefix`), as schedules do that share their
+first stages. The cell with the lowest id leads. One that follows waits, claimed by nobody, until the leader has come to
+where they part; if the leader fails before, it trains by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import cache
+
+from hpo.search import NoPruner
+from hpo.space import Params
+from hpo.storage.rows import Cell, Fork
+from hpo.study import StudySpec
+from hpo.train.prefix import Prefix, common_epochs
+
+OPEN = ("planned", "leased")
+
+
+class Sharing:
+    """Which cells of a study have how much in common, on a data set of `images` training images."""
+
+    def __init__(self, study: StudySpec, images: int) -> None:
+        self._study, self._images = study, images
+        self._prefixes = cache(self._prefixes_at)
+
+    def common(self, one: Cell, other: Cell) -> int:
+        """For how many epochs the cells' trials are the same."""
+        if one.seed != other.seed or not (self._takes_part(one) and self._takes_part(other)):
+            return 0
+        return common_epochs(self._prefixes_of(one), self._prefixes_of(other))
+
+    def begin(self, cell: Cell, cells: Sequence[Cell], kept: Collection[Fork]) -> tuple[Fork | None, Fork | None]:
+        """Where `cell` can go on from at once, of what is `kept`; and for what it had better wait.
+
+        At most one of the two is given; neither, if nobody trains what this one begins with.
+        """
+        common = {other.id: self.common(cell, other) for other in cells if other.id != cell.id}
+        now = max((fork for fork in kept if 0 < fork.epochs <= common.get(fork.cell, 0)), key=_epochs, default=None)
+        leading = [
+            Fork(other.id, common[other.id])
+            for other in cells
+            if other.id < cell.id and other.state in OPEN and other.epochs < common[other.id]
+        ]
+        later = max(leading, key=_epochs, default=None)
+        if later is not None and later.epochs > (now.epochs if now else 0):
+            return None, later
+        return now, None
+
+    def kept_for_others(self, cell: Cell, cells: Sequence[Cell]) -> frozenset[int]:
+        """The epochs after which a checkpoint of `cell` will be of use to cells that are open, or to be planned."""
+        others = [self.common(cell, other) for other in cells if other.id > cell.id and other.state in OPEN]
+        # The confirm phase of other arms is planned one by one; where nothing is searched, it is known beforehand.
+        if cell.phase == "confirm":
+            mine = self._prefixes_of(cell)
+            others += [
+                common_epochs(mine, self._prefixes(arm, ()))
+                for arm, spec in self._study.arms.items()
+                if arm != cell.arm and not spec.search
+            ]
+        return frozenset(others) - {0}
+
+    def _takes_part(self, cell: Cell) -> bool:
+        """Whether it is known what the cell trains, and that it will train all of it."""
+        return cell.params is not None and (
+            cell.phase != "search" or isinstance(self._study.pruner(cell.arm), NoPruner)
+        )
+
+    def _prefixes_of(self, cell: Cell) -> tuple[str, ...]:
+        return self._prefixes(cell.arm, tuple(sorted((cell.params or {}).items())))
+
+    def _prefixes_at(self, arm: str, point: tuple[tuple[str, object], ...]) -> tuple[str, ...]:
+        params: Params = dict(point)  # type: ignore[arg-type]
+        trial = self._study.trial_of(arm, params)
+        steps = self._images // min(trial.batch_size, self._images)
+        return tuple(Prefix(trial, 0, steps).epochs())
+
+
+def _epochs(fork: Fork) -> int:
+    return fork.epochs

@@ -1,0 +1,113 @@
+"""Up to which epoch two trials are one, and that a checkpoint of one is then as good as the other's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from hpo.errors import CheckpointError
+from hpo.space import merge
+from hpo.train.data import Digits, Splits, split
+from hpo.train.prefix import Prefix, common_epochs
+from hpo.train.run import Run
+from hpo.train.trial import TrialSpec
+
+DATA = {"kind": "digits", "validation": 100, "train_limit": 120}
+BASE: dict[str, Any] = {
+    "epochs": 4,
+    "batch_size": 40,
+    "data": DATA,
+    "model": {"kind": "mlp", "hidden": [8]},
+    "optimizer": {"kind": "sgd", "momentum": 0.9},
+    "lr": {"kind": "stages", "peak": 0.1, "factors": [1.0, 0.1], "epochs": [2, 2]},
+    "regularizers": {
+        "decay": {"kind": "l2", "strength": 1e-2, "policy": {"kind": "stages", "factors": [1.0, 1.0, 2.0, 0.0]}},
+        "dropout": {"kind": "dropout", "strength": 0.2},
+    },
+}
+STEPS = 3
+DECAY = "regularizers.decay"
+
+
+def trial(changes: dict[str, Any] | None = None) -> TrialSpec:
+    """The base with `changes` laid over it, by dotted path."""
+    table = BASE
+    for path, value in (changes or {}).items():
+        for part in reversed(path.split(".")):
+            value = {part: value}
+        table = merge(table, value)
+    return TrialSpec.model_validate(table)
+
+
+def prefixes(spec: TrialSpec, seed: int = 7) -> tuple[str, ...]:
+    return tuple(Prefix(spec, seed, STEPS).epochs())
+
+
+GAP = {"kind": "accuracy_gap", "raise_above": 0.05}
+COMMON: list[tuple[dict[str, Any], dict[str, Any], int]] = [
+    ({}, {}, 4),
+    ({}, {f"{DECAY}.policy": {"kind": "hold"}}, 2),
+    ({}, {f"{DECAY}.policy": {"kind": "stages", "factors": [1.0, 1.0, 2.0, 1.0]}}, 3),
+    ({}, {f"{DECAY}.policy": {"kind": "replay", "strengths": [0.01, 0.01, 0.02, 0.5]}}, 3),
+    ({}, {"lr": {"kind": "constant", "peak": 0.1}}, 2),
+    ({}, {"epochs": 2}, 1),  # the strength's stages share a shorter trial
+    ({f"{DECAY}.policy": {"kind": "hold"}}, {f"{DECAY}.policy": {"kind": "hold"}, "epochs": 3}, 3),
+    ({}, {f"{DECAY}.strength": 2e-2}, 0),
+    ({}, {f"{DECAY}.on": "all"}, 0),
+    ({}, {"optimizer.momentum": 0.8}, 0),
+    ({}, {"regularizers.dropout.strength": 0.3}, 0),
+    ({}, {"early_stopping": {"patience": 3}}, 0),
+    # What answers to the scores is the same only as a whole.
+    ({f"{DECAY}.policy": GAP}, {f"{DECAY}.policy": GAP}, 4),
+    ({f"{DECAY}.policy": GAP}, {f"{DECAY}.policy": GAP | {"raise_above": 0.06}}, 0),
+    ({f"{DECAY}.policy": GAP}, {f"{DECAY}.policy": {"kind": "hold"}}, 0),
+    ({f"{DECAY}.policy": GAP}, {f"{DECAY}.policy": GAP, "lr": {"kind": "constant", "peak": 0.1}}, 2),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "epochs"), COMMON)
+def test_common_epochs(one: dict[str, Any], other: dict[str, Any], epochs: int) -> None:
+    """As far as learning rate, strengths and all that does not move are the same; never with another seed."""
+    assert epochs == common_epochs(prefixes(trial(one)), prefixes(trial(other)))
+    assert epochs == common_epochs(prefixes(trial(other)), prefixes(trial(one)))
+    assert 0 == common_epochs(prefixes(trial(one)), prefixes(trial(other), seed=8))
+
+
+@pytest.fixture(scope="module")
+def splits() -> Splits:
+    """120 training images."""
+    source = Digits.model_validate(DATA)
+    return split(source.load(), source, with_test=False, device=torch.device("cpu"))
+
+
+def train(run: Run, steps: int) -> Run:
+    """`run` after so many further steps, every epoch measured."""
+    for _ in range(steps):
+        run.step()
+        if run.clock.at_epoch_end:
+            run.evaluate()
+    return run
+
+
+@pytest.mark.parametrize(("one", "other", "epochs"), [row for row in COMMON if row[2] > 0])
+def test_continuing_anothers_checkpoint(
+    one: dict[str, Any], other: dict[str, Any], epochs: int, splits: Splits
+) -> None:
+    """Bit for bit what the trial would have become by itself; an epoch later the checkpoint is refused."""
+    shared, rest = epochs * STEPS, (trial(other).epochs - epochs) * STEPS
+    alone = train(Run(trial(other), 7, splits), shared + rest)
+    leader = train(Run(trial(one), 7, splits), shared)
+    at_the_fork = leader.checkpoint()
+    fork = Run(trial(other), 7, splits)
+    fork.restore(at_the_fork)
+    train(fork, rest)
+    assert (alone.train, alone.validation) == (fork.train, fork.validation)
+    for mine, theirs in zip(alone.model.parameters(), fork.model.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    if epochs < min(trial(one).epochs, trial(other).epochs):
+        leader.restore(at_the_fork)
+        train(leader, STEPS)
+        with pytest.raises(CheckpointError, match="belongs to another trial"):
+            Run(trial(other), 7, splits).restore(leader.checkpoint())
