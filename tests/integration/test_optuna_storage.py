@@ -1,4 +1,4 @@
-"""Our Optuna storage is Optuna's own, only cheaper: the same reads, proposals and decisions, on each kind of database."""
+"""Our Optuna storage is Optuna's own, only cheaper: the same reads, proposals and decisions, on each database."""
 
 from __future__ import annotations
 

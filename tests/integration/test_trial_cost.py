@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def test_statements_of_a_trial(storage: Storage, monkeypatch: pytest.MonkeyPatch
     cells = storage.ledger.cells(row.id)
     assert ["done"] * 8 == [cell.state for cell in cells]
     claims = [place for place, statement in enumerate(sent) if "token=" in statement and "SKIP LOCKED" in statement]
-    costs = [after - before for before, after in zip(claims, claims[1:], strict=False)][1:8]  # the first has to begin
+    costs = [after - before for before, after in pairwise(claims)][1:8]  # the first has to begin
     whole = [cost for cost, cell in zip(costs, cells[1:], strict=False) if cell.ended == "finished"]
     assert whole
     assert max(whole) <= most, costs
