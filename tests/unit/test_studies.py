@@ -22,7 +22,7 @@ from tests.integration.helpers import work_here
 
 STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("**/*.toml"))
-FOLDERS = sorted(path for path in STUDIES.iterdir() if path.is_dir())
+FOLDERS = sorted({file.parent for file in STUDIES.glob("*/*.toml")})
 MOST_ARMS = 6
 TINY = {"epochs": 1, "batch_size": 16, "data": {"kind": "npz", "file": "digits.npz", "validation": 20}}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
