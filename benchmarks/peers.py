@@ -60,6 +60,8 @@ def _search(storage: Any, name: str) -> None:
     study = optuna.load_study(
         study_name=name, storage=storage, sampler=optuna.samplers.TPESampler(), pruner=optuna.pruners.MedianPruner()
     )
+    print("ready", flush=True)
+    sys.stdin.readline()
     study.optimize(_objective)
 
 

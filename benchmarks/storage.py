@@ -32,6 +32,8 @@ from threading import Event
 from typing import Any
 from unittest.mock import patch
 
+import psycopg2
+
 from benchmarks.large_study import fill
 from benchmarks.peers import EPOCHS, SHAPES, accuracy
 from hpo.storage import create_storage, open_storage
@@ -49,6 +51,8 @@ FURTHER = 3_000
 """Trials that are left to be run."""
 MOST = 9_900
 """An arm has at most 10,000."""
+TRIALS = {"optuna": 50, "grpc": 25}
+"""Measured at a time; 100 of hpo."""
 CLAIMANTS, THINKING = 64, 1.0
 """Claimants, and the seconds that each trains its cell, on average, before it claims the next."""
 
@@ -145,10 +149,28 @@ def _work(url: str, together: str) -> None:
     options = WorkerOptions(device="cpu", checkpoint_seconds=3600.0)
     patched = patch.multiple(cell, fit=instant, TOGETHER_SECONDS=float(together))
     with patched, patch.object(Worker, "_splits", lambda *arguments: None):
-        Worker(open_storage(url), [NAME], options, Event()).run()
+        worker = Worker(open_storage(url), [NAME], options, Event())
+        print("ready", flush=True)
+        sys.stdin.readline()
+        worker.run()
 
 
 # Measuring
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """Of one measurement. It is counted in over one connection, for to make one costs as much as a trial."""
+
+    name: str
+    url: str
+    connection: Any
+
+    def finished(self) -> int:
+        """How many trials are."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(COUNTING)
+            return int(cursor.fetchone()[0])
 
 
 class Bench:
@@ -157,7 +179,6 @@ class Bench:
     def __init__(self, server: PostgresServer, quick: bool) -> None:
         self._server, self._quick = server, quick
         self._templates: dict[tuple[int, str], str] = {}
-        self._seconds = 5.0 if quick else 6.0
         self._rounds = 1 if quick else 3
 
     def run(self) -> dict[str, float]:
@@ -187,18 +208,17 @@ class Bench:
         print("hpo short: epochs written together, as they are when they take less than half a second")
         return counted
 
-    def _logged(self, database: str, kind: str, trials: int) -> tuple[float, float]:
+    def _logged(self, database: Database, kind: str, trials: int) -> tuple[float, float]:
         """Statements and messages of one worker, from the making of one trial to that of the next, on average."""
-        self._server.execute(f"alter database {database} set log_statement = 'all'")
+        self._server.execute(f"alter database {database.name} set log_statement = 'all'")
         log = self._server.folder / "log"
-        start, before = log.stat().st_size, self._finished(database)
+        start, before = log.stat().st_size, database.finished()
         with self._workers(kind, database, 1) as running:
-            while self._finished(database) - before < trials:
+            while database.finished() - before < trials:
                 _check(running)
                 time.sleep(0.05)
-        lines = log.read_bytes()[start:].decode().split(f"{database}|")
-        lines = [line.removeprefix(LOGGED).strip() for line in lines if line.startswith(LOGGED)]
-        sent = [line for line in lines if line not in (COUNTING, RUNNING)]
+        lines = log.read_bytes()[start:].decode().split(f"{database.name}|")
+        sent = [line.removeprefix(LOGGED).strip() for line in lines if line.startswith(LOGGED)]
         made = [place for place, line in enumerate(sent) if "insert into trials " in line.lower()]
         sent = sent[made[5] : made[-1]]  # among the first there are the statements with which the worker starts
         bare = sum(line not in ("BEGIN", "COMMIT", "ROLLBACK") for line in sent)
@@ -253,7 +273,7 @@ class Bench:
     def _claims(self) -> float:
         """The 99th percentile of a claim in milliseconds, while all claimants claim a cell now and then."""
         with self._database(100, "tpe") as database:
-            url, processes, length = self._server.url(database), 4, self._seconds
+            url, processes, length = database.url, 4, 6.0
             command = [sys.executable, "-c", CLAIM, url, str(CLAIMANTS // processes), str(length), str(THINKING)]
             running = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(processes)]
             times = sorted(float(line) for process in running for line in (process.communicate()[0] or "").split())
@@ -262,24 +282,24 @@ class Bench:
         return p99
 
     def _measure(self, kind: str, workers: int, finished: int, sampler: str) -> Cost:
+        """The cost of as many trials as make no great difference to the number of those finished."""
         with self._database(finished, sampler) as database, self._workers(kind, database, workers) as running:
-            before = self._finished(database)
-            started = False
-            while not started or self._finished(database) < before + 2 * workers:  # and all have read the study
-                _check(running)
-                started = started or self._running(database) >= workers
-                time.sleep(0.1)
             pids = [process.pid for process in running]
-            done, began = self._finished(database), time.monotonic()
-            used, served = sum(map(_cpu, pids)), self._server_cpu()
-            time.sleep(self._seconds)
-            trials, length = self._finished(database) - done, time.monotonic() - began
-            used, served = sum(map(_cpu, pids)) - used, self._server_cpu() - served
-        return Cost(trials / length, 1000 * used / max(trials, 1), 1000 * served / max(trials, 1))
+
+            def until(count: int) -> tuple[int, float, float, float]:
+                while (done := database.finished()) < count:
+                    _check(running)
+                    time.sleep(0.05)
+                return done, time.monotonic(), sum(map(_cpu, pids)), self._server_cpu()
+
+            first = until(database.finished() + 2 * workers)  # all have read the study
+            last = until(first[0] + TRIALS.get(kind, 100) // (2 if self._quick else 1))
+        trials, length, used, served = (after - before for before, after in zip(first, last, strict=True))
+        return Cost(trials / length, 1000 * used / trials, 1000 * served / trials)
 
     @contextmanager
-    def _workers(self, kind: str, database: str, count: int) -> Any:
-        url, name = self._server.url(database), study_name(NAME, ARM, "search")
+    def _workers(self, kind: str, database: Database, count: int) -> Any:
+        url, name = database.url, study_name(NAME, ARM, "search")
         peers = [PEERS, str(Path(__file__).parent / "peers.py")]
         proxy = []
         if kind == "grpc":
@@ -295,6 +315,13 @@ class Bench:
         }
         running = [*proxy, *(_start(commands[kind]) for _ in range(count))]
         try:
+            for process in running[len(proxy) :]:
+                assert process.stdout is not None
+                process.stdout.readline()  # it is ready
+            for process in running[len(proxy) :]:
+                assert process.stdin is not None
+                process.stdin.write("go\n")
+                process.stdin.flush()
             yield running
             _check(running)
         finally:
@@ -309,10 +336,14 @@ class Bench:
         name = f"b{random.randrange(10**9)}"
         template = self._templates[finished, sampler]
         self._server.execute(f"create database {name} template {template} strategy file_copy")
+        url = self._server.url(name)
+        connection = psycopg2.connect(url.replace("+psycopg2", ""))
+        connection.autocommit = True
         try:
-            yield name
+            yield Database(name, url, connection)
         finally:
             self._server.execute(f"drop database {name} with (force)")
+            connection.close()
 
     def _fill(self, finished: int, sampler: str) -> str:
         """A database with a study that has so many finished trials, and further ones to be run."""
@@ -332,14 +363,6 @@ class Bench:
         storage.close()
         return name
 
-    def _finished(self, database: str) -> int:
-        [(count,)] = self._server.execute(COUNTING, database)
-        return int(str(count))
-
-    def _running(self, database: str) -> int:
-        [(count,)] = self._server.execute(RUNNING, database)
-        return int(str(count))
-
     def _server_cpu(self) -> float:
         """Of the server and all its processes, those that have ended too."""
         assert self._server._process is not None
@@ -349,7 +372,6 @@ class Bench:
 
 
 COUNTING = "select count(*) from trials where state in ('COMPLETE', 'PRUNED')"
-RUNNING = "select count(*) from trials where state = 'RUNNING'"
 LOGGED = "LOG:  statement: "
 CLAIM = """
 import random, sys, time
@@ -375,7 +397,8 @@ with ThreadPoolExecutor(claimants) as threads:
 
 
 def _start(command: Sequence[str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
 
 
 def _check(running: Sequence[subprocess.Popen[str]]) -> None:

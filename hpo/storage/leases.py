@@ -24,7 +24,7 @@ from sqlalchemy import Engine, Row, Update, and_, bindparam, case, delete, exist
 from hpo.errors import LeaseLost
 from hpo.space import Params
 from hpo.storage import tables
-from hpo.storage.engine import alone
+from hpo.storage.engine import alone, unhurried
 from hpo.storage.new_trial import NewTrial, new_trial
 from hpo.storage.rows import (
     CELL_COLUMNS,
@@ -61,6 +61,7 @@ _FIRST = (
     .with_for_update(skip_locked=True, of=cell)
 )
 _FIRST_OF_SOME = _FIRST.where(study.c.name.in_(bindparam("studies", expanding=True)))
+# A claim that a crashed server has forgotten is one that another worker may make; its holder learns of it.
 _CLAIM, _CLAIM_OF_SOME = (
     update(cell)
     .where(cell.c.id == first.scalar_subquery())
@@ -73,7 +74,7 @@ _CLAIM, _CLAIM_OF_SOME = (
         claims=cell.c.claims + 1,
         started=func.coalesce(cell.c.started, now()),
     )
-    .returning(cell.c.study_id, cell.c.token, *CELL_COLUMNS)
+    .returning(cell.c.study_id, cell.c.token, *CELL_COLUMNS, unhurried())
     for first in (_FIRST, _FIRST_OF_SOME)
 )
 

@@ -30,6 +30,7 @@ from hpo.study import StudySpec
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
 
     from hpo.storage import Storage
 
@@ -48,6 +49,7 @@ class Trials:
     def __init__(self, storage: Storage, spec: StudySpec) -> None:
         self._ledger, self._storage, self._spec = storage.ledger, storage.optuna, spec
         self._open = cache(self._open_study)
+        self._pruner = cache(self._build_pruner)
         self._inferred: dict[tuple[str, str], IntersectionSearchSpace] = {}
 
     def create_studies(self) -> None:
@@ -100,7 +102,7 @@ class Trials:
 
     def pruner(self, cell: Cell) -> Pruner:
         """What may stop the cell's trial early; only in the search phase."""
-        return self._spec.pruner(cell.arm) if cell.phase == "search" else NoPruner()
+        return self._asked(cell.arm, cell.phase)
 
     def changes(self, trial: Trial) -> list[Write]:
         """What has been reported or noted of the trial, to be written with our next write; it is asked for once."""
@@ -161,9 +163,15 @@ class Trials:
         # goes on from where the last one was; Optuna has no public way to say so.
         if isinstance(inferred := getattr(sampler, "_search_space", None), IntersectionSearchSpace):
             sampler._search_space = self._inferred.setdefault((cell.arm, cell.phase), inferred)
-        pruner = self.pruner(cell).build(self._spec.epochs(cell.arm))
+        pruner = self._pruner(cell.arm, cell.phase)
         study = optuna.load_study(study_name=self._name(cell), storage=draft, sampler=sampler, pruner=pruner)
         return Trial(study, trial_id)
+
+    def _asked(self, arm: str, phase: str) -> Pruner:
+        return self._spec.pruner(arm) if phase == "search" else NoPruner()
+
+    def _build_pruner(self, arm: str, phase: str) -> BasePruner:
+        return self._asked(arm, phase).build(self._spec.epochs(arm))
 
     def _space(self, cell: Cell) -> dict[str, BaseDistribution]:
         return {path: searched.distribution() for path, searched in self._spec.arms[cell.arm].search.items()}

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
+from hpo.errors import LeaseLost
 from hpo.service import begin_study
-from hpo.storage import Storage, create_storage
+from hpo.storage import Storage, create_storage, open_storage
 from hpo.storage.tables import cell as cell_table
 from tests.integration.helpers import (
     SLOW,
@@ -90,3 +91,23 @@ def test_a_lease_taken_away(storage: Storage, postgres_url: str, crew: Crew) -> 
     assert (2, "thief") == (cell.claims, stolen.worker)
     assert stolen.trial_id == cell.trial_id
     assert undisturbed_curve(study, cell) == stored_curve(storage, row, cell)
+
+
+def test_a_claim_that_the_server_forgets(own_postgres: PostgresServer) -> None:
+    """Claims do not wait for the disk. What a crash has undone another worker claims, and the first is fenced."""
+    own_postgres.stop()
+    own_postgres.settings["wal_writer_delay"] = "10s"
+    own_postgres.start()
+    storage = create_storage(own_postgres.url())
+    row = begin_study(storage, make_study(arms={"fixed": {}}))
+    forgotten = storage.ledger.claim("first", 60.0)
+    assert forgotten is not None and 1 == the_cell(storage, row).claims
+    own_postgres.restart(signal.SIGQUIT)
+    storage.close()
+    storage = open_storage(own_postgres.url())
+    again = storage.ledger.claim("second", 60.0)
+    assert again is not None and (forgotten.cell.id, 1) == (again.cell.id, again.cell.claims)
+    with pytest.raises(LeaseLost):
+        storage.ledger.renew(forgotten, 60.0)
+    storage.ledger.renew(again, 60.0)
+    storage.close()

@@ -23,6 +23,7 @@ from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, get_storage
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
+from hpo.search import Median, Patient, Percentile
 from hpo.storage import Storage, open_storage
 from hpo.storage.draft import Draft
 from hpo.storage.optuna_storage import OptunaStorage
@@ -208,6 +209,11 @@ PRUNERS: dict[str, Callable[[], BasePruner]] = {
     "wilcoxon": lambda: WilcoxonPruner(p_threshold=0.3),
     "patient": lambda: PatientPruner(MedianPruner(n_startup_trials=3), patience=1),
 }
+OURS = PRUNERS | {
+    "median": lambda: Median(startup=3).build(EPOCHS),
+    "percentile": lambda: Percentile(percentile=40.0, startup=3).build(EPOCHS),
+    "patient": lambda: Patient(wrapped=Median(startup=3), patience=1).build(EPOCHS),
+}
 SAMPLERS: dict[str, Callable[[int], BaseSampler]] = {
     "tpe": lambda number: TPESampler(n_startup_trials=6, constant_liar=True, multivariate=True, seed=number),
     "cmaes": lambda number: CmaEsSampler(n_startup_trials=4, warn_independent_sampling=False, seed=number),
@@ -228,5 +234,6 @@ def test_the_same_search(sampler: str, pruner: str, postgres_url: str, request: 
     if isinstance(own, RDBStorage):
         own.engine.dispose()
     storage = open_storage(postgres_url)
-    assert expected == search(storage.optuna, SAMPLERS[sampler], PRUNERS[pruner])
+    kept = OURS[pruner]()
+    assert expected == search(storage.optuna, SAMPLERS[sampler], lambda: kept)
     storage.close()

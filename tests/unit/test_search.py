@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +15,10 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.pruners import BasePruner
+from optuna.pruners import BasePruner, PercentilePruner
 from optuna.trial import TrialState
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.qmc import from_unit
 from hpo.search import (
     CmaEs,
     Hyperband,
@@ -34,6 +35,7 @@ from hpo.search import (
     Tpe,
     Wilcoxon,
 )
+from hpo.search.qmc import from_unit
 
 NUMBERS: dict[str, BaseDistribution] = {
     "x": FloatDistribution(0.0, 1.0),
@@ -227,6 +229,28 @@ def test_a_bad_trial(pruner: Any, prunes: bool) -> None:
     bad.report(0.1, 1)
     assert prunes == bad.should_prune()
     study.tell(bad, state=TrialState.PRUNED)
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN:RuntimeWarning")  # from Optuna's
+@pytest.mark.parametrize("percentile", [50.0, 25.0, 90.0])
+def test_percentile_decides_as_optunas(percentile: float) -> None:
+    """One that has seen the study grow, at every look: trials end in any order, some pruned, with gaps and NaN."""
+    draw, ours, theirs = random.Random(3), Percentile(percentile=percentile, startup=3).build(8), []
+    study = optuna.create_study(direction="maximize")
+    running = []
+    for _ in range(400):
+        if len(running) < 4:
+            running.append((study.ask(), draw.random()))
+        trial, goal = draw.choice(running)
+        step = (study.trials[trial.number].last_step or 0) + draw.choice([1, 1, 2])
+        trial.report(draw.choice([math.nan, goal, goal + draw.gauss(0.0, 0.1)]), step)
+        look = study.trials[trial.number]
+        theirs.append(PercentilePruner(percentile, n_startup_trials=3).prune(study, look))
+        assert theirs[-1] == ours.prune(study, look)
+        if step >= 6 or draw.random() < 0.1:
+            running.remove((trial, goal))
+            study.tell(trial, goal if step >= 6 else None, state=None if step >= 6 else TrialState.PRUNED)
+    assert 40 < sum(theirs) < 360
 
 
 @pytest.mark.parametrize("adapter", [Sampler, Pruner], ids=["sampler", "pruner"])

@@ -1,6 +1,8 @@
-"""How an arm searches: samplers propose points, pruners stop trials early. Both are Optuna's, built from a spec.
+"""How an arm searches: samplers propose points, pruners stop trials early. Each is built from a spec.
 
-Options whose defaults have changed between Optuna's releases are always given explicitly.
+They are Optuna's but for two, which decide as its own do: `qmc`, which repeats no point when several workers ask, and
+`percentile`, whose looks don't take longer the more trials are done. Options whose defaults have changed between
+Optuna's releases are always given explicitly.
 """
 
 from __future__ import annotations
@@ -87,7 +89,7 @@ class Qmc(Spec):
     """Which one: Sobol' (1967), best balanced when the trials are a power of two, or Halton (1960)."""
 
     def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
-        from hpo.qmc import QmcPoint
+        from hpo.search.qmc import QmcPoint
 
         return QmcPoint(self.sequence, seed, slot, space)
 
@@ -96,6 +98,7 @@ Sampler = Annotated[Grid | Random | Tpe | CmaEs | Qmc, Field(discriminator="kind
 
 
 # Pruners: build(epochs). They see a trial at its rungs only, not at every epoch: each look costs a read of the study.
+# A pruner that was built serves all trials of an Optuna study.
 
 
 class Rungs(Spec):
@@ -131,9 +134,9 @@ class Median(Rungs):
     """Finished trials before anything is pruned."""
 
     def build(self, epochs: int) -> BasePruner:
-        from optuna.pruners import MedianPruner
+        from hpo.search.percentile import PercentilePruner
 
-        return MedianPruner(n_startup_trials=self.startup, n_warmup_steps=0, interval_steps=1)
+        return PercentilePruner(50.0, self.startup)
 
 
 class Percentile(Rungs):
@@ -146,9 +149,9 @@ class Percentile(Rungs):
     """Finished trials before anything is pruned."""
 
     def build(self, epochs: int) -> BasePruner:
-        from optuna.pruners import PercentilePruner
+        from hpo.search.percentile import PercentilePruner
 
-        return PercentilePruner(self.percentile, n_startup_trials=self.startup)
+        return PercentilePruner(self.percentile, self.startup)
 
 
 class SuccessiveHalving(Rungs):
