@@ -52,7 +52,7 @@ FURTHER = 3_000
 MOST = 9_900
 """An arm has at most 10,000."""
 TRIALS = {"optuna": 50, "grpc": 25}
-"""Measured at a time; 100 of hpo."""
+"""Measured at a time; 300 of hpo."""
 CLAIMANTS, THINKING = 64, 1.0
 """Claimants, and the seconds that each trains its cell, on average, before it claims the next."""
 
@@ -293,7 +293,7 @@ class Bench:
                 return done, time.monotonic(), sum(map(_cpu, pids)), self._server_cpu()
 
             first = until(database.finished() + 2 * workers)  # all have read the study
-            last = until(first[0] + TRIALS.get(kind, 100) // (2 if self._quick else 1))
+            last = until(first[0] + TRIALS.get(kind, 300) // (2 if self._quick else 1))
         trials, length, used, served = (after - before for before, after in zip(first, last, strict=True))
         return Cost(trials / length, 1000 * used / trials, 1000 * served / trials)
 

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from hpo.storage.optuna_rows import Changes
 from hpo.storage.optuna_storage import Known, OptunaStorage
+from hpo.storage.together import Answer, Reading
 
 
 class Draft(OptunaStorage):
@@ -27,9 +28,23 @@ class Draft(OptunaStorage):
         self.changes = Changes()
         """What has not been written yet."""
 
-    def look_again(self) -> None:
-        """Let the next question be answered by the database."""
+    def pruners_question(self) -> Reading | None:
+        """What the pruner will ask the database, to be read with the next write; None as long as that isn't known."""
+        asks = self._known[self._study_id].pruner_asks_for_open
+        return None if asks is None else self.news(self._study_id, asks)
+
+    def look_again(self, answer: Answer | None = None) -> None:
+        """Let the next question be answered by what has just been read for the pruner, or else by the database."""
         self._looked = self._looked_at_open = False
+        if answer is not None:
+            self.learn(self._study_id, answer)
+            self._looked = True
+            self._looked_at_open = bool(self._known[self._study_id].pruner_asks_for_open)
+
+    def note_pruners_question(self) -> None:
+        """The pruner has been asked since the last look: keep in mind what it asked for."""
+        if self._looked:
+            self._known[self._study_id].pruner_asks_for_open = self._looked_at_open
 
     def flush(self) -> None:
         """Write the changes now."""

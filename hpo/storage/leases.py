@@ -34,7 +34,7 @@ from hpo.storage.rows import (
     read_cell,
 )
 from hpo.storage.tables import cell, checkpoint, curve, fork, now, study
-from hpo.storage.together import Change, Upsert, Write, together
+from hpo.storage.together import Answer, Change, Reading, Upsert, Write, together, together_with
 from hpo.train.clock import Evaluation, Score
 
 # Statements are made once: to make one takes longer than to carry it out.
@@ -90,14 +90,17 @@ def held(**values: Any) -> Update:
 _RENEW = held(lease_until=now() + bindparam("length"))
 _PROPOSE = held(params=bindparam("proposed"))
 _progress = bindparam("epoch") > cell.c.epochs
+_PROGRESS = {
+    "epochs": case((_progress, bindparam("epoch")), else_=cell.c.epochs),
+    "seconds": cell.c.seconds + bindparam("spent"),
+}
 _RECORD = (
     update(cell)
     .where(_HELD)
     .values(
         lease_until=now() + bindparam("length"),
-        epochs=case((_progress, bindparam("epoch")), else_=cell.c.epochs),
         attempts=case((_progress, 0), else_=cell.c.attempts),
-        seconds=cell.c.seconds + bindparam("spent"),
+        **_PROGRESS,
     )
     .returning(select(study.c.state).where(study.c.id == cell.c.study_id).scalar_subquery().label("state"))
 )
@@ -111,9 +114,13 @@ _RELEASE = held(**GIVEN_BACK, error=func.coalesce(bindparam("why"), cell.c.error
 _RETRY_LATER = held(state="planned", token=None, lease_until=None, error=bindparam("why"))
 _SET_ASIDE = held(state="failed", token=None, lease_until=None, error=bindparam("why"), finished=now())
 # The token stays: a worker to whom the answer did not come asks again.
+_unfinished = cell.c.state == "leased"
 _FINISH = (
     update(cell)
     .where(_TOKEN)
+    .values(
+        {name: case((_unfinished, value), else_=cell.c[name]) for name, value in _PROGRESS.items()},
+    )
     .values(
         state="done",
         lease_until=None,
@@ -185,20 +192,23 @@ class Leases:
         saved: bytes | None = None,
         also: Sequence[Write] = (),
         forked: bytes | None = None,
-    ) -> str:
-        """Keep the metrics of epochs, and a checkpoint if given, and renew the lease; returns the study's state.
+        question: Reading | None = None,
+    ) -> tuple[str, Answer]:
+        """Keep the metrics of epochs, and a checkpoint if given, and renew the lease.
 
-        `forked` is a checkpoint after the last of them, for other cells to go on from.
+        `forked` is a checkpoint after the last of them, for other cells to go on from. Returns the study's state, and
+        the answer to the question, if there is one.
 
         Raises:
             LeaseLost: another worker holds the cell; nothing was written.
         """
-        points = Upsert(curve, ("cell_id", "epoch"), [curve_row(lease.cell.id, epoch) for epoch in epochs])
-        spent = sum(epoch.seconds for epoch in epochs)
-        parameters = {"length": seconds, "epoch": epochs[-1].epoch, "spent": spent}
         kept = [*_saving(lease, saved), *_forking(lease, epochs[-1].epoch, forked)]
-        found = self.write(_RECORD, lease, parameters, [points, *kept, *also])
-        return str(found.state)
+        parameters = names(lease) | {"length": seconds} | _progress_of(epochs)
+        found = together_with(self._engine, _RECORD, parameters, [*_curve(lease, epochs), *kept, *also], question)
+        if found is None:
+            raise lost(lease)
+        row, answer = found
+        return str(row.state), answer
 
     def release(self, lease: Lease, saved: bytes | None = None, reason: str | None = None) -> None:
         """Give the cell back unfinished, for whoever claims next; this does not count as an attempt."""
@@ -220,9 +230,10 @@ class Leases:
         validation: Score | None,
         test: Score | None,
         also: Sequence[Write] = (),
+        epochs: Sequence[Evaluation] = (),
     ) -> None:
-        """The cell is done, with this result."""
-        parameters = {
+        """The cell is done, with this result; `epochs` are its last, as far as they have not been recorded."""
+        parameters = _progress_of(epochs) | {
             "how": ended,
             "final": score,
             "loss_on_validation": finite(validation.loss) if validation else None,
@@ -230,7 +241,7 @@ class Leases:
             "loss_on_test": finite(test.loss) if test else None,
             "accuracy_on_test": test.accuracy if test else None,
         }
-        self.write(_FINISH, lease, parameters, [_forgetting(lease), *also])
+        self.write(_FINISH, lease, parameters, [*_curve(lease, epochs), _forgetting(lease), *also])
 
     def checkpoint(self, lease: Lease) -> bytes | None:
         """The last checkpoint of the cell."""
@@ -253,6 +264,16 @@ def names(lease: Lease) -> dict[str, Any]:
 def lost(lease: Lease) -> LeaseLost:
     """What is raised when the token differs."""
     return LeaseLost(f"the lease of cell {lease.cell.id} is lost: another worker continues it")
+
+
+def _progress_of(epochs: Sequence[Evaluation]) -> dict[str, Any]:
+    return {"epoch": epochs[-1].epoch if epochs else 0, "spent": sum(epoch.seconds for epoch in epochs)}
+
+
+def _curve(lease: Lease, epochs: Sequence[Evaluation]) -> list[Write]:
+    if not epochs:
+        return []
+    return [Upsert(curve, ("cell_id", "epoch"), [curve_row(lease.cell.id, epoch) for epoch in epochs])]
 
 
 def _saving(lease: Lease, content: bytes | None) -> list[Write]:

@@ -57,12 +57,12 @@ def one_trial() -> CompoundSelect[Any]:
 
 @cache
 def new_trials(details_of_open: bool) -> CompoundSelect[Any]:
-    """The trials of the study `study_id` that lie above `known`, or are one of `open`."""
+    """The trials of the study `of_study` whose id lies above `known`, or is one of `known_open`."""
     new = or_(
         trials.c.trial_id > bindparam("known"),
-        trials.c.trial_id.in_(bindparam("open", expanding=True)),
+        trials.c.trial_id.in_(bindparam("known_open", expanding=True)),
     )
-    return _rows(new & (trials.c.study_id == bindparam("study_id")), details_of_open)
+    return _rows(new & (trials.c.study_id == bindparam("of_study")), details_of_open)
 
 
 def _rows(which: Any, details_of_open: bool) -> CompoundSelect[Any]:

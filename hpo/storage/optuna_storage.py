@@ -25,7 +25,7 @@ from sqlalchemy import Engine, bindparam, select
 
 from hpo.storage.engine import alone
 from hpo.storage.optuna_rows import OPEN, Changes, new_trials, one_trial, read_trials, trials
-from hpo.storage.together import together
+from hpo.storage.together import Answer, Reading, together
 
 MOST_OPEN = 1000
 """Unfinished trials that are asked for by name; beyond that, all from the first of them on are read."""
@@ -44,6 +44,8 @@ class Known:
         """By id, as they were at the last look."""
         self.last = -1
         """The highest id that has been seen. A study's trials are made one after the other, so none follows below."""
+        self.pruner_asks_for_open: bool | None = None
+        """Whether the study's pruner wants to know more of open trials than that they are; None before it was asked."""
 
 
 class OptunaStorage(BaseStorage):
@@ -168,24 +170,33 @@ class OptunaStorage(BaseStorage):
     def _look(self, study_id: int, details_of_open: bool) -> Known:
         if study_id not in self._known:
             self.get_study_directions(study_id)  # raises what is to be raised if there is none
+        reading = self.news(study_id, details_of_open)
+        with alone(self._engine).connect() as connection:
+            self.learn(study_id, connection.execute(reading.query, reading.parameters).all())
+        return self._known[study_id]
+
+    def news(self, study_id: int, details_of_open: bool) -> Reading:
+        """A look at what is new in a study since the last one; `learn` takes what it finds."""
         known = self._known[study_id]
         few = len(known.open) <= MOST_OPEN
         parameters = {
-            "study_id": study_id,
+            "of_study": study_id,
             "known": known.last if few else min(known.open) - 1,
-            "open": list(known.open) if few else [],
+            "known_open": list(known.open) if few else [],
         }
-        with alone(self._engine).connect() as connection:
-            found = read_trials(connection.execute(new_trials(details_of_open), parameters))
+        return Reading(new_trials(details_of_open), parameters)
+
+    def learn(self, study_id: int, answer: Answer) -> None:
+        """Keep what a look has found."""
+        known = self._known[study_id]
         known.open = {}
-        for trial in found:
+        for trial in read_trials(answer):
             known.last = max(known.last, trial._trial_id)
             if not trial.state.is_finished():
                 known.open[trial._trial_id] = trial
             elif trial._trial_id not in self._finished:
                 insort(known.finished[trial.state], trial, key=_number)
                 self._finished[trial._trial_id] = trial
-        return known
 
     def remove_session(self) -> None:
         self._rdb.remove_session()

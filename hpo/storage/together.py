@@ -1,4 +1,4 @@
-"""Writes that belong together, in as few messages to the server as can be.
+"""Writes that belong together, and what is read right after them, in as few messages to the server as can be.
 
 On Postgres they are one statement, in which the later ones depend on the first (WITH held AS (…), …); on SQLite, which
 lives in the process, one transaction. The first finds the row that the others stand or fall with: a cell under its
@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     CTE,
     ColumnElement,
+    CompoundSelect,
     Delete,
     Engine,
     Insert,
@@ -59,7 +60,17 @@ class Change:
     parameters: Mapping[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A query made once, whose first column is never null, with its parameters. It sees none of the writes."""
+
+    query: CompoundSelect[Any]
+    parameters: Mapping[str, Any]
+
+
 Write = Upsert | Change
+Answer = Sequence[Sequence[Any]]
+"""Rows that a reading has found."""
 First = Select[Any] | Update
 Parameters = dict[str, Any]
 _Shape = Update | Delete | tuple[Any, ...]
@@ -70,19 +81,32 @@ def together(engine: Engine, first: First, parameters: Parameters, writes: Seque
 
     No parameter has the name of a column: in an UPDATE, SQLAlchemy would set it.
     """
+    found = together_with(engine, first, parameters, writes, None)
+    return None if found is None else found[0]
+
+
+def together_with(
+    engine: Engine, first: First, parameters: Parameters, writes: Sequence[Write], reading: Reading | None
+) -> tuple[Row[Any], Answer] | None:
+    """The same, and what `reading` has found."""
     postgres = engine.dialect.name == "postgresql"
     shapes = tuple(_shape(write) for write in writes)
-    if postgres or not writes:
+    if postgres or not (writes or reading):
         for place, write in enumerate(writes):
             parameters = parameters | _parameters(write, place)
+        statement, width = _one_statement(first, shapes, reading.query if reading else None)
+        parameters = parameters | dict(reading.parameters if reading else {})
         with alone(engine).connect() as connection:
-            return connection.execute(_one_statement(first, shapes), parameters).one_or_none()
+            rows = connection.execute(statement, parameters).all()
+        return (rows[0], [row[width:] for row in rows if row[width:] and row[width] is not None]) if rows else None
     with engine.begin() as connection:
         found = connection.execute(first, parameters).one_or_none()
-        if found is not None:
-            for place, (write, shape) in enumerate(zip(writes, shapes, strict=True)):
-                connection.execute(_following(shape, place, None), _parameters(write, place))
-    return found
+        if found is None:
+            return None
+        read = connection.execute(reading.query, reading.parameters).all() if reading else []
+        for place, (write, shape) in enumerate(zip(writes, shapes, strict=True)):
+            connection.execute(_following(shape, place, None), _parameters(write, place))
+    return found, read
 
 
 def _shape(write: Write) -> _Shape:
@@ -106,12 +130,15 @@ def _name(place: int, number: int, column: str) -> str:
 
 # To make a statement takes several times as long as to carry it out; a worker needs a dozen, over and over.
 @lru_cache(maxsize=256)
-def _one_statement(first: First, shapes: tuple[_Shape, ...]) -> First:
-    if not shapes:
-        return first
+def _one_statement(first: First, shapes: tuple[_Shape, ...], query: CompoundSelect[Any] | None) -> tuple[First, int]:
+    """The statement, and how many of its columns are those of `first`; the query's follow, null if it finds no row."""
     held = first.cte("held")
+    if not shapes and query is None:
+        return first, len(held.c)
     writes = [_following(shape, place, held).cte(f"write_{place}") for place, shape in enumerate(shapes)]
-    return select(held).add_cte(*writes)
+    read = None if query is None else query.subquery("read")
+    all_of_it = select(held) if read is None else select(held, read).outerjoin_from(held, read, true())
+    return all_of_it.add_cte(*writes), len(held.c)
 
 
 @lru_cache(maxsize=256)

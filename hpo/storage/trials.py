@@ -25,7 +25,7 @@ from hpo.storage.draft import Draft
 from hpo.storage.new_trial import NewTrial
 from hpo.storage.optuna_rows import Changes, failure
 from hpo.storage.rows import Cell, Lease
-from hpo.storage.together import Write
+from hpo.storage.together import Answer, Reading, Write
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
@@ -110,10 +110,17 @@ class Trials:
         writes, draft.changes = draft.changes.writes(trial._trial_id), Changes()
         return writes
 
-    def should_prune(self, trial: Trial) -> bool:
-        """Whether the trial should be pruned at the rung that was just reported, as the study stands now."""
-        _draft(trial).look_again()
-        return trial.should_prune()
+    def pruners_question(self, trial: Trial) -> Reading | None:
+        """What `should_prune` will read of the other trials, to be read with the rung's report; None if unknown."""
+        return _draft(trial).pruners_question()
+
+    def should_prune(self, trial: Trial, answer: Answer | None) -> bool:
+        """Whether the trial should be pruned at the rung that was just reported, as the others stand now."""
+        draft = _draft(trial)
+        draft.look_again(answer)
+        prune = trial.should_prune()
+        draft.note_pruners_question()
+        return prune
 
     def flush(self, trial: Trial) -> None:
         """Let the others see what a pruner notes at the trial."""

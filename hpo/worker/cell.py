@@ -17,6 +17,7 @@ from hpo.space import Params
 from hpo.storage.checkpoints import DatabaseCheckpoints
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Fork, Lease
+from hpo.storage.together import Answer, Reading
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.train.clock import Evaluation
@@ -162,10 +163,10 @@ class CellRun:
                 trial.report(evaluation.validation.accuracy, epoch)
             # At the last epoch there is nothing to save any more.
             looks = rung and epoch < spec.epochs and not isinstance(pruner, NoPruner)
-            self._record(trial, evaluation, checkpoint, now=looks)
+            answer = self._record(trial, evaluation, checkpoint, looks)
             if not looks:
                 return Decision.CONTINUE
-            prune = self._patience(lambda: trials.should_prune(trial))
+            prune = self._patience(lambda: trials.should_prune(trial, answer))
             self._patience(lambda: trials.flush(trial))
             return Decision.PRUNE if prune else Decision.CONTINUE
 
@@ -175,23 +176,37 @@ class CellRun:
             log.warning("cell %d: %s; the trial begins anew", cell.id, error)
             return fit(spec, cell.seed, splits, report, interrupted=self._interrupted)
 
-    def _record(self, trial: Trial, evaluation: Evaluation, checkpoint: Callable[[], bytes], now: bool) -> None:
+    def _record(
+        self, trial: Trial, evaluation: Evaluation, checkpoint: Callable[[], bytes], looks: bool
+    ) -> Answer | None:
         self._unwritten.append(evaluation)
         due = time.monotonic() - self._saved_at >= self._options.checkpoint_seconds
         forks = evaluation.finite and evaluation.epoch in self._kept_for_others
-        if now or due or forks or time.monotonic() - self._written_at >= TOGETHER_SECONDS:
+        answer = None
+        if looks or due or forks or time.monotonic() - self._written_at >= TOGETHER_SECONDS:
             kept = self._keep(checkpoint()) if due and evaluation.finite else None
-            self._write(trial, kept, checkpoint() if forks else None)
+            question = self._study.trials.pruners_question(trial) if looks else None
+            answer = self._write(trial, kept, checkpoint() if forks else None, question)
         if due:
             self._saved_at = time.monotonic()
+        return answer
 
-    def _write(self, trial: Trial, kept: bytes | None = None, forked: bytes | None = None) -> None:
+    def _write(
+        self,
+        trial: Trial,
+        kept: bytes | None = None,
+        forked: bytes | None = None,
+        question: Reading | None = None,
+    ) -> Answer | None:
         if not self._unwritten:
-            return
+            return None
         epochs, seconds, reported = self._unwritten, self._options.lease_seconds, self._study.trials.changes(trial)
-        state = self._patience(lambda: self._ledger.record(self._lease, epochs, seconds, kept, reported, forked))
+        state, answer = self._patience(
+            lambda: self._ledger.record(self._lease, epochs, seconds, kept, reported, forked, question)
+        )
         self._study_stopped = state == "stopped"
         self._unwritten, self._written_at = [], time.monotonic()
+        return answer if question else None
 
     def _keep(self, content: bytes) -> bytes | None:
         try:
@@ -212,12 +227,13 @@ class CellRun:
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
 
     def _finish(self, trial: Trial, outcome: Outcome) -> None:
-        self._write(trial)
         cell, ended, validation = self._lease.cell, outcome.ended.value, outcome.validation
         score = validation.accuracy if validation and outcome.ended is not Ended.DIVERGED else 0.0
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        self._patience(lambda: self._ledger.finish(self._lease, ended, score, validation, outcome.test, told))
+        self._patience(
+            lambda: self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, self._unwritten)
+        )
         self._checkpoints.forget(self._lease)
         if self._study.spec.protocol.share_prefixes:
             self._patience(lambda: self._ledger.forget_forks(self._lease.study_id))

@@ -167,12 +167,13 @@ def test_the_end_of_a_cell(storage: Storage, ledger: Ledger) -> None:
     lease = claim(ledger)
     ledger.record(lease, [evaluation(1)], 60.0, b"first")
     ledger.record(lease, [evaluation(2)], 60.0, b"second")
-    ledger.record(lease, [evaluation(3, math.nan)], 60.0)
     assert b"second" == ledger.checkpoint(lease)
+    last = evaluation(3, math.nan)
     for _ in range(2):
-        ledger.finish(lease, "diverged", 0.0, Score(math.inf, 0.1), None)
+        ledger.finish(lease, "diverged", 0.0, Score(math.inf, 0.1), None, epochs=[last])
         cell = now(ledger, row, lease)
         assert ("done", "diverged", 0.0) == (cell.state, cell.ended, cell.score)
+        assert (3, pytest.approx(3 * last.seconds)) == (cell.epochs, cell.seconds)
         assert (None, 0.1, None, None) == (
             cell.validation_loss,
             cell.validation_accuracy,
@@ -208,7 +209,7 @@ def test_only_running_studies_that_are_asked_for(storage: Storage, ledger: Ledge
     assert first.id == claim(ledger).study_id
     ledger.set_state(second.id, "stopped")
     assert None is ledger.claim("w", 60.0, ["second"])
-    assert "stopped" == ledger.record(lease, [evaluation(1)], 60.0)
+    assert ("stopped", []) == ledger.record(lease, [evaluation(1)], 60.0)
     assert first.id == claim(ledger).study_id
     assert None is ledger.claim("w", 60.0)
     ledger.set_state(second.id, "running")

@@ -179,9 +179,7 @@ def search(
         value = math.nan if number == 7 and epoch == 2 else goal * (1 - math.exp(-epoch)) + 0.01 * (number % 5) * epoch
         trial.report(value, epoch)
         flush(trial)
-        if isinstance(trial.storage, Draft):
-            trial.storage.look_again()
-        prune = epoch < EPOCHS and trial.should_prune()
+        prune = epoch < EPOCHS and should_prune(trial)
         flush(trial)
         if prune:
             trial.study.tell(trial, state=TrialState.PRUNED)
@@ -193,6 +191,19 @@ def search(
         flush(trial)
         results[number] = params, epoch
     return [results[number] for number in range(TRIALS)]
+
+
+def should_prune(trial: Trial) -> bool:
+    """Through ours as a worker asks, who has read with the report what the pruner is known to ask for."""
+    draft = trial.storage
+    if not isinstance(draft, Draft):
+        return trial.should_prune()
+    question = draft.pruners_question()
+    with draft._engine.connect() as connection:
+        draft.look_again(question and connection.execute(question.query, question.parameters).all())
+    prune = trial.should_prune()
+    draft.note_pruners_question()
+    return prune
 
 
 def flush(trial: Trial) -> None:
