@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from hpo.cli.options import (
     checkpoint_option,
@@ -29,7 +30,6 @@ from hpo.launch.order import Order, hidden
 
 SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
 """Handed over to other machines if they are set here, as the storage URL is."""
-DEFAULTS = {"lease": 60.0, "checkpoint_every": 30.0, "patience": 900.0}
 
 
 def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -234,7 +234,9 @@ def kubernetes(
 
 def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints: str | None, **given: float) -> Order:
     """`checkpoints` travels in the environment: such a URL may hold a secret."""
-    options = [f"--{name.replace('_', '-')}={value:g}" for name, value in given.items() if value != DEFAULTS[name]]
+    source = click.get_current_context().get_parameter_source
+    chosen = {name: value for name, value in given.items() if source(name) is not ParameterSource.DEFAULT}
+    options = [f"--{name.replace('_', '-')}={value:g}" for name, value in chosen.items()]
     return Order(studies, per_device, (*options, *(["--forever"] if forever else [])))
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from sqlalchemy import bindparam, case, delete, exists, insert, literal, select
 
 from hpo.storage import tables
-from hpo.storage.engine import alone
 from hpo.storage.leases import GIVEN_BACK, Leases, held, lost, names
 from hpo.storage.rows import CURVE_COLUMNS, CurvePoint, Fork, Lease, read_curve_point
 from hpo.storage.tables import cell, curve, fork
@@ -58,12 +57,12 @@ class Forks(Leases):
     def forks(self, study_id: int) -> list[Fork]:
         """The places from which cells of a study can go on."""
         query = select(fork.c.cell_id, fork.c.epoch).join(cell).where(cell.c.study_id == study_id)
-        with alone(self._engine).connect() as connection:
+        with self._alone.connect() as connection:
             return [Fork(*row) for row in connection.execute(query)]
 
     def forget_forks(self, study_id: int) -> None:
         """Keep them no longer, if no cell of the study is open."""
         own = select(cell.c.id).where(cell.c.study_id == study_id)
         unneeded = delete(fork).where(fork.c.cell_id.in_(own), ~exists(own.where(tables.open_cells)))
-        with alone(self._engine).connect() as connection:
+        with self._alone.connect() as connection:
             connection.execute(unneeded)

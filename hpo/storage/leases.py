@@ -143,7 +143,7 @@ class Leases:
     """The cells, as workers see them."""
 
     def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+        self._engine, self._alone = engine, alone(engine)
 
     def claim(self, worker_id: str, lease: float, studies: Sequence[str] = ()) -> Lease | None:
         """Take the first cell that is free, or whose lease ran out, for `lease` seconds; None if there is none."""
@@ -166,7 +166,7 @@ class Leases:
         made = new_trial(self._engine, held, optuna_study, started)
         if made is not None:
             return made
-        with alone(self._engine).connect() as connection:
+        with self._alone.connect() as connection:
             row = connection.execute(_TRIAL, held).one_or_none()
         if row is None:
             raise lost(lease)
@@ -245,7 +245,7 @@ class Leases:
 
     def checkpoint(self, lease: Lease) -> bytes | None:
         """The last checkpoint of the cell."""
-        with alone(self._engine).connect() as connection:
+        with self._alone.connect() as connection:
             query = select(checkpoint.c.content).where(checkpoint.c.cell_id == lease.cell.id)
             return connection.execute(query).scalar()
 

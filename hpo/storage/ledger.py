@@ -10,11 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, and_, case, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import StudyError
-from hpo.storage.engine import alone
 from hpo.storage.forks import Forks
 from hpo.storage.rows import (
     CELL_COLUMNS,
@@ -37,10 +36,6 @@ ALIVE_SECONDS = 60.0
 
 class Ledger(Forks):
     """Our tables in the storage."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(engine)
-        self._alone = alone(engine)
 
     # Studies
 

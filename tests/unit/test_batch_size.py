@@ -8,9 +8,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hpo.train.data import Digits, Splits, split
+from hpo.train.data import Splits
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
+from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 120}
 
@@ -18,8 +19,7 @@ SOURCE = {"kind": "digits", "validation": 100, "train_limit": 120}
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     """120 training images."""
-    source = Digits.model_validate(SOURCE)
-    return split(source.load(), source, with_test=False, device=torch.device("cpu"))
+    return digits(SOURCE)
 
 
 def run(splits: Splits, batch_size: int, lr: dict[str, Any], **batches: Any) -> Run:

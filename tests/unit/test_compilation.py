@@ -9,9 +9,9 @@ import torch
 
 from hpo.errors import MachineError
 from hpo.train.compilation import COMPILERS, compiled
-from hpo.train.data import Digits, split
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
+from tests.unit.digits import digits
 
 DATA = {"kind": "digits", "validation": 100, "train_limit": 120}
 
@@ -19,8 +19,7 @@ DATA = {"kind": "digits", "validation": 100, "train_limit": 120}
 @pytest.mark.skipif(not any(map(shutil.which, COMPILERS)), reason="torch.compile needs a C++ compiler")
 def test_the_same_training() -> None:
     """Equal to rounding after an epoch; the checkpoint is that of the net itself, and goes on compiled."""
-    source = Digits.model_validate(DATA)
-    splits = split(source.load(), source, with_test=False, device=torch.device("cpu"))
+    splits = digits(DATA)
     table = {
         "epochs": 2,
         "batch_size": 60,

@@ -10,10 +10,11 @@ import torch
 from pydantic import ValidationError
 
 from hpo.train.clock import Evaluation, Score
-from hpo.train.data import Digits, Splits, split
+from hpo.train.data import Splits
 from hpo.train.loop import Decision, Ended, Outcome, fit
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
+from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 60}
 
@@ -22,8 +23,7 @@ SOURCE = {"kind": "digits", "validation": 100, "train_limit": 60}
 def splits() -> Splits:
     """60 training images, 100 validation images, and a test set."""
     torch.set_num_threads(1)
-    source = Digits.model_validate(SOURCE)
-    return split(source.load(), source, with_test=True, device=torch.device("cpu"))
+    return digits(SOURCE, with_test=True)
 
 
 def trial(**changes: Any) -> TrialSpec:

@@ -18,10 +18,11 @@ from hpo.train import run as run_module
 from hpo.train.augment import Augment
 from hpo.train.batches import Batches, Normalize
 from hpo.train.clock import Evaluation
-from hpo.train.data import Digits, Images, Splits, split
+from hpo.train.data import Images, Splits
 from hpo.train.loop import Decision, Ended, Outcome, fit
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
+from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 100}
 MLP: dict[str, Any] = {"kind": "mlp", "hidden": [16]}
@@ -43,8 +44,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     """100 training images, 100 validation images, and a test set."""
-    source = Digits.model_validate(SOURCE)
-    return split(source.load(), source, with_test=True, device=torch.device("cpu"))
+    return digits(SOURCE, with_test=True)
 
 
 AS_THEY_ARE = Normalize(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
@@ -159,10 +159,10 @@ def test_same_seed_same_curve(model: dict[str, Any], splits: Splits) -> None:
 
 SCRIPT = """
 import json, sys, torch
-from tests.unit.test_loop import Digits, SOURCE, TrialSpec, split, trained
+from tests.unit.digits import digits
+from tests.unit.test_loop import SOURCE, TrialSpec, trained
 torch.set_num_threads(1)
-source = Digits.model_validate(SOURCE)
-splits = split(source.load(), source, with_test=True, device=torch.device("cpu"))
+splits = digits(SOURCE, with_test=True)
 outcome, curve = trained(TrialSpec.model_validate_json(sys.argv[1]), 7, splits)
 print(json.dumps([curve, outcome.test.loss]))
 """

@@ -9,10 +9,11 @@ import torch
 
 from hpo.errors import CheckpointError
 from hpo.space import merge
-from hpo.train.data import Digits, Splits, split
+from hpo.train.data import Splits
 from hpo.train.prefix import Prefix, common_epochs
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
+from tests.unit.digits import digits
 
 DATA = {"kind": "digits", "validation": 100, "train_limit": 120}
 BASE: dict[str, Any] = {
@@ -78,8 +79,7 @@ def test_common_epochs(one: dict[str, Any], other: dict[str, Any], epochs: int) 
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     """120 training images."""
-    source = Digits.model_validate(DATA)
-    return split(source.load(), source, with_test=False, device=torch.device("cpu"))
+    return digits(DATA)
 
 
 def train(run: Run, steps: int) -> Run:

@@ -12,9 +12,10 @@ from torch.nn import functional
 
 from hpo.train.augment import Augment
 from hpo.train.batches import Batches, Minibatch, Normalize
-from hpo.train.data import Digits, Splits, split
+from hpo.train.data import Splits
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
+from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 100}
 RATE = 0.1
@@ -32,8 +33,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     """100 training images, so an epoch of one step."""
-    source = Digits.model_validate(SOURCE)
-    return split(source.load(), source, with_test=False, device=torch.device("cpu"))
+    return digits(SOURCE)
 
 
 def started(splits: Splits, **regularizers: dict[str, Any]) -> Run:
