@@ -101,26 +101,32 @@ def recorded(training_seed: int, policy: str) -> Callable[[Params], Curve]:
 
 
 @cache
-def space_best(policy: str, training_seed: int) -> float:
-    """The highest accuracy that a search of the space can come to."""
+def space_scores(policy: str, training_seed: int) -> tuple[float, ...]:
+    """The accuracies of all points of the table that lie in the searched space."""
     table, curve = the_table(), recorded(training_seed, policy)
     choices = [SCHEDULES.labels()]
     for path, values in {PEAK: table.peaks, STRENGTH: table.strengths}.items():
         searched = SPACE[path]
         assert isinstance(searched, Range)
         choices.append(list(values[nearest(values, searched.low) : nearest(values, searched.high) + 1]))
-    return max(curve(dict(zip(SPACE, point, strict=True))).score for point in product(*choices))
+    return tuple(curve(dict(zip(SPACE, point, strict=True))).score for point in product(*choices))
+
+
+@cache
+def grid_best(training_seed: int) -> float:
+    """The accuracy of the grid's best trial."""
+    curve = recorded(training_seed, "hold")
+    return max(curve(point).score for point in grid(GRID))
 
 
 def repeat(arm: str, search: Search, workers: int, seed: int, training_seed: int) -> Repetition:
     """One search with the grid's epochs, beside the grid."""
-    epochs, points = the_table().epochs_per_trial, list(grid(GRID))
-    held = recorded(training_seed, "hold")
-    budget, target = epochs * len(points), max(held(point).score for point in points)
-    curve = held if isinstance(search.sampler, Grid) else recorded(training_seed, ARMS[arm])
+    epochs, target = the_table().epochs_per_trial, grid_best(training_seed)
+    budget = epochs * len(list(grid(GRID)))
+    curve = recorded(training_seed, "hold" if isinstance(search.sampler, Grid) else ARMS[arm])
     found = replay(search, curve, epochs, budget, seed=derive(seed, arm), workers=workers)
     reached = next((one.spent for one in found if (one.accuracy or 0.0) >= target), math.inf)
-    highest = space_best(ARMS[arm], training_seed)
+    highest = max(space_scores(ARMS[arm], training_seed))
     quarter, full = (100 * (highest - best(found, spent)) for spent in (budget / 4, budget))
     return Repetition(reached / budget, quarter, full)
 
@@ -150,6 +156,10 @@ def main() -> None:
     parser.add_argument("--training-seeds", type=int, nargs="+", default=TRAINING_SEEDS)
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    for seed in asked.training_seeds:
+        shares = (np.mean(np.array(space_scores(ARMS[arm], seed)) >= grid_best(seed)) for arm in ARMS)
+        said = ", ".join(f"{arm} {share:.1%}" for arm, share in zip(ARMS, shares, strict=True))
+        print(f"training seed {seed}: points of the space that are as good as the grid's best: {said}")
     result: dict[str, dict[str, float | None]] = {}
     for workers in WORKERS:
         print(f"\n{workers} worker{'s' if workers > 1 else ''}: share of the grid's epochs until its best is reached")
