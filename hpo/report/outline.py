@@ -33,8 +33,11 @@ def outline(study: StudySpec) -> RenderableType:
         view.add_row(Text(plan.arm), spec.sampler.kind, study.pruner(plan.arm).kind, *ends)
     lines: list[Text] = []
     for arm, spec in study.arms.items():
-        lines.append(Text(f"\n{arm} searches" if spec.search else f"\n{arm} searches nothing", style="bold"))
-        lines += [Text(f"  {path}  {_range(what)}") for path, what in spec.search.items()]
+        if spec.search:
+            lines.append(Text(f"\n{arm} searches", style="bold"))
+            lines += [Text(f"  {path}  {_range(what)}") for path, what in spec.search.items()]
+    if still := [arm for arm, spec in study.arms.items() if not spec.search]:
+        lines += [Text("\nnothing is searched in", style="bold"), Text(f"  {', '.join(still)}")]
     return Group(
         Text(study.title or study.name, style="bold"),
         Text(f"study {study.name}, {count(len(plans), 'arm')}, baseline {study.baseline}\n"),
