@@ -30,6 +30,15 @@ def test_seeds_for_a_power_of_80_percent(effect: float, n: int) -> None:
     assert n == seeds_needed(Paired(5, effect, None, None, 0.5, 1.0), 0.0, 0.05)
 
 
+def test_seeds_are_the_fewest() -> None:
+    """For effects of every size. (Far above what is needed, scipy's tails are now and then no number.)"""
+    for tenths in range(2, 60):
+        n = seeds_needed(Paired(5, tenths / 10, None, None, 0.5, 1.0), 0.0, 0.05 / 11)
+        assert n is not None
+        assert power(tenths / 10, n, 0.05 / 11) >= 0.8
+        assert n == 2 or power(tenths / 10, n - 1, 0.05 / 11) < 0.8
+
+
 def test_seeds_count_from_the_margin() -> None:
     """A difference of 1.5 against 1 is an effect of 0.5."""
     assert 34 == seeds_needed(Paired(5, 1.5, None, None, 0.5, 1.0), 1.0, 0.05)
