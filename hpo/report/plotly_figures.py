@@ -43,7 +43,7 @@ def plotly_figure(figure: Figure) -> PlotlyFigure:
     made.update_layout(
         title=figure.title,
         template="plotly_white",
-        height=PANEL_HEIGHT * rows + 100,
+        height=round(PANEL_HEIGHT * figure.stretch) * rows + 100,
         barmode="overlay",
         legend={"orientation": "h", "y": -0.2 / rows},
     )

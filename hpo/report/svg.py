@@ -90,7 +90,7 @@ def _rendered(figure: Figure, shown: Sequence[int], form: str, *, whole: bool) -
 
     columns = 2 if len(shown) == 4 else min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    size = (PANEL[0] * columns, PANEL[1] * rows + 0.4 * whole)
+    size = (PANEL[0] * columns, PANEL[1] * figure.stretch * rows + 0.4 * whole)
     dates = {"Date": None} if form == "svg" else {"Software": None}
     file = io.BytesIO()
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.id}):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -15,7 +16,7 @@ from hpo.report.figures.epochs import gradient_norms, learning_curves, what_move
 from hpo.report.figures.importance import importances, tails
 from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
-from hpo.report.figures.values import Axis, Panel, Series, upper
+from hpo.report.figures.values import Axis, Panel, Series, arms_axis, upper
 from hpo.report.plotly_figures import plotly_figure
 from tests.unit import report_samples
 from tests.unit.figure_samples import confirmed, curves, drawn, searched, study, trial
@@ -55,6 +56,18 @@ def test_no_figure_without_numbers() -> None:
     spec, cells = study(), searched()
     assert figures(spec, [], [], compare(spec, [])) == []
     assert gradient_norms(spec, cells, list(curves(cells, norms=False))) is None
+
+
+def test_names_of_many_arms_have_room() -> None:
+    """20 arms: their names beside a panel lie further apart than a line of text is high."""
+    arms = tuple(f"arm_number_{n}" for n in range(20))
+    series = tuple(Series(arm, 0, "points", (float(n),), (-float(n),)) for n, arm in enumerate(arms))
+    figure = Figure("many", "Many", "", arms, (Panel("", Axis(), arms_axis(arms)),), series)
+    (drawn_panel,) = svg.panels(figure)
+    heights = sorted(map(float, re.findall(r'y="([\d.]+)" transform[^>]*>arm_number', drawn_panel)))
+    assert 20 == len(heights)
+    assert min(after - before for before, after in pairwise(heights)) > 10  # the size of the font
+    assert 2 * 320 + 100 == plotly_figure(figure).layout.height
 
 
 def test_learning_curves_show_the_confirm_seeds() -> None:

@@ -12,6 +12,9 @@ from typing import Literal
 Style = Literal["line", "step", "points", "open points", "bars", "intervals"]
 """`low` and `high` are a band around a line and error bars of points, along y; bars and intervals lie along x."""
 
+MOST_NAMES = 10
+"""That fit beside a panel of the usual height."""
+
 
 @dataclass(frozen=True, slots=True)
 class Axis:
@@ -70,10 +73,15 @@ class Figure:
         """The arms that the figure has numbers of."""
         return [arm for arm in self.arms if any(series.arm == arm for series in self.series)]
 
+    @property
+    def stretch(self) -> float:
+        """How many times as high as usual its panels must be, so that the names beside them don't overlap."""
+        return max(1.0, *(len(panel.y.ticks) / MOST_NAMES for panel in self.panels))
+
 
 def arms_axis(arms: tuple[str, ...]) -> Axis:
     """A vertical axis with a place for every arm, the first one on top."""
-    ticks = tuple((-float(place), shortened(arm, 16)) for place, arm in enumerate(arms))
+    ticks = tuple((-float(place), shortened(arm, 24)) for place, arm in enumerate(arms))
     return Axis(ticks=ticks, limits=(0.5 - len(arms), 0.5))
 
 
