@@ -147,8 +147,11 @@ class CellRun:
         try:
             return self._checkpoints.fetch(kept)
         except CheckpointError as error:
-            log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
+            self._begin_anew(error)
             return None
+
+    def _begin_anew(self, error: CheckpointError) -> None:
+        log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
 
     def _train(self, trial: Trial, params: Params, load: Load, resume: bytes | None) -> Outcome:
         cell = self._lease.cell
@@ -173,7 +176,7 @@ class CellRun:
         try:
             return fit(spec, cell.seed, splits, report, resume=resume, interrupted=self._interrupted)
         except CheckpointError as error:
-            log.warning("cell %d: %s; the trial begins anew", cell.id, error)
+            self._begin_anew(error)
             return fit(spec, cell.seed, splits, report, interrupted=self._interrupted)
 
     def _record(
