@@ -24,9 +24,10 @@ from hpo.cli.options import (
     per_device_option,
     storage_option,
 )
-from hpo.cli.terminal import on_signal, told
+from hpo.cli.terminal import told
 from hpo.errors import HpoError, UserError
 from hpo.launch.order import Order, hidden
+from hpo.signals import on_signal
 
 SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
 """Handed over to other machines if they are set here, as the storage URL is."""

@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 
 from hpo.cli.options import DEFAULT_ARTIFACTS, storage_option
-from hpo.cli.terminal import display, on_signal, refresh, told
+from hpo.cli.terminal import display, refresh, told
+from hpo.signals import on_signal
 
 
 @click.command()

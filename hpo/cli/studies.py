@@ -17,7 +17,8 @@ from hpo.cli.options import (
     lease_option,
     storage_option,
 )
-from hpo.cli.terminal import display, on_signal, shown_progress, told
+from hpo.cli.terminal import display, shown_progress, told
+from hpo.signals import on_signal
 
 profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
 settings_option = click.option(

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from threading import Event
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 
 from hpo.errors import HpoError
+from hpo.signals import on_signal
 
 if TYPE_CHECKING:
     from hpo.storage.rows import ArmProgress
@@ -50,14 +49,6 @@ def display(renderable: Any) -> None:
     from rich.console import Console
 
     Console().print(renderable)
-
-
-def on_signal() -> Event:
-    """An event that SIGINT and SIGTERM set."""
-    interrupted = Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: interrupted.set())
-    return interrupted
 
 
 @contextmanager

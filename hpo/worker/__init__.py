@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import socket
 import uuid
 from collections.abc import Sequence
 from functools import lru_cache
 from threading import Event
-from types import FrameType
 
 import torch
 
 from hpo.errors import DataError, HpoError, LeaseLost, StudyError, UserError
 from hpo.plan import advance
+from hpo.signals import while_listening
 from hpo.storage import Storage
 from hpo.storage.checkpoints import open_checkpoints
 from hpo.storage.rows import Lease, StudyRow
@@ -50,22 +49,14 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None
         MachineError: what a trial needs is missing here, or not that with which the study began.
         HpoError: the database was away for too long.
     """
-    stop = Event()
-
-    def ask_to_stop(number: int, frame: FrameType | None) -> None:
-        stop.set()
-
-    before = {number: signal.signal(number, ask_to_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
-        Worker(storage, names, options, stop).run()
+        with while_listening() as stop:
+            Worker(storage, names, options, stop).run()
     except PASSING as error:
         raise HpoError(
             f"the database has been away for too long: {reason(error)}",
             hint="start the worker again; what it trained since its last checkpoint is trained again",
         ) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Worker:
