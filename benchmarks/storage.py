@@ -51,6 +51,7 @@ FURTHER = 3_000
 """Trials that are left to be run."""
 MOST, LAST = 9_900, 9_990
 """An arm has at most 10,000 trials."""
+ROUNDS = 3
 TRIALS = {"optuna": 50, "grpc": 25}
 """Measured at a time; 300 of hpo."""
 CLAIMANTS, THINKING = 64, 1.0
@@ -177,12 +178,11 @@ class Bench:
     def __init__(self, server: PostgresServer, quick: bool) -> None:
         self._server, self._quick = server, quick
         self._templates: dict[tuple[int, str], str] = {}
-        self._rounds = 3
 
     def run(self) -> dict[str, float]:
         """All of it."""
         version = self._server.execute("show server_version")[0][0]
-        print(f"Postgres {version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {self._rounds} rounds")
+        print(f"Postgres {version}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, {ROUNDS} rounds")
         counted = self._count_statements()
         speed = self._throughput()
         growth = self._growth()
@@ -231,7 +231,7 @@ class Bench:
             print("grpc: skipped, grpcio is not installed (HPO_BENCH_PEERS)")
         measured: defaultdict[tuple[str, int], list[Cost]] = defaultdict(list)
         workers = (1, 8) if self._quick else (1, 2, 4, 8)
-        for _ in range(self._rounds):
+        for _ in range(ROUNDS):
             for count in workers:
                 for kind in kinds:
                     measured[kind, count].append(self._measure(kind, count, 100, "tpe"))
@@ -255,7 +255,7 @@ class Bench:
         sizes = (100, MOST) if self._quick else (100, 1000, 3000, MOST)
         measured: defaultdict[tuple[str, str, int], list[Cost]] = defaultdict(list)
         kinds = [("hpo short", "random"), *([] if self._quick else [("hpo short", "tpe"), ("optuna", "tpe")])]
-        for round_ in range(self._rounds):
+        for round_ in range(ROUNDS):
             for kind, sampler in kinds:
                 for size in sizes if kind != "optuna" or round_ == 0 else ():  # Optuna's takes long
                     measured[kind, sampler, size].append(self._measure(kind, 1, size, sampler))

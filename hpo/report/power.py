@@ -29,14 +29,17 @@ def seeds_needed(difference: Paired, margin: float, level: float) -> int | None:
     if not difference.std:
         return equal_seeds(level)
     effect = beyond / difference.std
+
+    def decides(n: int) -> bool:
+        return power(effect, n, level) >= POWER
+
+    # From below: far above what is needed, scipy's tails are now and then no number.
     few, enough = 1, 2
-    while (
-        not power(effect, enough, level) >= POWER
-    ):  # from below: far above what is needed, scipy's tails are no number
+    while not decides(enough):
         if enough == MOST_SEEDS:
             return None
         few, enough = enough, min(2 * enough, MOST_SEEDS)
     while enough - few > 1:
         middle = (few + enough) // 2
-        few, enough = (few, middle) if power(effect, middle, level) >= POWER else (middle, enough)
+        few, enough = (few, middle) if decides(middle) else (middle, enough)
     return enough

@@ -203,11 +203,8 @@ class Leases:
             LeaseLost: another worker holds the cell; nothing was written.
         """
         kept = [*_saving(lease, saved), *_forking(lease, epochs[-1].epoch, forked)]
-        parameters = names(lease) | {"length": seconds} | _progress_of(epochs)
-        found = together_with(self._engine, _RECORD, parameters, [*_curve(lease, epochs), *kept, *also], question)
-        if found is None:
-            raise lost(lease)
-        row, answer = found
+        parameters = {"length": seconds} | _progress_of(epochs)
+        row, answer = self._write_and_read(_RECORD, lease, parameters, [*_curve(lease, epochs), *kept, *also], question)
         return str(row.state), answer
 
     def release(self, lease: Lease, saved: bytes | None = None, reason: str | None = None) -> None:
@@ -250,7 +247,18 @@ class Leases:
             return connection.execute(query).scalar()
 
     def write(self, first: Update, lease: Lease, parameters: dict[str, Any], writes: Sequence[Write] = ()) -> Row[Any]:
-        found = together(self._engine, first, names(lease) | parameters, writes)
+        row, _ = self._write_and_read(first, lease, parameters, writes, None)
+        return row
+
+    def _write_and_read(
+        self,
+        first: Update,
+        lease: Lease,
+        parameters: dict[str, Any],
+        writes: Sequence[Write],
+        reading: Reading | None,
+    ) -> tuple[Row[Any], Answer]:
+        found = together_with(self._engine, first, names(lease) | parameters, writes, reading)
         if found is None:
             raise lost(lease)
         return found

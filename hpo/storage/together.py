@@ -1,4 +1,4 @@
-"""Writes that belong together, and what is read right after them, in as few messages to the server as can be.
+"""Writes that belong together, and what is read beside them, in as few messages to the server as can be.
 
 On Postgres they are one statement, in which the later ones depend on the first (WITH held AS (…), …); on SQLite, which
 lives in the process, one transaction. The first finds the row that the others stand or fall with: a cell under its
