@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpo.storage import Storage, open_storage
+from tests.integration.gate import Gate
 from tests.integration.helpers import Crew
 
 
@@ -25,3 +26,10 @@ def crew(postgres_url: str, tmp_path: Path) -> Iterator[Crew]:
     crew = Crew(postgres_url, tmp_path)
     yield crew
     crew.kill()
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """What a trial waits at until the test has disturbed it."""
+    monkeypatch.setenv("HPO_CUSTOM_TARGETS", Gate.__module__)
+    return Gate(tmp_path / "open")

@@ -50,8 +50,6 @@ TRIAL = {
     "gradient_norms": ["output.weight"],
 }
 """A trial of about 30 ms."""
-SLOW = {"epochs": 24, "batch_size": 4, "data": {"train_limit": 400}}
-"""Laid over it: about 2 s, to be disturbed in the middle; 100 steps an epoch."""
 ONE_CELL = {"only": {"search": {"lr.peak": {"values": [0.05]}}}}
 
 

@@ -14,8 +14,8 @@ from hpo.service import begin_study
 from hpo.storage import open_storage
 from hpo.storage.checkpoints import LARGEST_IN_DATABASE, REFERENCE, DatabaseCheckpoints, UrlCheckpoints
 from hpo.storage.rows import Lease
+from tests.integration.gate import Gate
 from tests.integration.helpers import (
-    SLOW,
     Crew,
     check_study,
     holder_after,
@@ -101,7 +101,7 @@ def test_too_large_for_the_database(sqlite_url: str) -> None:
 @pytest.mark.parametrize("damage", [b"", b"\x00", b"not a checkpoint"])
 def test_a_damaged_checkpoint(postgres_url: str, tmp_path: Path, damage: bytes) -> None:
     """It is reported, and the trial begins anew and ends as if nothing had happened."""
-    study = make_study(trial=SLOW | {"epochs": 4})
+    study = make_study(trial={"epochs": 4})
     storage = open_storage(postgres_url)
     row = begin_study(storage, study)
     for _ in range(2):  # the checkpoint of a cell that has been claimed before is read
@@ -118,12 +118,12 @@ def test_a_damaged_checkpoint(postgres_url: str, tmp_path: Path, damage: bytes) 
 
 
 def test_a_killed_worker_with_a_shared_folder(
-    postgres_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    postgres_url: str, tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another worker goes on from the file; at the end the folder is empty."""
     folder = tmp_path / "checkpoints"
     monkeypatch.setenv("HPO_CHECKPOINTS", str(folder))
-    study = make_study(trial=SLOW)
+    study = make_study(trial=gate.trial)
     storage = open_storage(postgres_url)
     row = begin_study(storage, study)
     crew = Crew(postgres_url, tmp_path)
@@ -131,6 +131,7 @@ def test_a_killed_worker_with_a_shared_folder(
     worker, _ = holder_after(storage, crew, row, epochs=2)
     assert list(folder.glob("*.pt"))
     worker.process.kill()
+    gate.open()
     check_study(postgres_url, study.name, crew)
     cell = the_cell(storage, row)
     assert cell.claims > 1

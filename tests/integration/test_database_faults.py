@@ -14,8 +14,8 @@ from hpo.errors import LeaseLost
 from hpo.service import begin_study
 from hpo.storage import Storage, create_storage, open_storage
 from hpo.storage.tables import cell as cell_table
+from tests.integration.gate import Gate
 from tests.integration.helpers import (
-    SLOW,
     Crew,
     check_study,
     holder_after,
@@ -48,11 +48,11 @@ FAULTS: dict[str, tuple[int, Callable[[PostgresServer], None]]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_the_worker_outlives_its_database(own_postgres: PostgresServer, tmp_path: Path, fault: str) -> None:
+def test_the_worker_outlives_its_database(own_postgres: PostgresServer, tmp_path: Path, gate: Gate, fault: str) -> None:
     """One and the same process trains the whole study, its curves as if nothing had been."""
     times, strike = FAULTS[fault]
     storage = create_storage(own_postgres.url())
-    study = make_study(trial=SLOW)
+    study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
     crew = Crew(own_postgres.url(), tmp_path)
     try:
@@ -61,6 +61,7 @@ def test_the_worker_outlives_its_database(own_postgres: PostgresServer, tmp_path
             worker, _ = holder_after(storage, crew, row, epochs=2 + 3 * strikes)
             strike(own_postgres)
             assert worker.process.poll() is None
+        gate.open()
         (cell,) = check_study(own_postgres.url(), study.name, crew)
     finally:
         crew.kill()
@@ -69,14 +70,14 @@ def test_the_worker_outlives_its_database(own_postgres: PostgresServer, tmp_path
     assert undisturbed_curve(study, cell) == stored_curve(storage, row, cell)
 
 
-def test_a_lease_taken_away(storage: Storage, postgres_url: str, crew: Crew) -> None:
+def test_a_lease_taken_away(storage: Storage, postgres_url: str, crew: Crew, gate: Gate) -> None:
     """The worker drops the trial and writes nothing more of it, until the thief's lease too has run out."""
 
     def rob(**values: object) -> None:
         with storage.engine.begin() as connection:
             connection.execute(update(cell_table).values(values))
 
-    study = make_study(trial=SLOW)
+    study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
     crew.start(1, study.name)
     holder_after(storage, crew, row, epochs=2)
@@ -86,6 +87,7 @@ def test_a_lease_taken_away(storage: Storage, postgres_url: str, crew: Crew) -> 
     assert stolen == the_cell(storage, row)
     assert stolen.epochs == len(storage.ledger.curves(row.id))
 
+    gate.open()
     rob(lease_until=0.0)
     (cell,) = check_study(postgres_url, study.name, crew)
     assert (2, "thief") == (cell.claims, stolen.worker)

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 
 from hpo.service import begin_study
 from hpo.storage import Storage
+from tests.integration.gate import Gate
 from tests.integration.helpers import make_study, wait_until
 
-LONG = {"epochs": 40, "batch_size": 4, "data": {"train_limit": 400}}
 TWO = {"grid": {"search": {"lr.peak": {"values": [0.03, 0.05]}}}}
 
 
@@ -33,9 +33,9 @@ def launched(url: str, options: Sequence[str] = (), **environment: str) -> Itera
             process.kill()
 
 
-def test_two_workers_one_killed_all_stopped(storage: Storage, postgres_url: str) -> None:
+def test_two_workers_one_killed_all_stopped(storage: Storage, postgres_url: str, gate: Gate) -> None:
     """A worker that is killed is started anew; SIGTERM lets all save and give back, and the command ends with 0."""
-    row = begin_study(storage, make_study(TWO, trial=LONG))
+    row = begin_study(storage, make_study(TWO, trial=gate.trial))
 
     def training() -> dict[str, int]:
         pids = {worker.id: worker.pid for worker in storage.ledger.workers()}

@@ -16,7 +16,8 @@ from sqlalchemy import update
 from hpo.cli import cli
 from hpo.service import begin_study
 from hpo.storage import open_storage, tables
-from tests.integration.helpers import SLOW, Crew, check_study, holder_after, make_study, wait_until
+from tests.integration.gate import Gate
+from tests.integration.helpers import Crew, check_study, holder_after, make_study, wait_until
 
 STUDY = """
 name = "race"
@@ -115,11 +116,11 @@ def test_two_plans_under_one_name(start: Start, postgres_url: str, tmp_path: Pat
     storage.close()
 
 
-def test_deleted_while_workers_run(postgres_url: str, tmp_path: Path) -> None:
+def test_deleted_while_workers_run(postgres_url: str, tmp_path: Path, gate: Gate) -> None:
     """The workers drop it and leave without a traceback; nothing of it stays, and its name is free."""
     storage = open_storage(postgres_url)
     row = begin_study(
-        storage, make_study({"grid": {"search": {"lr.peak": {"values": [0.01, 0.02, 0.03]}}}}, trial=SLOW)
+        storage, make_study({"grid": {"search": {"lr.peak": {"values": [0.01, 0.02, 0.03]}}}}, trial=gate.trial)
     )
     crew = Crew(postgres_url, tmp_path)
     crew.start(2)

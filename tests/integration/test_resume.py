@@ -18,8 +18,8 @@ from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.train.clock import Evaluation
 from hpo.train.loop import Decision, fit
+from tests.integration.gate import EPOCHS, Gate
 from tests.integration.helpers import (
-    SLOW,
     Crew,
     check_study,
     holder_after,
@@ -42,21 +42,22 @@ def check_continued(storage: Storage, row: StudyRow, study: StudySpec, before: C
     assert undisturbed_curve(study, after) == stored_curve(storage, row, after)
 
 
-def test_killed_in_the_middle(storage: Storage, postgres_url: str, crew: Crew) -> None:
+def test_killed_in_the_middle(storage: Storage, postgres_url: str, crew: Crew, gate: Gate) -> None:
     """SIGKILL: when the lease has run out, another worker continues the same Optuna trial from its checkpoint."""
-    study = make_study(trial=SLOW)
+    study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
     crew.start(2, study.name)
     victim, before = holder_after(storage, crew, row, epochs=2)
     victim.process.kill()
+    gate.open()
     (after,) = check_study(postgres_url, study.name, crew)
     check_continued(storage, row, study, before, after)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
-def test_asked_to_leave(storage: Storage, postgres_url: str, crew: Crew, number: signal.Signals) -> None:
+def test_asked_to_leave(storage: Storage, postgres_url: str, crew: Crew, gate: Gate, number: signal.Signals) -> None:
     """SIGTERM and SIGINT: the worker saves, lets go and exits 0 long before its lease ends; the next one continues."""
-    study = make_study(trial=SLOW)
+    study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
     crew.start(1, study.name, lease=600.0, checkpoint_every=600.0)
     worker, before = holder_after(storage, crew, row, epochs=2)
@@ -64,19 +65,20 @@ def test_asked_to_leave(storage: Storage, postgres_url: str, crew: Crew, number:
     crew.wait(30.0)
     left = the_cell(storage, row)
     assert ("planned", 0) == (left.state, left.attempts)
-    assert 2 <= left.epochs < 24
+    assert 2 <= left.epochs < EPOCHS
     with storage.engine.connect() as connection:
         saved = connection.execute(select(checkpoint_table.c.content)).scalar_one()
     assert left.epochs == restored(study, left, saved).clock.epoch
 
+    gate.open()
     crew.start(1, study.name)
     (after,) = check_study(postgres_url, study.name, crew)
     check_continued(storage, row, study, before, after)
 
 
-def test_stopped_and_resumed(storage: Storage, postgres_url: str, crew: Crew) -> None:
+def test_stopped_and_resumed(storage: Storage, postgres_url: str, crew: Crew, gate: Gate) -> None:
     """`hpo stop`: the worker lets go and leaves, no other begins; after `hpo resume` the study is done as usual."""
-    study = make_study(trial=SLOW)
+    study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
     crew.start(1, study.name)
     _, before = holder_after(storage, crew, row, epochs=2)
@@ -86,6 +88,7 @@ def test_stopped_and_resumed(storage: Storage, postgres_url: str, crew: Crew) ->
     assert None is storage.ledger.claim("another", 60.0)
 
     assert 0 == CliRunner().invoke(cli, ["resume", study.name], env={"HPO_STORAGE": postgres_url}).exit_code
+    gate.open()
     crew.start(1, study.name)
     (after,) = check_study(postgres_url, study.name, crew)
     check_continued(storage, row, study, before, after)

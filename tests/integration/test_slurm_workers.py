@@ -14,13 +14,13 @@ from hpo.cli import cli
 from hpo.service import begin_study
 from hpo.storage import Storage
 from tests.acceptance.test_no_password import command_lines
+from tests.integration.gate import EPOCHS, Gate
 from tests.integration.helpers import Crew, check_study, make_study, wait_until
 from tests.machine import open_folder, require
 from tests.slurm import SlurmCluster
 
 ROOT = Path(__file__).parents[2]
 NODES = 3
-LONG = {"epochs": 24, "batch_size": 4, "data": {"train_limit": 400}}
 CELLS = {"grid": {"search": {"lr.peak": {"values": [0.02, 0.05, 0.1]}}}}
 
 
@@ -43,6 +43,7 @@ def test_disturbed_in_the_middle(
     postgres_url: str,
     tmp_path: Path,
     crew: Crew,
+    gate: Gate,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Of three nodes one is requeued, one cancelled, and the time of one is nearly up, each in the middle of a trial.
@@ -54,7 +55,7 @@ def test_disturbed_in_the_middle(
     assert isinstance(password, str)
     monkeypatch.setenv("HPO_STORAGE", postgres_url)
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
-    study = make_study(CELLS, trial=LONG)
+    study = make_study(CELLS, trial=gate.trial)
     row = begin_study(storage, study)
     there = tmp_path / "hpo"
     there.write_text(  # the nodes' GPUs are not real ones
@@ -75,11 +76,14 @@ def test_disturbed_in_the_middle(
     cluster.ask("scancel", f"{job}_1")
     cluster.ask("scancel", "--batch", "--signal=USR1", f"{job}_2")  # what Slurm sends before the time is up
 
+    logs = [tmp_path / f"{job}_{task}.log" for task in range(NODES)]
+    wait_until(lambda: all("let go after" in log.read_text() for log in logs))
+    gate.open()
     wait_until(lambda: sorted(cluster.states(job)) == ["CANCELLED", "COMPLETED", "COMPLETED"])
     cells = check_study(postgres_url, study.name, crew)
-    assert [(LONG["epochs"], 2)] * NODES == [(cell.epochs, cell.claims) for cell in cells]
-    logs = [(tmp_path / f"{job}_{task}.log").read_text() for task in range(NODES)]
-    assert [2, 1, 2] == [log.count("GPUs: 0,1\n") for log in logs]
-    assert [1, 1, 1] == [log.count("let go after") for log in logs]
-    assert [2, 2] == [log.count("[0] exit code 0\n") for log in (logs[0], logs[2])]
-    assert password not in "".join(logs)
+    assert [(EPOCHS, 2)] * NODES == [(cell.epochs, cell.claims) for cell in cells]
+    said = [log.read_text() for log in logs]
+    assert [2, 1, 2] == [log.count("GPUs: 0,1\n") for log in said]
+    assert [1, 1, 1] == [log.count("let go after") for log in said]
+    assert [2, 2] == [log.count("[0] exit code 0\n") for log in (said[0], said[2])]
+    assert password not in "".join(said)

@@ -16,12 +16,12 @@ from hpo.cli import cli
 from hpo.service import begin_study
 from hpo.storage import Storage
 from tests.acceptance.test_no_password import command_lines
+from tests.integration.gate import EPOCHS, Gate
 from tests.integration.helpers import make_study, optuna_trials, the_cell, wait_until, work_here
 from tests.machine import require
 from tests.sshd import SshServer
 
 ROOT = Path(__file__).parents[2]
-LONG = {"epochs": 30, "batch_size": 4, "data": {"train_limit": 400}}
 
 
 @pytest.fixture
@@ -35,14 +35,16 @@ def server(tmp_path: Path) -> Iterator[SshServer]:
     server.end()
 
 
-def test_started_seen_and_stopped(server: SshServer, storage: Storage, postgres_url: str, tmp_path: Path) -> None:
+def test_started_seen_and_stopped(
+    server: SshServer, storage: Storage, postgres_url: str, tmp_path: Path, gate: Gate
+) -> None:
     """Workers outlive the connection, are seen by host, and save when they are stopped; the trial goes on later.
 
     No command line shows the password, a second start is refused, and a host that is down is named with its exit code.
     """
     password = make_url(postgres_url).password
     assert isinstance(password, str)
-    study = make_study(trial=LONG)
+    study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
     there = tmp_path / "hpo"
     there.write_text(f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m hpo "$@"\n')
@@ -55,7 +57,15 @@ def test_started_seen_and_stopped(server: SshServer, storage: Storage, postgres_
     def start(*hosts: str) -> Result:
         named = [f"--host={host}" for host in hosts]
         return ask(
-            "start-workers", "ssh", study.name, *named, "--hpo", str(there), "--checkpoint-every=0", "--env=PATH"
+            "start-workers",
+            "ssh",
+            study.name,
+            *named,
+            "--hpo",
+            str(there),
+            "--checkpoint-every=0",
+            "--env=PATH",
+            "--env=HPO_CUSTOM_TARGETS",
         )
 
     log = tmp_path / "there" / socket.gethostname() / "log"
@@ -80,12 +90,13 @@ def test_started_seen_and_stopped(server: SshServer, storage: Storage, postgres_
         stopped = ask("stop-workers", "--host=n1")
     assert f"n1: stopped; log: {log}" in stopped.stderr, log.read_text()
     cell = the_cell(storage, row)
-    assert "planned" == cell.state and 2 <= cell.epochs < LONG["epochs"]
+    assert "planned" == cell.state and 2 <= cell.epochs < EPOCHS
     assert "[0] exit code 0" in log.read_text()
     assert "no workers run here" in ask("stop-workers", "--host=n1").stderr
     assert 1 == CliRunner().invoke(cli, ["nodes", "--here"], env={"HPO_STORAGE": postgres_url}).exit_code
 
+    gate.open()
     work_here(storage)
     cell = the_cell(storage, row)
-    assert ("done", LONG["epochs"], 2) == (cell.state, cell.epochs, cell.claims)
+    assert ("done", EPOCHS, 2) == (cell.state, cell.epochs, cell.claims)
     assert 1 == len(optuna_trials(postgres_url, study))

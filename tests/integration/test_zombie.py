@@ -6,8 +6,8 @@ import signal
 
 from hpo.service import begin_study
 from hpo.storage import Storage
+from tests.integration.gate import Gate
 from tests.integration.helpers import (
-    SLOW,
     Crew,
     check_study,
     holder_after,
@@ -19,13 +19,14 @@ from tests.integration.helpers import (
 )
 
 
-def test_paused_beyond_its_lease(storage: Storage, postgres_url: str, crew: Crew) -> None:
+def test_paused_beyond_its_lease(storage: Storage, postgres_url: str, crew: Crew, gate: Gate) -> None:
     """What another has finished meanwhile stays untouched: the worker drops it and goes on with other work."""
-    study, later = make_study(trial=SLOW), make_study(name="later")
+    study, later = make_study(trial=gate.trial), make_study(name="later")
     row = begin_study(storage, study)
     crew.start(2)
     paused, before = holder_after(storage, crew, row, epochs=2)
     paused.process.send_signal(signal.SIGSTOP)
+    gate.open()
     wait_until(lambda: the_cell(storage, row).state == "done")
     done, curve = the_cell(storage, row), storage.ledger.curves(row.id)
     assert before.worker != done.worker
