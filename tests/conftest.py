@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg2
 import pytest
+import torch
 
 from hpo.storage import create_storage
 from tests.postgres import NoPostgresError, PostgresServer
@@ -42,6 +43,12 @@ def pytest_configure(config: pytest.Config) -> None:
     storage.close()
     os.environ[URL] = server.url("{database}")
     config.add_cleanup(lambda: os.environ.pop(URL))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """As in workers: results depend on the number of threads."""
+    torch.set_num_threads(1)
 
 
 def _new_database(template: str) -> Iterator[str]:

@@ -28,7 +28,6 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import psycopg2
-import torch
 from optuna.trial import TrialState
 
 from hpo.service import begin_study, find_study
@@ -276,7 +275,6 @@ def check(storage: Storage, name: str, expected: dict[tuple[int, int], Curve], t
 
 
 def _reference(cell: Cell) -> tuple[tuple[int, int], Curve]:
-    torch.set_num_threads(1)
     return (cell.slot, cell.seed), undisturbed_curve(study("reference", repeats=1), cell)
 
 

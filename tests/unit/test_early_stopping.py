@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import torch
 from pydantic import ValidationError
 
 from hpo.train.clock import Evaluation, Score
@@ -22,7 +21,6 @@ SOURCE = {"kind": "digits", "validation": 100, "train_limit": 60}
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     """60 training images, 100 validation images, and a test set."""
-    torch.set_num_threads(1)
     return digits(SOURCE, with_test=True)
 
 

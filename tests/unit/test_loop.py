@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -30,15 +30,6 @@ CNN: dict[str, Any] = {"kind": "cnn", "channels": [4, 4, 4], "batch_norm": True}
 SGD: dict[str, Any] = {"kind": "sgd", "momentum": 0.9}
 ADAMW: dict[str, Any] = {"kind": "adamw"}
 FEEDBACK = {"kind": "accuracy_gap", "raise_above": 0.0, "lower_below": 0.0, "every": {"steps": 3}}
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Results depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,6 @@ def test_every_kind_is_sampled(path: str) -> None:
 @pytest.fixture(scope="module")
 def splits() -> Splits:
     """Digits, with a test set, on the CPU."""
-    torch.set_num_threads(1)
     data = TrialSpec.model_validate(BASE).data
     return split(data.load(), data, with_test=True, device=torch.device("cpu"))
 
