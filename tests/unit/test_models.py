@@ -36,6 +36,7 @@ def parameters(model: nn.Module) -> int:
         (Cnn(channels=(2, 3, 4), kernel=5), GREY, (25 * 2 + 2) + (50 * 3 + 3) + (75 * 4 + 4) + (4 * 10 + 10)),
         (Resnet(depth=14), COLOUR, 172_506),
         (Resnet(depth=32), COLOUR, 464_154),
+        (Resnet(depth=14, channels=8), COLOUR, 43_634),
         (Resnet(depth=32), GREY, 464_154 - 2 * 9 * 16),
         (MobileNet(), COLOUR, 3_309_476 - 90 * 1025),
         (MobileNet(other_blocks=(4, 5)), (3, 32, 64), 3_309_476 - 90 * 1025 + 1024 * 10),

@@ -35,6 +35,9 @@ class Resnet(Spec):
     depth: Annotated[int, Field(ge=8, le=1202), AfterValidator(_six_n_plus_two)]
     """Layers with weights, 6n + 2: 8, 14, 20, 26, 32, …"""
 
+    channels: Annotated[int, Field(ge=1, le=8192)] = 16
+    """Of the first stage; the second and the third have two and four times as many. 16 is the paper's."""
+
     activation: Activation = "relu"
     """After each normalization, in a block's last after the sum with the shortcut."""
 
@@ -45,22 +48,22 @@ class Resnet(Spec):
         """A net for images of `shape` (C, H, W), initialized from torch's global generator."""
         activation = ACTIVATIONS[self.activation]
         stages = []
-        inputs = 16
-        for outputs in (16, 32, 64):
+        inputs = self.channels
+        for outputs in (self.channels, 2 * self.channels, 4 * self.channels):
             blocks = []
             for _ in range((self.depth - 2) // 6):
                 blocks.append(_Block(inputs, outputs, activation))
                 inputs = outputs
             stages.append(nn.Sequential(*blocks))
         layers: OrderedDict[str, nn.Module] = OrderedDict(
-            conv1=_convolution(shape[0], 16),
-            norm1=nn.BatchNorm2d(16),
+            conv1=_convolution(shape[0], self.channels),
+            norm1=nn.BatchNorm2d(self.channels),
             activation1=activation(),
             stages=nn.Sequential(*stages),
             pool=nn.AdaptiveAvgPool2d(1),
             flatten=nn.Flatten(),
             dropout=nn.Dropout(p=0.0),  # its rate belongs to the dropout regularizer
-            output=nn.Linear(64, classes),
+            output=nn.Linear(4 * self.channels, classes),
         )
         return initialized(nn.Sequential(layers), self.init)
 
