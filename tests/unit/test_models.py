@@ -39,6 +39,8 @@ def parameters(model: nn.Module) -> int:
         (Resnet(depth=14, channels=8), COLOUR, 43_634),
         (Resnet(depth=32), GREY, 464_154 - 2 * 9 * 16),
         (MobileNet(), COLOUR, 3_309_476 - 90 * 1025),
+        (MobileNet(width=0.25), COLOUR, 215_642),
+        (MobileNet(width=0.01), COLOUR, 1_112),
         (MobileNet(other_blocks=(4, 5)), (3, 32, 64), 3_309_476 - 90 * 1025 + 1024 * 10),
     ],
 )

@@ -30,6 +30,9 @@ class MobileNet(Spec):
 
     kind: Literal["mobilenet"] = "mobilenet"
 
+    width: Annotated[float, Field(gt=0.0, le=8.0)] = 1.0
+    """The paper's width multiplier: every layer has so many times its channels, rounded, at least one (section 3.3)."""
+
     activation: Activation = "relu"
     """After each normalization, except in `other_blocks`."""
 
@@ -56,14 +59,15 @@ class MobileNet(Spec):
                 hint="the models mlp, cnn and resnet take images of any size",
             )
         blocks = []
-        inputs = 32
-        for number, (outputs, stride) in enumerate(BLOCKS):
+        stem = inputs = self._scaled(32)
+        for number, (whole, stride) in enumerate(BLOCKS):
+            outputs = self._scaled(whole)
             name = self.other_activation if number in self.other_blocks else self.activation
             blocks.append(_block(inputs, outputs, stride, ACTIVATIONS[name]))
             inputs, height, width = outputs, -(-height // stride), -(-width // stride)
         layers: OrderedDict[str, nn.Module] = OrderedDict(
-            conv1=nn.Conv2d(channels, 32, 3, padding=1, bias=False),
-            norm1=nn.BatchNorm2d(32),
+            conv1=nn.Conv2d(channels, stem, 3, padding=1, bias=False),
+            norm1=nn.BatchNorm2d(stem),
             activation1=ACTIVATIONS[self.activation](),
             layers=nn.Sequential(*blocks),
             pool=nn.AvgPool2d(2),
@@ -72,6 +76,9 @@ class MobileNet(Spec):
             output=nn.Linear(inputs * (height // 2) * (width // 2), classes),
         )
         return initialized(nn.Sequential(layers), self.init)
+
+    def _scaled(self, channels: int) -> int:
+        return max(1, round(self.width * channels))
 
 
 def _block(inputs: int, outputs: int, stride: int, activation: type[nn.Module]) -> nn.Sequential:
