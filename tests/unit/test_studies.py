@@ -114,7 +114,9 @@ def _shrunk_arm(arm: dict[str, Any]) -> dict[str, Any]:
 def _smaller(trial: dict[str, Any]) -> dict[str, Any]:
     """With a net of a few units, as deep as it is."""
     model = dict(trial.get("model", {}))
-    model |= {key: [4] * len(model[key]) for key in ("hidden", "channels") if key in model}
+    units = {key: model[key] for key in ("hidden", "channels") if key in model}
+    model |= {key: [4] * len(value) if isinstance(value, list) else 4 for key, value in units.items()}
+    model |= {"width": 0.1} if "width" in model else {}
     return trial | ({"model": model} if model else {})
 
 
