@@ -7,7 +7,7 @@ its budget; when an arm has spent it, the arm's best configurations are planned 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
@@ -69,6 +69,13 @@ def arm_plans(study: StudySpec) -> list[ArmPlan]:
             raise StudyFileError(f"arms.{arm}: {cells} cells, at most {MOST_CELLS} are allowed; search fewer values")
         plans.append(ArmPlan(arm, cells, epochs[arm], allowed))
     return plans
+
+
+def spent_alike(study: StudySpec, spent: Mapping[str, int]) -> bool:
+    """Whether all arms have the same budget, and each has `spent` it but for epochs that are less than a trial."""
+    plans = arm_plans(study)
+    same = len({plan.budget_epochs for plan in plans}) == 1
+    return same and all(0 <= plan.budget_epochs - spent[plan.arm] < plan.epochs for plan in plans)
 
 
 def first_cells(study: StudySpec) -> list[PlannedCell]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from hpo.plan import AUDIT, CONFIRM, SEARCH, next_cells, ranking
+from hpo.plan import AUDIT, CONFIRM, SEARCH, next_cells, ranking, spent_alike
 from hpo.report.claims import judge
 from hpo.report.efficiency import Efficiency, efficiencies
 from hpo.report.measured import Values, judged_by, measured, measured_at, representative, summary
@@ -48,8 +48,8 @@ def compare(
         _arm(study, name, by_arm[name], coming, values[name], metric, fewest, efficiency[name], compared.get(name))
         for name in study.arms
     )
-    spent = [arm.search.epochs for arm in arms]
-    ratio = max(spent) / min(spent) if min(spent) else None
+    spent = {arm.name: arm.search.epochs for arm in arms}
+    ratio = max(spent.values()) / min(spent.values()) if min(spent.values()) else None
     incomplete = {arm.name: line for arm in arms if (line := unfinished(arm))}
     return Report(
         name=study.name,
@@ -62,7 +62,7 @@ def compare(
         published=tuple(published(study, cells, curves)),
         fewest=fewest,
         search_ratio=ratio,
-        compute=compute(spent, ratio) + shared(cells),
+        compute=compute(tuple(spent.values()), ratio, spent_alike(study, spent)) + shared(cells),
         devices=devices_mixed(cells, devices or {}),
         unfinished=(*incomplete.values(), *(line for arm in arms if (line := audits(arm)))),
         failures=tuple(line for arm in arms for line in failures(arm)),

@@ -50,14 +50,16 @@ def rules(study: StudySpec) -> Iterator[str]:
         )
 
 
-def compute(spent: Sequence[int], ratio: float | None) -> str:
-    """What the arms' search phases spent, and whether that is equal."""
+def compute(spent: Sequence[int], ratio: float | None, alike: bool) -> str:
+    """What the arms' search phases spent, and whether that is equal, or `alike` but for less than a trial."""
     if len(spent) == 1:
         return f"Compute: the search phase spent {count(spent[0], 'epoch')}."
     if ratio is None:
         return "Compute: an arm has not spent anything yet."
     if ratio <= EQUAL:
         return f"Compute: equal; the arms' search phases spent {_between(spent)}."
+    if alike:
+        return f"Compute: equal up to less than one trial; the arms' search phases spent {_between(spent)}."
     return (
         f"Compute: NOT equal; the arms' search phases spent {_between(spent)} (ratio {ratio:.2f}). "
         "A difference may come from that."

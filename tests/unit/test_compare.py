@@ -338,6 +338,12 @@ MAY_COME = "A difference may come from that."
     [
         ((100, 100), 1.0, "Compute: equal; the arms' search phases spent 100 epochs each."),
         ((100, 105), 1.05, "Compute: equal; the arms' search phases spent 100 to 105 epochs."),
+        ((6, 5), 1.2, "Compute: equal up to less than one trial; the arms' search phases spent 5 to 6 epochs."),
+        (
+            (6, 4),  # one more trial of two epochs would have fitted
+            1.5,
+            "Compute: NOT equal; the arms' search phases spent 4 to 6 epochs (ratio 1.50). " + MAY_COME,
+        ),
         (
             (200, 100),
             2.0,
@@ -346,7 +352,7 @@ MAY_COME = "A difference may come from that."
     ],
 )
 def test_spending_is_compared(epochs: tuple[int, int], ratio: float, words: str) -> None:
-    """Arms are comparable if their searches cost the same, up to one part in twenty."""
+    """Arms are comparable if their searches cost the same, up to one part in twenty or to what is less than a trial."""
     cells = [search("grid", 0, 0.9, epochs=epochs[0]), search("ramp", 0, 0.9, epochs=epochs[1])]
     report = compare(study(), cells)
     assert (ratio, words) == (report.search_ratio, report.compute)
