@@ -8,6 +8,8 @@
     │   └── MachineError            this machine lacks what a trial needs; another may have it
     │       ├── DataError               the images: missing, unreadable, not those the study began with
     │       └── TargetError             a user's own code: not allowed, not installed
+    ├── SickMachine             3   this machine fails where others may not: a faulty or full device
+    ├── WorkLeft                4   asked to stop, while there is work left that others may go on with
     ├── LeaseLost               1   another worker holds the cell now: drop it, write nothing more
     └── CheckpointError         1   a checkpoint that can't be read: begin the trial anew
 
@@ -55,6 +57,18 @@ class TargetError(MachineError):
 
 class DataError(MachineError):
     """Images that are missing, unreadable or not those the study began with."""
+
+
+class SickMachine(HpoError):
+    """This machine fails where others may not; what it held is given back, and it had better not be asked again."""
+
+    exit_code = 3
+
+
+class WorkLeft(HpoError):
+    """Asked to stop, while there is work left: whoever counts a process that ended with 0 as done must not be misled."""
+
+    exit_code = 4
 
 
 class LeaseLost(HpoError):
