@@ -66,7 +66,7 @@ class SickMachine(HpoError):
 
 
 class WorkLeft(HpoError):
-    """Asked to stop, while there is work left: whoever counts a process that ended with 0 as done must not be misled."""
+    """Asked to stop, while there is work left: who counts processes that ended with 0 as done must not be misled."""
 
     exit_code = 4
 
