@@ -102,11 +102,8 @@ def next_cells(study: StudySpec, cells: Sequence[Cell]) -> list[PlannedCell]:
 
 def advance(storage: Storage, row: StudyRow, study: StudySpec) -> int:
     """Plan what follows from the cells done so far; returns how many cells were added. Any process may call it."""
-    with storage.ledger.planning(row.id) as planning:
-        cells = planning.cells()
-        more = next_cells(study, cells) if cells else []  # without any, the study has just been deleted
-        planning.add(more)
-    return len(more)
+    # Without any cells, the study has just been deleted.
+    return storage.ledger.plan(row.id, lambda cells: next_cells(study, cells) if cells else [])
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,11 @@ from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
 from hpo.storage import Storage
+from hpo.storage.retry import Retry
 from hpo.storage.rows import ArmProgress, Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.study_file import differences
-from hpo.worker.patience import Patience
 
 LOOK_SECONDS = 0.5
 """Between two looks at a running study."""
@@ -80,7 +80,7 @@ def run_locally(
         HpoError: they keep dying.
     """
     row, study = find_study(storage, name)
-    patience = Patience(PATIENCE_SECONDS, interrupted)
+    patience = Retry(PATIENCE_SECONDS, interrupted)
     url = storage.url.render_as_string(hide_password=False)
     folder = Path(tempfile.mkdtemp(prefix=f"hpo-{name}-"))
 

@@ -140,9 +140,9 @@ def migrate(storage: str) -> None:
 
     Stop the older version's workers first. Studies, results and checkpoints stay.
     """
-    from hpo.storage import create_storage
+    from hpo.storage import migrate_storage
 
-    click.echo(f"{create_storage(storage)}: its tables have this version", err=True)
+    click.echo(f"{migrate_storage(storage)}: its tables have this version", err=True)
 
 
 @click.command()

@@ -47,21 +47,24 @@ def worker(
     import logging
     import warnings
 
+    from hpo.signals import while_listening
     from hpo.storage import create_storage, open_storage
-    from hpo.worker import WorkerOptions, work
+    from hpo.storage.retry import Retry
+    from hpo.worker import WorkerOptions, call_deadline, work
 
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     warnings.simplefilter("ignore")  # of libraries, about things that a user of the worker can't change
-    opened = create_storage(storage) if forever else open_storage(storage)
     options = WorkerOptions(
         device=device,
         lease_seconds=lease,
         checkpoint_seconds=checkpoint_every,
         checkpoints_url=checkpoints,
-        patience_seconds=patience,
         forever=forever,
     )
-    work(opened, studies, options)
+    with while_listening() as stop:
+        open_or_create = create_storage if forever else open_storage
+        opened = open_or_create(storage, Retry(patience, stop), lambda: call_deadline(stop))
+        work(opened, studies, options, stop)
 
 
 @click.command()

@@ -7,7 +7,7 @@ optuna-dashboard, the `optuna` command and `optuna.load_study` work on it as on 
 from __future__ import annotations
 
 import fcntl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -18,8 +18,12 @@ from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
 from hpo.storage import tables
+from hpo.storage.database import Database
+from hpo.storage.deadline import Deadlines
 from hpo.storage.engine import Pings, begin_immediately, create_engine, explained, masked, parse_url
 from hpo.storage.ledger import Ledger
+from hpo.storage.retry import NEVER, Retry
+from hpo.storage.rows import new_identity
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -30,13 +34,20 @@ SCHEMA_LOCK = 0x68706F  # "hpo": the key of the advisory lock under which a sche
 
 
 class Storage:
-    """An open storage. `ledger` is ours, `optuna` is Optuna's view of the same database and the same connections."""
+    """An open storage. `ledger` is ours, `optuna` is Optuna's view of the same database and the same connections.
 
-    def __init__(self, url: URL) -> None:
+    Each call to it is tried again as `retry` says, and may take `deadline()` seconds, if that is given.
+    """
+
+    def __init__(self, url: URL, retry: Retry = NEVER, deadline: Callable[[], float] | None = None) -> None:
         self.url = url
         self.pings = Pings()
-        self.engine: Engine = create_engine(url, self.pings)
-        self.ledger = Ledger(self.engine)
+        settings = {} if deadline is None else {"lock_timeout": f"{deadline():.0f}s"}
+        self.engine: Engine = create_engine(url, self.pings, settings)
+        self.database = Database(self.engine, retry)
+        self.ledger = Ledger(self.database)
+        on_postgres = url.drivername != "sqlite"
+        self._deadlines = Deadlines(self.engine, deadline) if deadline is not None and on_postgres else None
 
     def __str__(self) -> str:
         return masked(self.url)
@@ -46,63 +57,92 @@ class Storage:
         """Optuna's storage, keeping finished trials in memory; imported only when something needs it."""
         from hpo.storage.optuna_storage import OptunaStorage
 
-        return OptunaStorage(self.engine, _optuna_storage(self, skip_table_creation=True))
+        rdb = self.database.retry(lambda: _optuna_storage(self, skip_table_creation=True))
+        return OptunaStorage(self.database, rdb)
+
+    def ledger_without_retry(self) -> Ledger:
+        """The ledger for a loop of its own, which must learn at once that the database is away."""
+        return Ledger(self.database.without_retry())
 
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
+        if self._deadlines is not None:
+            self._deadlines.close()
 
 
-def open_storage(url: str) -> Storage:
+def open_storage(url: str, retry: Retry = NEVER, deadline: Callable[[], float] | None = None) -> Storage:
     """Open a storage that exists.
 
     Raises:
-        StorageError: it can't be reached, holds no studies, or was made by a newer hpo.
+        StorageError: it can't be used as it is: no such database, a wrong password, no studies, made by a newer hpo.
+        HpoError: it can't be reached.
     """
-    storage = Storage(parse_url(url))
+    storage = Storage(parse_url(url), retry, deadline)
     if storage.url.drivername == "sqlite" and not Path(str(storage.url.database)).exists():
         raise StorageError(f"{storage}: there is no such file", hint="hpo launch-study FILE makes one")
     with explained(storage.url):
-        found = _schema_version(storage.engine)
+        found = retry(lambda: _schema_version(storage.engine))
     if found is None:
         raise StorageError(f"{storage}: this database holds no studies yet", hint="hpo launch-study FILE begins one")
     _check_version(found, storage)
-    if found < tables.SCHEMA_VERSION:
-        raise StorageError(
-            f"{storage}: its tables have version {found}, this hpo uses version {tables.SCHEMA_VERSION}",
-            hint="stop the workers of the older hpo, then: hpo migrate",
-        )
     return storage
 
 
-def create_storage(url: str) -> Storage:
-    """Open a storage, creating its tables or taking them to this version; any number of processes may do so at once.
+def create_storage(url: str, retry: Retry = NEVER, deadline: Callable[[], float] | None = None) -> Storage:
+    """Open a storage, with tables made if there are none; any number of processes may do so at once.
 
     Raises:
-        StorageError: it can't be reached or written, or was made by a newer hpo.
+        StorageError: it can't be used as it is: a wrong password, no right to make tables, another version's tables.
+        HpoError: it can't be reached.
+    """
+    storage = Storage(parse_url(url), retry, deadline)
+    with explained(storage.url):
+        found = retry(lambda: _schema_version(storage.engine))
+        if found is None:
+            retry(lambda: _create_if_missing(storage))
+            found = tables.SCHEMA_VERSION
+    _check_version(found, storage)
+    return storage
+
+
+def migrate_storage(url: str) -> Storage:
+    """Open a storage, with tables of an older version taken to this one, or made if there are none.
+
+    Raises:
+        StorageError, HpoError: as `create_storage`.
     """
     storage = Storage(parse_url(url))
-    with explained(storage.url):
+    with explained(storage.url), _schema_lock(storage):
         found = _schema_version(storage.engine)
-        if found is None or found < tables.SCHEMA_VERSION:
-            with _schema_lock(storage):
-                found = _schema_version(storage.engine)  # another process may have been first
-                if found is None:
-                    _create_schema(storage)
-                elif found < tables.SCHEMA_VERSION:
-                    from hpo.storage.migrations import migrate  # alembic is slow to import and seldom needed
+        if found is None:
+            _create_schema(storage)
+        elif found < tables.SCHEMA_VERSION:
+            from hpo.storage.migrations import migrate  # alembic is slow to import and seldom needed
 
-                    with storage.engine.begin() as connection:
-                        migrate(connection, found)
-    _check_version(found or tables.SCHEMA_VERSION, storage)
+            with storage.engine.begin() as connection:
+                migrate(connection, found)
+    if found is not None and found > tables.SCHEMA_VERSION:
+        _check_version(found, storage)
     return storage
+
+
+def _create_if_missing(storage: Storage) -> None:
+    with _schema_lock(storage):
+        if _schema_version(storage.engine) is None:  # else another process was first
+            _create_schema(storage)
 
 
 def _check_version(found: int, storage: Storage) -> None:
     if found > tables.SCHEMA_VERSION:
         raise StorageError(
             f"{storage}: its tables have version {found}, this hpo knows versions up to {tables.SCHEMA_VERSION}",
-            hint="install the hpo that the other nodes use: pip install --upgrade hpo",
+            hint="install the hpo that the other nodes use",
+        )
+    if found < tables.SCHEMA_VERSION:
+        raise StorageError(
+            f"{storage}: its tables have version {found}, this hpo uses version {tables.SCHEMA_VERSION}",
+            hint="stop the workers of the older hpo, then: hpo migrate",
         )
 
 
@@ -134,7 +174,7 @@ def _create_schema(storage: Storage) -> None:
     _optuna_storage(storage, skip_table_creation=False)
     with storage.engine.begin() as connection:
         tables.metadata.create_all(connection)
-        connection.execute(insert(tables.version).values(version=tables.SCHEMA_VERSION))
+        connection.execute(insert(tables.version).values(version=tables.SCHEMA_VERSION, database=new_identity()))
 
 
 def _optuna_storage(storage: Storage, skip_table_creation: bool) -> RDBStorage:
@@ -152,4 +192,4 @@ def _optuna_storage(storage: Storage, skip_table_creation: bool) -> RDBStorage:
     return rdb
 
 
-__all__ = ["Storage", "create_storage", "masked", "open_storage"]
+__all__ = ["Storage", "create_storage", "masked", "migrate_storage", "open_storage"]

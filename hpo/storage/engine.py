@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import String, event
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from hpo.errors import StorageError
+from hpo.storage.sqlstate import describe, is_database_error
 
 ALLOWED = "postgresql+psycopg2://USER@HOST/DATABASE or sqlite:///FILE.db"
 SECRETS = ("password", "sslpassword")
@@ -34,6 +36,14 @@ POSTGRES_CONNECTION = {
     "tcp_user_timeout": 30_000,
     "application_name": "hpo",
 }
+
+SETTINGS = {
+    # A worker that is paused within a transaction, as by a suspended machine, would keep its row locks for ever.
+    "idle_in_transaction_session_timeout": "60s",
+    # Statements that follow a lock must see what was committed until it was had, whatever the role's default is.
+    "default_transaction_isolation": "read committed",
+}
+"""Of every session."""
 
 
 def parse_url(text: str) -> URL:
@@ -73,15 +83,18 @@ class Pings:
     """When it has not been used for so long."""
 
 
-def create_engine(url: URL, pings: Pings) -> Engine:
-    """An engine with a small pool. `alone` gives the same connections without transactions around statements."""
+def create_engine(url: URL, pings: Pings, settings: Mapping[str, str] = MappingProxyType({})) -> Engine:
+    """An engine with a small pool. `alone` gives the same connections without transactions around statements.
+
+    `settings` are made for each connection to Postgres, beside those that all have.
+    """
     if url.drivername == "sqlite":
         engine = sqlalchemy.create_engine(url, connect_args={"timeout": 60.0})
         event.listen(engine, "connect", _prepare_sqlite)
         begin_immediately(engine)
         return engine
     engine = sqlalchemy.create_engine(url, pool_size=2, max_overflow=2, connect_args=POSTGRES_CONNECTION)
-    event.listen(engine, "connect", _prepare_postgres)
+    event.listen(engine, "connect", _preparing_postgres(SETTINGS | dict(settings)))
     _test_connections(engine, pings)
 
     # The driver keeps this to itself. By SQLAlchemy's own option it would be a statement each time.
@@ -138,11 +151,15 @@ def _test_connections(engine: Engine, pings: Pings) -> None:
             raise InvalidatePoolError from error
 
 
-def _prepare_postgres(connection: Any, record: Any) -> None:
-    # A worker that is paused within a transaction, as by a suspended machine, would keep its row locks for ever.
-    with connection.cursor() as cursor:
-        cursor.execute("set idle_in_transaction_session_timeout = '60s'")
-    connection.commit()
+def _preparing_postgres(settings: Mapping[str, str]) -> Callable[[Any, Any], None]:
+    statements = "; ".join(f"set {name} = '{value}'" for name, value in settings.items())
+
+    def prepare(connection: Any, record: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statements)
+        connection.commit()
+
+    return prepare
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, record: Any) -> None:
@@ -167,25 +184,12 @@ def begin_immediately(engine: Engine) -> None:
 
 @contextmanager
 def explained(url: URL) -> Iterator[None]:
-    """Turns the database's errors on a first contact into a StorageError that says what to do."""
+    """Turns the database's errors on a first contact into ours, which say what to do."""
     try:
         yield
-    except DBAPIError as error:
-        raise StorageError(f"{masked(url)}: {_reason(error)}", hint=_hint(str(error.orig), url)) from None
     except NoSuchModuleError as error:
         raise StorageError(str(error)) from None
-
-
-def _reason(error: DBAPIError) -> str:
-    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
-    return lines[0] if lines else type(error.orig).__name__
-
-
-def _hint(text: str, url: URL) -> str:
-    if "password authentication failed" in text or "no password supplied" in text:
-        return "check the user and the password; PGPASSWORD or a password file (PGPASSFILE) keeps it out of the URL"
-    if "does not exist" in text:
-        return f"create it first, for example: createdb {url.database}"
-    if url.drivername == "sqlite":
-        return "give a file in a folder that exists and that you may write to"
-    return "check host and port, and that the server accepts connections from here"
+    except Exception as error:
+        if not is_database_error(error):
+            raise
+        raise describe(error, url) from None

@@ -6,7 +6,9 @@ planned ──claim──▶ leased ──wait──▶ planned, and not free un
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, case, delete, exists, insert, literal, select
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, case, delete, exists, insert, literal, select
 
 from hpo.storage import tables
 from hpo.storage.leases import GIVEN_BACK, Leases, held, lost, names
@@ -34,35 +36,37 @@ class Forks(Leases):
 
         None, if it is no longer kept, or no place is given: the cell begins by itself.
         """
-        named = {"led_by": place.cell if place else None, "led_for": place.epochs if place else None}
-        with self._engine.begin() as connection:
-            content = None
-            if place is not None:
-                kept = select(fork.c.content).where(fork.c.cell_id == place.cell, fork.c.epoch == place.epochs)
-                content = connection.execute(kept).scalar()
-            if place is None or content is None:
-                named = dict.fromkeys(named)
-            if connection.execute(_FORK, names(lease) | named).one_or_none() is None:
+
+        def go_on(connection: Connection) -> tuple[bytes, list[CurvePoint]] | None:
+            content: bytes | None = None if place is None else connection.execute(_kept(place)).scalar()
+            found = place if content is not None else None
+            led = {"led_by": found.cell if found else None, "led_for": found.epochs if found else None}
+            if connection.execute(_FORK, names(lease) | led).one_or_none() is None:
                 raise lost(lease)
-            if place is None or content is None:
+            if found is None or content is None:
                 return None
             # Its own epochs may be there already, if an answer was lost or another worker had begun.
             connection.execute(delete(curve).where(curve.c.cell_id == lease.cell.id))
-            theirs = (curve.c.cell_id == place.cell, curve.c.epoch <= place.epochs)
+            theirs = (curve.c.cell_id == found.cell, curve.c.epoch <= found.epochs)
             of_mine = select(literal(lease.cell.id), *(curve.c[name] for name in _OTHERS)).where(*theirs)
             connection.execute(insert(curve).from_select(["cell_id", *_OTHERS], of_mine))
             rows = connection.execute(select(*CURVE_COLUMNS).where(*theirs).order_by(curve.c.epoch)).all()
-        return content, [read_curve_point(row) for row in rows]
+            return content, [read_curve_point(row) for row in rows]
+
+        return self._database.transaction(go_on)
 
     def forks(self, study_id: int) -> list[Fork]:
         """The places from which cells of a study can go on."""
         query = select(fork.c.cell_id, fork.c.epoch).join(cell).where(cell.c.study_id == study_id)
-        with self._alone.connect() as connection:
-            return [Fork(*row) for row in connection.execute(query)]
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [Fork(*row) for row in rows]
 
     def forget_forks(self, study_id: int) -> None:
         """Keep them no longer, if no cell of the study is open."""
         own = select(cell.c.id).where(cell.c.study_id == study_id)
         unneeded = delete(fork).where(fork.c.cell_id.in_(own), ~exists(own.where(tables.open_cells)))
-        with self._alone.connect() as connection:
-            connection.execute(unneeded)
+        self._database.read(lambda connection: connection.execute(unneeded))
+
+
+def _kept(place: Fork) -> Select[Any]:
+    return select(fork.c.content).where(fork.c.cell_id == place.cell, fork.c.epoch == place.epochs)

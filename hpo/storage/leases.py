@@ -1,7 +1,8 @@
 """What a worker does with a cell: claim it, and write to it for as long as its lease holds.
 
-Every method is one transaction, on Postgres one statement. A worker writes only under its lease's token; the moment
-another worker has claimed the cell, the token differs, and the write raises `LeaseLost` without a trace.
+Every method is one transaction, on Postgres one statement, and may be repeated if its answer was lost. A worker writes
+only under its lease's token; the moment another worker has claimed the cell, the token differs, and the write raises
+`LeaseLost` without a trace.
 
     planned ──claim──▶ leased ──finish──▶ done
        ▲                 │ ├──release, retry_later──▶ planned
@@ -15,16 +16,17 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, Update, and_, bindparam, case, delete, exists, func, or_, select, update
+from sqlalchemy import Row, Update, and_, bindparam, case, delete, exists, func, or_, select, update
 
 from hpo.errors import LeaseLost
 from hpo.space import Params
 from hpo.storage import tables
-from hpo.storage.engine import alone, unhurried
+from hpo.storage.database import Database
+from hpo.storage.engine import unhurried
 from hpo.storage.new_trial import NewTrial, new_trial
 from hpo.storage.rows import (
     CELL_COLUMNS,
@@ -34,8 +36,12 @@ from hpo.storage.rows import (
     read_cell,
 )
 from hpo.storage.tables import cell, checkpoint, curve, fork, now, study
-from hpo.storage.together import Answer, Change, Reading, Upsert, Write, together, together_with
+from hpo.storage.texts import storable
+from hpo.storage.together import Answer, Change, Reading, Upsert, Write, together_with
 from hpo.train.clock import Evaluation, Score
+
+NO_EPOCH = 2**31 - 1
+"""Beyond every epoch."""
 
 # Statements are made once: to make one takes longer than to carry it out.
 
@@ -48,19 +54,28 @@ _READY = or_(
         or_(_leader.c.state.in_(["done", "failed"]), _leader.c.epochs >= cell.c.leader_epochs),
     ),
 )
+# A lease ends after its length at the latest, by whatever the database's clock was set back meanwhile.
+_RUN_OUT = or_(cell.c.lease_until < now(), cell.c.lease_until > now() + cell.c.lease_seconds)
 _FREE = or_(
     and_(cell.c.state == "planned", _READY),
-    and_(cell.c.state == "leased", cell.c.lease_until < now()),
+    and_(cell.c.state == "leased", _RUN_OUT),
 )
 _FIRST = (
     select(cell.c.id)
     .join(study, study.c.id == cell.c.study_id)
-    .where(tables.open_cells, _FREE, study.c.state == "running")
+    .where(
+        tables.open_cells,
+        _FREE,
+        study.c.state == "running",
+        study.c.uuid.not_in(bindparam("without", expanding=True)),
+        cell.c.id.not_in(bindparam("passed_over", expanding=True)),
+    )
     .order_by(cell.c.id)
     .limit(1)
     .with_for_update(skip_locked=True, of=cell)
 )
 _FIRST_OF_SOME = _FIRST.where(study.c.name.in_(bindparam("studies", expanding=True)))
+_UUID = select(study.c.uuid).where(study.c.id == cell.c.study_id).scalar_subquery().label("study_uuid")
 # A claim that a crashed server has forgotten is one that another worker may make; its holder learns of it.
 _CLAIM, _CLAIM_OF_SOME = (
     update(cell)
@@ -70,11 +85,12 @@ _CLAIM, _CLAIM_OF_SOME = (
         token=bindparam("new_token"),
         worker=bindparam("new_worker"),
         lease_until=now() + bindparam("length"),
+        lease_seconds=bindparam("length"),
         attempts=cell.c.attempts + 1,
         claims=cell.c.claims + 1,
         started=func.coalesce(cell.c.started, now()),
     )
-    .returning(cell.c.study_id, cell.c.token, *CELL_COLUMNS, unhurried())
+    .returning(cell.c.study_id, _UUID, cell.c.token, *CELL_COLUMNS, unhurried())
     for first in (_FIRST, _FIRST_OF_SOME)
 )
 
@@ -87,19 +103,31 @@ def held(**values: Any) -> Update:
     return update(cell).where(_HELD).values(values).returning(cell.c.id)
 
 
-_RENEW = held(lease_until=now() + bindparam("length"))
+_RENEW = held(lease_until=now() + bindparam("length"), lease_seconds=bindparam("length"))
 _PROPOSE = held(params=bindparam("proposed"))
 _progress = bindparam("epoch") > cell.c.epochs
+# The curve's own sum, whatever is written twice; without the epochs that another cell has trained for this one.
+_BEFORE = (
+    select(func.coalesce(func.sum(curve.c.seconds), 0.0))
+    .where(
+        curve.c.cell_id == cell.c.id,
+        curve.c.epoch < bindparam("first_epoch"),
+        curve.c.epoch > func.coalesce(cell.c.leader_epochs, 0),
+    )
+    .scalar_subquery()
+)
 _PROGRESS = {
     "epochs": case((_progress, bindparam("epoch")), else_=cell.c.epochs),
-    "seconds": cell.c.seconds + bindparam("spent"),
+    "seconds": _BEFORE + bindparam("spent"),
 }
 _RECORD = (
     update(cell)
     .where(_HELD)
     .values(
         lease_until=now() + bindparam("length"),
+        lease_seconds=bindparam("length"),
         attempts=case((_progress, 0), else_=cell.c.attempts),
+        failed_by=case((_progress, None), else_=cell.c.failed_by),
         **_PROGRESS,
     )
     .returning(select(study.c.state).where(study.c.id == cell.c.study_id).scalar_subquery().label("state"))
@@ -110,9 +138,23 @@ GIVEN_BACK = {
     "lease_until": None,
     "attempts": case((cell.c.attempts > 0, cell.c.attempts - 1), else_=0),
 }
-_RELEASE = held(**GIVEN_BACK, error=func.coalesce(bindparam("why"), cell.c.error))
-_RETRY_LATER = held(state="planned", token=None, lease_until=None, error=bindparam("why"))
-_SET_ASIDE = held(state="failed", token=None, lease_until=None, error=bindparam("why"), finished=now())
+_RELEASE = held(**GIVEN_BACK, reason=func.coalesce(bindparam("in_a_line"), cell.c.reason))
+_RETRY_LATER = held(
+    state="planned",
+    token=None,
+    lease_until=None,
+    failed_by=func.coalesce(cell.c.failed_by, cell.c.worker),
+    error=bindparam("why"),
+    reason=bindparam("in_a_line"),
+)
+_SET_ASIDE = held(
+    state="failed",
+    token=None,
+    lease_until=None,
+    error=bindparam("why"),
+    reason=bindparam("in_a_line"),
+    finished=now(),
+)
 # The token stays: a worker to whom the answer did not come asks again.
 _unfinished = cell.c.state == "leased"
 _FINISH = (
@@ -131,6 +173,8 @@ _FINISH = (
         test_loss=bindparam("loss_on_test"),
         test_accuracy=bindparam("accuracy_on_test"),
         error=None,
+        reason=None,
+        failed_by=None,
         finished=now(),
     )
     .returning(cell.c.id)
@@ -142,17 +186,36 @@ _FORGET = delete(checkpoint).where(checkpoint.c.cell_id == bindparam("forgotten_
 class Leases:
     """The cells, as workers see them."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._alone = engine, alone(engine)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
-    def claim(self, worker_id: str, lease: float, studies: Sequence[str] = ()) -> Lease | None:
-        """Take the first cell that is free, or whose lease ran out, for `lease` seconds; None if there is none."""
-        parameters = {"new_token": secrets.token_hex(16), "new_worker": worker_id, "length": lease}
-        if studies:
-            row = together(self._engine, _CLAIM_OF_SOME, parameters | {"studies": list(studies)})
-        else:
-            row = together(self._engine, _CLAIM, parameters)
-        return None if row is None else Lease(read_cell(row), row.study_id, row.token)
+    def claim(
+        self,
+        worker_id: str,
+        seconds: float,
+        studies: Sequence[str] = (),
+        *,
+        without: Collection[str] = (),
+        passed_over: Collection[int] = (),
+    ) -> Lease | None:
+        """Take the first cell that is free, or whose lease ran out, for `seconds`; None if there is none.
+
+        Only of the `studies` of these names, if there are any; of none whose uuid is in `without`; and none of the
+        cells that are `passed_over`.
+        """
+        parameters = {
+            "new_token": secrets.token_hex(16),
+            "new_worker": worker_id,
+            "length": seconds,
+            "without": list(without),
+            "passed_over": list(passed_over),
+        }
+        statement, some = (_CLAIM_OF_SOME, {"studies": list(studies)}) if studies else (_CLAIM, {})
+        found = together_with(self._database, statement, parameters | some)
+        if found is None:
+            return None
+        row, _ = found
+        return Lease(read_cell(row), row.study_id, row.study_uuid, row.token)
 
     def begin_trial(self, lease: Lease, optuna_study: int, started: datetime) -> NewTrial:
         """The cell's Optuna trial; if it has none, one is made in the transaction in which it is noted.
@@ -163,11 +226,10 @@ class Leases:
             LeaseLost: another worker holds the cell; nothing was made.
         """
         held = {"held_cell": lease.cell.id, "held_token": lease.token}
-        made = new_trial(self._engine, held, optuna_study, started)
+        made = new_trial(self._database, held, optuna_study, started)
         if made is not None:
             return made
-        with self._alone.connect() as connection:
-            row = connection.execute(_TRIAL, held).one_or_none()
+        row = self._database.read(lambda connection: connection.execute(_TRIAL, held).one_or_none())
         if row is None:
             raise lost(lease)
         return NewTrial(row.trial_id, row.trial_number, made=False)  # the answer to an earlier try was lost
@@ -209,15 +271,16 @@ class Leases:
 
     def release(self, lease: Lease, saved: bytes | None = None, reason: str | None = None) -> None:
         """Give the cell back unfinished, for whoever claims next; this does not count as an attempt."""
-        self.write(_RELEASE, lease, {"why": reason}, _saving(lease, saved))
+        self.write(_RELEASE, lease, {"in_a_line": reason and storable(reason)}, _saving(lease, saved))
 
-    def retry_later(self, lease: Lease, error: str) -> None:
-        """Give the cell back after an attempt that failed."""
-        self.write(_RETRY_LATER, lease, {"why": error})
+    def retry_later(self, lease: Lease, error: str, reason: str) -> None:
+        """Give the cell back after an attempt that failed: with its traceback, and the reason in a line."""
+        self.write(_RETRY_LATER, lease, {"why": storable(error), "in_a_line": storable(reason)})
 
-    def set_aside(self, lease: Lease, error: str, also: Sequence[Write] = ()) -> None:
+    def set_aside(self, lease: Lease, error: str, reason: str, also: Sequence[Write] = ()) -> None:
         """The cell has failed for good."""
-        self.write(_SET_ASIDE, lease, {"why": error}, [_forgetting(lease), *also])
+        why = {"why": storable(error), "in_a_line": storable(reason)}
+        self.write(_SET_ASIDE, lease, why, [_forgetting(lease), *also])
 
     def finish(
         self,
@@ -242,9 +305,8 @@ class Leases:
 
     def checkpoint(self, lease: Lease) -> bytes | None:
         """The last checkpoint of the cell."""
-        with self._alone.connect() as connection:
-            query = select(checkpoint.c.content).where(checkpoint.c.cell_id == lease.cell.id)
-            return connection.execute(query).scalar()
+        query = select(checkpoint.c.content).where(checkpoint.c.cell_id == lease.cell.id)
+        return self._database.read(lambda connection: connection.execute(query).scalar())
 
     def write(self, first: Update, lease: Lease, parameters: dict[str, Any], writes: Sequence[Write] = ()) -> Row[Any]:
         row, _ = self._write_and_read(first, lease, parameters, writes, None)
@@ -258,7 +320,7 @@ class Leases:
         writes: Sequence[Write],
         reading: Reading | None,
     ) -> tuple[Row[Any], Answer]:
-        found = together_with(self._engine, first, names(lease) | parameters, writes, reading)
+        found = together_with(self._database, first, names(lease) | parameters, writes, reading)
         if found is None:
             raise lost(lease)
         return found
@@ -275,7 +337,11 @@ def lost(lease: Lease) -> LeaseLost:
 
 
 def _progress_of(epochs: Sequence[Evaluation]) -> dict[str, Any]:
-    return {"epoch": epochs[-1].epoch if epochs else 0, "spent": sum(epoch.seconds for epoch in epochs)}
+    return {
+        "epoch": epochs[-1].epoch if epochs else 0,
+        "first_epoch": epochs[0].epoch if epochs else NO_EPOCH,
+        "spent": sum(epoch.seconds for epoch in epochs),
+    }
 
 
 def _curve(lease: Lease, epochs: Sequence[Evaluation]) -> list[Write]:

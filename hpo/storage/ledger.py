@@ -6,11 +6,10 @@ What a worker does with its cell is in `leases` and `forks`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, func, insert, select, update
+from sqlalchemy import Connection, and_, case, delete, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import StudyError
@@ -25,13 +24,18 @@ from hpo.storage.rows import (
     StudyRow,
     WorkerRow,
     cell_row,
+    new_identity,
     read_cell,
     read_curve_point,
 )
 from hpo.storage.tables import cell, curve, now, study, worker
+from hpo.storage.texts import storable
 
 ALIVE_SECONDS = 60.0
 """A worker that was not seen for so long counts as gone in what people are shown. Leases do not depend on it."""
+
+_ENDED = ("failed", "finished")
+_GOES_ON = {"state": "running", "reason": None}
 
 
 class Ledger(Forks):
@@ -41,11 +45,15 @@ class Ledger(Forks):
 
     def add_study(self, name: str, spec: str, cells: Iterable[PlannedCell], hpo_version: str) -> bool:
         """Store a study with its first cells; False if a study of that name exists already, which stays as it is."""
+        row = {"name": name, "spec": spec, "state": "running", "hpo_version": hpo_version, "uuid": new_identity()}
+        planned = list(cells)
+
+        def add(connection: Connection) -> None:
+            made = insert(study).values(**row, created=now()).returning(study.c.id)
+            _insert_cells(connection, connection.execute(made).scalar_one(), planned)
+
         try:
-            with self._engine.begin() as connection:
-                row = {"name": name, "spec": spec, "state": "running", "hpo_version": hpo_version, "created": now()}
-                study_id = connection.execute(insert(study).values(row).returning(study.c.id)).scalar_one()
-                _insert_cells(connection, study_id, cells)
+            self._database.transaction(add)
         except IntegrityError:
             return False
         return True
@@ -55,8 +63,8 @@ class Ledger(Forks):
         query = select(study).order_by(study.c.id)
         if names:
             query = query.where(study.c.name.in_(names))
-        with self._alone.connect() as connection:
-            return [StudyRow(**row._mapping) for row in connection.execute(query)]
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [StudyRow(**row._mapping) for row in rows]
 
     def study(self, name: str) -> StudyRow:
         """The study called `name`.
@@ -73,42 +81,52 @@ class Ledger(Forks):
 
     def set_state(self, study_id: int, state: str) -> None:
         """running or stopped; workers learn of it with their next report."""
-        with self._alone.connect() as connection:
-            connection.execute(update(study).where(study.c.id == study_id).values(state=state))
+        self._execute(update(study).where(study.c.id == study_id).values(state=state, reason=None))
 
     def delete_study(self, study_id: int) -> None:
         """Remove a study and all that belongs to it; its workers lose their leases."""
-        with self._alone.connect() as connection:
-            connection.execute(delete(study).where(study.c.id == study_id))
+        self._execute(delete(study).where(study.c.id == study_id))
 
     def same_data(self, study_id: int, fingerprint: str) -> bool:
         """Whether these are the images that the study began with; the first worker to ask decides."""
         known = func.coalesce(study.c.data, fingerprint)
         query = update(study).where(study.c.id == study_id).values(data=known).returning(study.c.data)
-        with self._alone.connect() as connection:
-            return connection.execute(query).scalar() == fingerprint
+        return self._database.read(lambda connection: connection.execute(query).scalar()) == fingerprint
 
     # Cells
 
-    @contextmanager
-    def planning(self, study_id: int) -> Iterator[Planning]:
-        """The study's cells under a lock that keeps other planners away until the block ends."""
-        with self._engine.begin() as connection:
+    def plan(self, study_id: int, decide: Callable[[list[Cell]], list[PlannedCell]]) -> int:
+        """Add the cells that `decide` names in view of all there are, while no one else may plan; returns how many."""
+
+        def add(connection: Connection) -> int:
             connection.execute(select(study.c.id).where(study.c.id == study_id).with_for_update())
-            yield Planning(connection, study_id)
+            more = decide(_cells(connection, study_id))
+            _insert_cells(connection, study_id, more)
+            return len(more)
+
+        return self._database.transaction(add)
 
     def cells(self, study_id: int) -> list[Cell]:
         """All cells of a study in the order in which they are claimed."""
-        with self._alone.connect() as connection:
-            return _cells(connection, study_id)
+        return self._database.read(lambda connection: _cells(connection, study_id))
 
     def retry_failed(self, study_id: int) -> int:
-        """Plan all failed cells of a study again, with the same parameters; returns how many."""
-        again = update(cell).where(cell.c.study_id == study_id, cell.c.state == "failed")
-        with self._alone.connect() as connection:
-            return connection.execute(
-                again.values(state="planned", attempts=0, epochs=0, trial_id=None, trial_number=None, finished=None)
-            ).rowcount
+        """Plan all failed cells of a study again, as new: with the same parameters and no curve; returns how many."""
+        failed = and_(cell.c.study_id == study_id, cell.c.state == "failed")
+        values = dict.fromkeys(
+            ("trial_id", "trial_number", "leader", "leader_epochs", "failed_by", "started", "finished")
+        )
+
+        def plan_again(connection: Connection) -> int:
+            connection.execute(delete(curve).where(curve.c.cell_id.in_(select(cell.c.id).where(failed))))
+            again = update(cell).where(failed).values(values).values(state="planned", attempts=0, epochs=0, seconds=0.0)
+            planned: int = connection.execute(again).rowcount
+            if planned:
+                ended = and_(study.c.id == study_id, study.c.state.in_(_ENDED))
+                connection.execute(update(study).where(ended).values(_GOES_ON))
+            return planned
+
+        return self._database.transaction(plan_again)
 
     # What people are shown
 
@@ -138,58 +156,53 @@ class Ledger(Forks):
             .group_by(cell.c.arm, cell.c.phase)
             .order_by(func.min(cell.c.id))
         )
-        with self._alone.connect() as connection:
-            return [ArmProgress(**row._mapping) for row in connection.execute(query)]
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [ArmProgress(**row._mapping) for row in rows]
 
     def errors(self, study_id: int, most: int) -> list[Cell]:
         """Failed cells, the latest first."""
         query = select(*CELL_COLUMNS).where(cell.c.study_id == study_id, cell.c.state == "failed")
-        with self._alone.connect() as connection:
-            return [read_cell(row) for row in connection.execute(query.order_by(cell.c.finished.desc()).limit(most))]
+        latest = query.order_by(cell.c.finished.desc()).limit(most)
+        return [read_cell(row) for row in self._database.read(lambda connection: connection.execute(latest).all())]
 
     def curves(self, study_id: int) -> list[CurvePoint]:
         """Every epoch of every cell of a study."""
         query = select(*CURVE_COLUMNS).join(cell).where(cell.c.study_id == study_id)
-        with self._alone.connect() as connection:
-            rows = connection.execute(query.order_by(curve.c.cell_id, curve.c.epoch)).all()
+        ordered = query.order_by(curve.c.cell_id, curve.c.epoch)
+        rows = self._database.read(lambda connection: connection.execute(ordered).all())
         return [read_curve_point(row) for row in rows]
 
     # Workers
 
     def register(self, worker_id: str, host: str, pid: int, device: str, environment: dict[str, str]) -> None:
-        """Note a worker that has started."""
+        """Note a worker that has started; again, if the answer was lost."""
         row = {"id": worker_id, "host": host, "pid": pid, "device": device, "environment": json.dumps(environment)}
-        with self._alone.connect() as connection:
-            connection.execute(insert(worker).values(**row, started=now(), seen=now()))
+        times = [now().label("started"), now().label("seen")]
+        values = [literal(value, type_=worker.c[name].type).label(name) for name, value in row.items()]
+        unknown = ~exists(select(worker.c.id).where(worker.c.id == worker_id))
+        self._execute(insert(worker).from_select([*row, "started", "seen"], select(*values, *times).where(unknown)))
 
     def seen(self, worker_id: str, ended: bool = False) -> None:
         """Note that a worker is alive, or that it has ended."""
         values = {"seen": now(), "ended": now()} if ended else {"seen": now()}
-        with self._alone.connect() as connection:
-            connection.execute(update(worker).where(worker.c.id == worker_id).values(values))
+        self._execute(update(worker).where(worker.c.id == worker_id).values(values))
+
+    def note_trouble(self, worker_id: str, reason: str | None) -> None:
+        """Note what a worker can't do where it is, or why it ends; None when that is over."""
+        self._execute(update(worker).where(worker.c.id == worker_id).values(reason=reason and storable(reason)))
 
     def workers(self) -> list[WorkerRow]:
         """All workers ever seen, the latest first."""
         alive = and_(worker.c.ended.is_(None), worker.c.seen > now() - ALIVE_SECONDS).label("alive")
-        with self._alone.connect() as connection:
-            rows = connection.execute(select(worker, alive).order_by(worker.c.started.desc()))
-            return [
-                WorkerRow(**{**row._mapping, "environment": json.loads(row.environment), "alive": bool(row.alive)})
-                for row in rows
-            ]
+        query = select(worker, alive).order_by(worker.c.started.desc())
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [
+            WorkerRow(**{**row._mapping, "environment": json.loads(row.environment), "alive": bool(row.alive)})
+            for row in rows
+        ]
 
-
-class Planning:
-    """The cells of one study while no one else may plan."""
-
-    def __init__(self, connection: Connection, study_id: int) -> None:
-        self._connection, self._study_id = connection, study_id
-
-    def cells(self) -> list[Cell]:
-        return _cells(self._connection, self._study_id)
-
-    def add(self, cells: Iterable[PlannedCell]) -> None:
-        _insert_cells(self._connection, self._study_id, cells)
+    def _execute(self, statement: Any) -> None:
+        self._database.read(lambda connection: connection.execute(statement))
 
 
 def _insert_cells(connection: Connection, study_id: int, cells: Iterable[PlannedCell]) -> None:

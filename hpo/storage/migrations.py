@@ -10,9 +10,10 @@ from collections.abc import Callable, Mapping
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Column, Connection, ForeignKey, Integer, LargeBinary, update
+from sqlalchemy import Column, Connection, Float, ForeignKey, Integer, LargeBinary, String, Text, select, text, update
 
 from hpo.storage import tables
+from hpo.storage.rows import new_identity
 
 
 def _forks(operations: Operations) -> None:
@@ -26,7 +27,34 @@ def _forks(operations: Operations) -> None:
     )
 
 
-STEPS: Mapping[int, Callable[[Operations], None]] = {2: _forks}
+def _identities(operations: Operations) -> None:
+    operations.add_column("hpo_version", Column("database", String(32)))
+    operations.add_column("hpo_study", Column("uuid", String(32)))
+    operations.add_column("hpo_study", Column("reason", Text))
+    operations.add_column("hpo_cell", Column("lease_seconds", Float))
+    operations.add_column("hpo_cell", Column("failed_by", String(32)))
+    operations.add_column("hpo_cell", Column("reason", Text))
+    operations.add_column("hpo_worker", Column("reason", Text))
+    operations.create_table(
+        "hpo_part",
+        Column("cell_id", Integer, ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
+        Column("name", String(32), primary_key=True),
+        Column("number", Integer, primary_key=True),
+        Column("content", LargeBinary, nullable=False),
+    )
+    operations.drop_index("hpo_cell_open", "hpo_cell")
+    some = text("state IN ('planned', 'leased')")
+    operations.create_index(
+        "hpo_cell_open_of_study", "hpo_cell", ["study_id", "id"], postgresql_where=some, sqlite_where=some
+    )
+    operations.create_index("hpo_cell_finished", "hpo_cell", ["study_id", "finished"])
+    connection = operations.get_bind()
+    connection.execute(update(tables.version).values(database=new_identity()))
+    for (study_id,) in connection.execute(select(tables.study.c.id)).all():
+        connection.execute(update(tables.study).where(tables.study.c.id == study_id).values(uuid=new_identity()))
+
+
+STEPS: Mapping[int, Callable[[Operations], None]] = {2: _forks, 3: _identities}
 """Version -> what makes it from the version before."""
 
 

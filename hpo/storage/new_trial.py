@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, Engine, TextClause, bindparam, text
+from sqlalchemy import Connection, DateTime, TextClause, bindparam, text
 
-from hpo.storage.engine import alone
+from hpo.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +53,20 @@ _SQLITE = (
 )
 
 
-def new_trial(engine: Engine, held: dict[str, Any], optuna_study: int, started: datetime) -> NewTrial | None:
+def new_trial(database: Database, held: dict[str, Any], optuna_study: int, started: datetime) -> NewTrial | None:
     """A new trial for the cell; None if the cell has one, or if it is not held."""
     at = started.astimezone(UTC).replace(tzinfo=None)
     parameters = held | {"optuna_study": optuna_study, "started": at}
-    if engine.dialect.name == "postgresql":
-        with alone(engine).connect() as connection:
-            row = connection.execute(_POSTGRES, parameters).one_or_none()
+    if database.engine.dialect.name == "postgresql":
+        row = database.read(lambda connection: connection.execute(_POSTGRES, parameters).one_or_none())
         return None if row is None else NewTrial(*row)
     without_trial, make, note = _SQLITE
-    with engine.begin() as connection:
+
+    def one_after_the_other(connection: Connection) -> NewTrial | None:
         if connection.execute(without_trial, held).one_or_none() is None:
             return None
         row = connection.execute(make, parameters).one()
         connection.execute(note, {"trial_id": row.trial_id, "number": row.number, "held_cell": held["held_cell"]})
-    return NewTrial(*row)
+        return NewTrial(*row)
+
+    return database.transaction(one_after_the_other)

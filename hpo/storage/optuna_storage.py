@@ -14,17 +14,18 @@ from collections.abc import Container, Sequence
 from itertools import chain
 from operator import attrgetter
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import Engine, bindparam, select
+from sqlalchemy import bindparam, select
 
-from hpo.storage.engine import alone
+from hpo.storage.database import Database
 from hpo.storage.optuna_rows import OPEN, Changes, new_trials, one_trial, read_trials, trials
+from hpo.storage.retry import Retry
 from hpo.storage.together import Answer, Reading, together
 
 MOST_OPEN = 1000
@@ -48,11 +49,23 @@ class Known:
         """Whether the study's pruner wants to know more of open trials than that they are; None before it was asked."""
 
 
+class _Retried:
+    """Optuna's storage, each of whose calls is tried again while the database is away."""
+
+    def __init__(self, rdb: RDBStorage, retry: Retry) -> None:
+        self._rdb, self._retry = rdb, retry
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._rdb, name)
+        return lambda *args: self._retry(lambda: method(*args))
+
+
 class OptunaStorage(BaseStorage):
     """Optuna's storage; `rdb` is Optuna's own on the same connections."""
 
-    def __init__(self, engine: Engine, rdb: RDBStorage) -> None:
-        self._engine, self._rdb = engine, rdb
+    def __init__(self, database: Database, rdb: RDBStorage) -> None:
+        self._database = database
+        self._rdb = cast(RDBStorage, _Retried(rdb, database.retry))
         self._known: defaultdict[int, Known] = defaultdict(Known)
         self._finished: dict[int, FrozenTrial] = {}
         self._names: dict[int, str] = {}
@@ -138,7 +151,7 @@ class OptunaStorage(BaseStorage):
 
     def _write(self, trial_id: int, changes: Changes) -> bool:
         """Whether the trial is there and not finished; nothing is written otherwise."""
-        return together(self._engine, _MAY_CHANGE, {"open_trial": trial_id}, changes.writes(trial_id)) is not None
+        return together(self._database, _MAY_CHANGE, {"open_trial": trial_id}, changes.writes(trial_id)) is not None
 
     # Trials, read
 
@@ -148,8 +161,9 @@ class OptunaStorage(BaseStorage):
     def get_trial(self, trial_id: int) -> FrozenTrial:
         if trial_id in self._finished:
             return self._finished[trial_id]
-        with alone(self._engine).connect() as connection:
-            found = read_trials(connection.execute(one_trial(), {"trial_id": trial_id}))
+        parameters = {"trial_id": trial_id}
+        rows = self._database.read(lambda connection: connection.execute(one_trial(), parameters).all())
+        found = read_trials(rows)
         if not found:
             raise KeyError(f"there is no trial {trial_id}")
         return found[0]
@@ -171,8 +185,8 @@ class OptunaStorage(BaseStorage):
         if study_id not in self._known:
             self.get_study_directions(study_id)  # raises what is to be raised if there is none
         reading = self.news(study_id, details_of_open)
-        with alone(self._engine).connect() as connection:
-            self.learn(study_id, connection.execute(reading.query, reading.parameters).all())
+        query, parameters = reading.query, reading.parameters
+        self.learn(study_id, self._database.read(lambda connection: connection.execute(query, parameters).all()))
         return self._known[study_id]
 
     def news(self, study_id: int, details_of_open: bool) -> Reading:

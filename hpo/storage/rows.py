@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -61,6 +62,11 @@ class Cell:
     """Only in the confirm phase, as test_accuracy."""
     test_accuracy: float | None
     error: str | None
+    """Why the last attempt failed, with its traceback."""
+    reason: str | None
+    """The same in a line."""
+    failed_by: str | None
+    """The first worker on which it has failed since its last epoch of progress."""
     worker: str | None
     started: float | None
     finished: float | None
@@ -72,6 +78,7 @@ class Lease:
 
     cell: Cell
     study_id: int
+    study_uuid: str
     token: str
 
 
@@ -107,11 +114,15 @@ class StudyRow:
     """A study in the storage."""
 
     id: int
+    uuid: str
+    """Never given again, as an id is once its study was deleted."""
     name: str
     spec: str
     """JSON of hpo.study.StudySpec."""
     state: str
-    """running or stopped."""
+    """running, stopped, failed or finished."""
+    reason: str | None
+    """Why it failed."""
     data: str | None
     """Fingerprint of its images; None before the first worker."""
     hpo_version: str
@@ -130,6 +141,8 @@ class WorkerRow:
     started: float
     seen: float
     ended: float | None
+    reason: str | None
+    """What it can't do there, or why it ended."""
     alive: bool
     """Seen recently, by the database's clock, and not ended."""
 
@@ -156,6 +169,11 @@ class ArmProgress:
     """Of training, summed over workers."""
     best: float | None
     """Highest score so far."""
+
+
+def new_identity() -> str:
+    """What names a database or a study, and is never given again."""
+    return uuid.uuid4().hex
 
 
 CELL_COLUMNS = [tables.cell.c[name] for name in Cell.__dataclass_fields__]

@@ -20,22 +20,30 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 metadata = MetaData()
 
-version = Table("hpo_version", metadata, Column("version", Integer, nullable=False))
+version = Table(
+    "hpo_version",
+    metadata,
+    Column("version", Integer, nullable=False),
+    Column("database", String(32)),  # this database's own name among all there are: files elsewhere carry it
+)
 
 study = Table(
     "hpo_study",
     metadata,
     Column("id", Integer, primary_key=True),
+    Column("uuid", String(32)),  # never given again, as an id is by SQLite: by it a study is known for longer
     Column("name", String(64), nullable=False, unique=True),
     Column("spec", Text, nullable=False),  # JSON of hpo.study.StudySpec
-    Column("state", String(16), nullable=False),  # running, stopped
+    Column("state", String(16), nullable=False),  # running, stopped, failed, finished
+    Column("reason", Text),  # why it failed
     Column("data", String(64)),  # fingerprint of the images, by the first worker
     Column("hpo_version", String(32), nullable=False),
     Column("created", Float, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 cell = Table(
@@ -53,7 +61,9 @@ cell = Table(
     Column("token", String(32)),
     Column("worker", String(32)),
     Column("lease_until", Float),
+    Column("lease_seconds", Float),  # its length: no clock that was set back makes it longer
     Column("attempts", Integer, nullable=False, default=0),  # claims since the last epoch of progress
+    Column("failed_by", String(32)),  # the first worker on which it has failed since
     Column("claims", Integer, nullable=False, default=0),
     # Another cell whose first epochs are this one's too, and how many: waited for while planned, gone on from later
     Column("leader", Integer),
@@ -62,21 +72,25 @@ cell = Table(
     Column("trial_number", Integer),
     Column("epochs", Integer, nullable=False, default=0),
     Column("seconds", Float, nullable=False, default=0.0),
-    Column(
-        "ended", String(16)
-    ),  # finished, pruned, diverged: set before Optuna is told, so it's told again after a crash
+    Column("ended", String(16)),  # finished, pruned, diverged
     Column("score", Float),  # what is selected by: validation accuracy, 0 when diverged
     Column("validation_loss", Float),
     Column("validation_accuracy", Float),
     Column("test_loss", Float),
     Column("test_accuracy", Float),
-    Column("error", Text),  # why the last attempt failed
+    Column("error", Text),  # why the last attempt failed, with its traceback
+    Column("reason", Text),  # the same in a line
     Column("started", Float),
     Column("finished", Float),
     UniqueConstraint("study_id", "arm", "phase", "slot", "seed"),
+    sqlite_autoincrement=True,
 )
 open_cells = cell.c.state.in_(["planned", "leased"])
-Index("hpo_cell_open", cell.c.id, postgresql_where=open_cells, sqlite_where=open_cells)
+
+# Few are open of all there ever were: a claim finds the first of a study, whatever else is in the storage.
+Index("hpo_cell_open_of_study", cell.c.study_id, cell.c.id, postgresql_where=open_cells, sqlite_where=open_cells)
+# By it an idle worker sees whether anything has ended since it looked last.
+Index("hpo_cell_finished", cell.c.study_id, cell.c.finished)
 
 curve = Table(
     "hpo_curve",
@@ -99,7 +113,7 @@ checkpoint = Table(
     "hpo_checkpoint",
     metadata,
     Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
-    Column("content", LargeBinary, nullable=False),
+    Column("content", LargeBinary, nullable=False),  # itself if it is small, else where it is: see checkpoints
     Column("saved", Float, nullable=False),
 )
 
@@ -108,6 +122,15 @@ fork = Table(
     metadata,
     Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
     Column("epoch", Integer, primary_key=True),
+    Column("content", LargeBinary, nullable=False),
+)
+
+part = Table(
+    "hpo_part",  # a large checkpoint, cut up: no statement, no message and no line of a log is as large as it is
+    metadata,
+    Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(32), primary_key=True),  # of the checkpoint
+    Column("number", Integer, primary_key=True),
     Column("content", LargeBinary, nullable=False),
 )
 
@@ -122,6 +145,7 @@ worker = Table(
     Column("started", Float, nullable=False),
     Column("seen", Float, nullable=False),
     Column("ended", Float),
+    Column("reason", Text),  # what it can't do here, or why it ended
 )
 
 

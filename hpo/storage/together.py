@@ -16,8 +16,8 @@ from sqlalchemy import (
     CTE,
     ColumnElement,
     CompoundSelect,
+    Connection,
     Delete,
-    Engine,
     Insert,
     Row,
     Select,
@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from hpo.storage.engine import alone
+from hpo.storage.database import Database
 from hpo.storage.tables import now
 
 
@@ -76,37 +76,42 @@ Parameters = dict[str, Any]
 _Shape = Update | Delete | tuple[Any, ...]
 
 
-def together(engine: Engine, first: First, parameters: Parameters, writes: Sequence[Write] = ()) -> Row[Any] | None:
+def together(database: Database, first: First, parameters: Parameters, writes: Sequence[Write] = ()) -> Row[Any] | None:
     """What `first` (made once, and returning a row) has found; the `writes` are carried out if it has found any.
 
     No parameter has the name of a column: in an UPDATE, SQLAlchemy would set it.
     """
-    found = together_with(engine, first, parameters, writes, None)
+    found = together_with(database, first, parameters, writes)
     return None if found is None else found[0]
 
 
 def together_with(
-    engine: Engine, first: First, parameters: Parameters, writes: Sequence[Write], reading: Reading | None
+    database: Database,
+    first: First,
+    parameters: Parameters,
+    writes: Sequence[Write] = (),
+    reading: Reading | None = None,
 ) -> tuple[Row[Any], Answer] | None:
     """The same, and what `reading` has found."""
-    postgres = engine.dialect.name == "postgresql"
     shapes = tuple(_shape(write) for write in writes)
-    if postgres or not (writes or reading):
-        for place, write in enumerate(writes):
-            parameters = parameters | _parameters(write, place)
+    if database.engine.dialect.name == "postgresql" or not (writes or reading):
         statement, width = _one_statement(first, shapes, reading.query if reading else None)
-        parameters = parameters | dict(reading.parameters if reading else {})
-        with alone(engine).connect() as connection:
-            rows = connection.execute(statement, parameters).all()
+        given = dict(parameters) | dict(reading.parameters if reading else {})
+        for place, write in enumerate(writes):
+            given |= _parameters(write, place)
+        rows = database.read(lambda connection: connection.execute(statement, given).all())
         return (rows[0], [row[width:] for row in rows if row[width:] and row[width] is not None]) if rows else None
-    with engine.begin() as connection:
+
+    def one_after_the_other(connection: Connection) -> tuple[Row[Any], Answer] | None:
         found = connection.execute(first, parameters).one_or_none()
         if found is None:
             return None
         read = connection.execute(reading.query, reading.parameters).all() if reading else []
         for place, (write, shape) in enumerate(zip(writes, shapes, strict=True)):
             connection.execute(_following(shape, place, None), _parameters(write, place))
-    return found, read
+        return found, read
+
+    return database.transaction(one_after_the_other)
 
 
 def _shape(write: Write) -> _Shape:

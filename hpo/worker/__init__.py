@@ -18,10 +18,10 @@ import torch
 
 from hpo.errors import DataError, HpoError, LeaseLost, StudyError, UserError
 from hpo.plan import advance
-from hpo.signals import while_listening
 from hpo.storage import Storage
 from hpo.storage.checkpoints import open_checkpoints
 from hpo.storage.rows import Lease, StudyRow
+from hpo.storage.sqlstate import is_database_error, reason
 from hpo.storage.trials import Trials
 from hpo.study import read_study
 from hpo.train.data import Data, Splits, split
@@ -31,7 +31,6 @@ from hpo.worker.cell import CellRun, Study
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.machine import choose_device, describe_device, environment, settle
 from hpo.worker.options import WorkerOptions
-from hpo.worker.patience import PASSING, Patience, reason
 
 log = logging.getLogger(__name__)
 
@@ -39,9 +38,16 @@ IDLE_SECONDS = 1.0
 """Between two looks for work."""
 PING_SECONDS = 1.0
 """A connection used within this time is not tested first: what fails is repeated, with patience."""
+CALL_SECONDS, CALL_SECONDS_AFTER_STOP = 30.0, 5.0
+"""How long a call to the server may take before its connection is given up."""
 
 
-def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None:
+def call_deadline(stop: Event) -> float:
+    """How many seconds a call to the server may take at this moment."""
+    return CALL_SECONDS_AFTER_STOP if stop.is_set() else CALL_SECONDS
+
+
+def work(storage: Storage, names: Sequence[str], options: WorkerOptions, stop: Event) -> None:
     """Train cells of the studies called `names` (all, if none are named) until nothing is left or a signal comes.
 
     Raises:
@@ -50,9 +56,10 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions) -> None
         HpoError: the database was away for too long.
     """
     try:
-        with while_listening() as stop:
-            Worker(storage, names, options, stop).run()
-    except PASSING as error:
+        Worker(storage, names, options, stop).run()
+    except Exception as error:
+        if not is_database_error(error):
+            raise
         raise HpoError(
             f"the database has been away for too long: {reason(error)}",
             hint="start the worker again; what it trained since its last checkpoint is trained again",
@@ -67,7 +74,6 @@ class Worker:
         self._options, self._stop = options, stop
         self._id = uuid.uuid4().hex
         self._device = choose_device(options.device)
-        self._patience = Patience(options.patience_seconds, stop)
         self._checkpoints = open_checkpoints(options.checkpoints_url)
         self._studies: dict[int, Study] = {}
         self._checked_data: set[int] = set()
@@ -77,36 +83,36 @@ class Worker:
         """Work until nothing is left or `stop` is set."""
         settle(self._device)
         self._storage.pings.after_seconds = PING_SECONDS
-        known = {row.name for row in self._patience(self._ledger.studies)}
+        known = {row.name for row in self._ledger.studies()}
         for name in self._names:
             if name not in known:
                 raise StudyError(f"there is no study {name!r}", hint=f"there are: {', '.join(sorted(known)) or 'none'}")
         host, device = socket.gethostname(), describe_device(self._device)
         about = environment(self._device)
-        self._patience(lambda: self._ledger.register(self._id, host, os.getpid(), device, about))
+        self._ledger.register(self._id, host, os.getpid(), device, about)
         log.info("worker %s on %s, %s", self._id[:8], host, device)
         # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
         _ = self._storage.optuna
-        with Heartbeat(self._ledger, self._id, self._options.lease_seconds) as heartbeat:
+        with Heartbeat(self._storage.ledger_without_retry(), self._id, self._options.lease_seconds) as heartbeat:
             try:
                 self._serve(heartbeat)
             finally:
-                self._patience(lambda: self._ledger.seen(self._id, ended=True))
+                self._ledger.seen(self._id, ended=True)
 
     def _serve(self, heartbeat: Heartbeat) -> None:
         while not self._stop.is_set():
-            lease = self._patience(lambda: self._ledger.claim(self._id, self._options.lease_seconds, self._names))
+            lease = self._ledger.claim(self._id, self._options.lease_seconds, self._names)
             if lease is not None:
                 self._run_cell(lease, heartbeat)
-            elif not self._patience(self._plan_more):
-                if not self._options.forever and not self._patience(self._anything_open):
+            elif not self._plan_more():
+                if not self._options.forever and not self._anything_open():
                     return
                 self._stop.wait(IDLE_SECONDS)
 
     def _run_cell(self, lease: Lease, heartbeat: Heartbeat) -> None:
         with heartbeat.holding(lease):
             try:
-                study = self._patience(lambda: self._study(lease.study_id))
+                study = self._study(lease.study_id)
                 log.info("cell %d: %s, %s, seed %d", lease.cell.id, lease.cell.arm, lease.cell.phase, lease.cell.seed)
                 CellRun(
                     self._ledger,
@@ -115,14 +121,13 @@ class Worker:
                     self._options,
                     self._checkpoints,
                     heartbeat,
-                    self._patience,
                     self._stop,
                 ).run(lambda trial, with_test: self._splits(lease.study_id, trial, with_test))
             except LeaseLost as error:
                 log.warning("%s; dropped", error)
             except UserError as error:  # this worker can't train it, another may
                 why = str(error)
-                self._patience(lambda: self._ledger.release(lease, reason=why))
+                self._ledger.release(lease, reason=why)
                 log.error("cell %d: given back: this worker can't train it and ends", lease.cell.id)
                 raise
 
@@ -138,7 +143,7 @@ class Worker:
     def _splits(self, study_id: int, trial: TrialSpec, with_test: bool) -> Splits:
         dataset = _dataset(trial.data)
         if study_id not in self._checked_data:
-            if not self._patience(lambda: self._ledger.same_data(study_id, dataset.fingerprint)):
+            if not self._ledger.same_data(study_id, dataset.fingerprint):
                 raise DataError(
                     f"the {trial.data.kind} images on this machine are not those that the study began with",
                     hint="copy the data from a machine that works on the study, or start a new study",

@@ -17,6 +17,7 @@ from hpo.space import Params
 from hpo.storage.checkpoints import DatabaseCheckpoints
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Fork, Lease
+from hpo.storage.sqlstate import is_database_error
 from hpo.storage.together import Answer, Reading
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
@@ -26,7 +27,6 @@ from hpo.train.loop import Decision, Ended, Outcome, fit
 from hpo.train.trial import TrialSpec
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.options import WorkerOptions
-from hpo.worker.patience import PASSING, Patience
 from hpo.worker.sharing import Sharing
 
 log = logging.getLogger(__name__)
@@ -65,12 +65,11 @@ class CellRun:
         options: WorkerOptions,
         checkpoints: DatabaseCheckpoints,
         heartbeat: Heartbeat,
-        patience: Patience,
         stop: Event,
     ) -> None:
         self._ledger, self._study, self._lease, self._options = ledger, study, lease, options
         self._checkpoints = checkpoints
-        self._heartbeat, self._patience, self._stop = heartbeat, patience, stop
+        self._heartbeat, self._stop = heartbeat, stop
         self._study_stopped = False
         self._kept_for_others: frozenset[int] = frozenset()
         self._saved_at = self._written_at = time.monotonic()
@@ -85,9 +84,11 @@ class CellRun:
         """
         try:
             self._run(load)
-        except (LeaseLost, MachineError, *PASSING):
+        except (LeaseLost, MachineError):
             raise
         except Exception as error:
+            if is_database_error(error):
+                raise
             self._failed(error)
 
     def _run(self, load: Load) -> None:
@@ -95,20 +96,21 @@ class CellRun:
         if cell.attempts > self._study.spec.protocol.attempts:
             self._set_aside(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
             return
-        own = self._patience(lambda: self._ledger.checkpoint(self._lease)) if cell.claims > 1 else None
+        own = self._ledger.checkpoint(self._lease) if cell.claims > 1 else None
         place, later = self._meet(load)
         if own is None and later is not None:
-            self._patience(lambda: self._ledger.wait(self._lease, later))
+            self._ledger.wait(self._lease, later)
             log.info("cell %d: waits for epoch %d of cell %d", cell.id, later.epochs, later.cell)
             return
-        trial, params = self._patience(lambda: self._study.trials.begin(self._lease))
+        trial, params = self._study.trials.begin(self._lease)
         resume = self._fork(trial, place) if own is None else self._fetched(own)
         try:
             outcome = self._train(trial, params, load, resume)
-        except (LeaseLost, *PASSING):
+        except LeaseLost:
             raise
-        except Exception:
-            self._write(trial)
+        except Exception as error:
+            if not is_database_error(error):
+                self._write(trial)
             raise
         if outcome.ended is Ended.INTERRUPTED:
             self._let_go(trial, outcome)
@@ -122,8 +124,8 @@ class CellRun:
             return None, None
         spec = self._study.spec.trial_of(cell.arm, cell.params)
         sharing = self._study.sharing(len(load(spec, cell.phase == "confirm").train))
-        cells = self._patience(lambda: self._ledger.cells(study_id))
-        kept = self._patience(lambda: self._ledger.forks(study_id))
+        cells = self._ledger.cells(study_id)
+        kept = self._ledger.forks(study_id)
         self._kept_for_others = sharing.kept_for_others(cell, cells)
         return sharing.begin(cell, cells, kept)
 
@@ -132,14 +134,14 @@ class CellRun:
         cell, trials = self._lease.cell, self._study.trials
         if place is None and cell.leader is None:
             return None
-        found = self._patience(lambda: self._ledger.fork(self._lease, place))
+        found = self._ledger.fork(self._lease, place)
         if place is None or found is None:
             return None
         content, points = found
         for point in points:
             if trials.pruner(cell).at_rung(point.epoch) and point.validation_accuracy is not None:
                 trial.report(point.validation_accuracy, point.epoch)
-        self._patience(lambda: trials.flush(trial))
+        trials.flush(trial)
         log.info("cell %d: goes on after epoch %d of cell %d", cell.id, place.epochs, place.cell)
         return content
 
@@ -169,8 +171,8 @@ class CellRun:
             answer = self._record(trial, evaluation, checkpoint, looks)
             if not looks:
                 return Decision.CONTINUE
-            prune = self._patience(lambda: trials.should_prune(trial, answer))
-            self._patience(lambda: trials.flush(trial))
+            prune = trials.should_prune(trial, answer)
+            trials.flush(trial)
             return Decision.PRUNE if prune else Decision.CONTINUE
 
         try:
@@ -204,9 +206,7 @@ class CellRun:
         if not self._unwritten:
             return None
         epochs, seconds, reported = self._unwritten, self._options.lease_seconds, self._study.trials.changes(trial)
-        state, answer = self._patience(
-            lambda: self._ledger.record(self._lease, epochs, seconds, kept, reported, forked, question)
-        )
+        state, answer = self._ledger.record(self._lease, epochs, seconds, kept, reported, forked, question)
         self._study_stopped = state == "stopped"
         self._unwritten, self._written_at = [], time.monotonic()
         return answer if question else None
@@ -226,7 +226,7 @@ class CellRun:
             raise LeaseLost(f"the lease of cell {self._lease.cell.id} is lost")
         self._write(trial)
         kept = None if outcome.checkpoint is None else self._keep(outcome.checkpoint)
-        self._patience(lambda: self._ledger.release(self._lease, kept))
+        self._ledger.release(self._lease, kept)
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
 
     def _finish(self, trial: Trial, outcome: Outcome) -> None:
@@ -234,12 +234,10 @@ class CellRun:
         score = validation.accuracy if validation and outcome.ended is not Ended.DIVERGED else 0.0
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        self._patience(
-            lambda: self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, self._unwritten)
-        )
+        self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, self._unwritten)
         self._checkpoints.forget(self._lease)
         if self._study.spec.protocol.share_prefixes:
-            self._patience(lambda: self._ledger.forget_forks(self._lease.study_id))
+            self._ledger.forget_forks(self._lease.study_id)
         log.info("cell %d: %s after %d epochs, validation accuracy %.4f", cell.id, ended, outcome.epochs, score)
 
     def _failed(self, error: Exception) -> None:
@@ -248,11 +246,15 @@ class CellRun:
         if cell.attempts >= attempts:
             self._set_aside(text)
         else:
-            self._patience(lambda: self._ledger.retry_later(self._lease, text))
+            self._ledger.retry_later(self._lease, text, last_line(text))
             log.error("cell %d: attempt %d of %d failed, to be tried again\n%s", cell.id, cell.attempts, attempts, text)
 
     def _set_aside(self, error: str) -> None:
         failed = self._study.trials.failure(self._lease)
-        self._patience(lambda: self._ledger.set_aside(self._lease, error, failed))
+        self._ledger.set_aside(self._lease, error, last_line(error), failed)
         self._checkpoints.forget(self._lease)
         log.error("cell %d: set aside as failed\n%s", self._lease.cell.id, error)
+
+
+def last_line(text: str) -> str:
+    return text.strip().splitlines()[-1]

@@ -11,7 +11,7 @@ from threading import Event, Lock, Thread
 from hpo.errors import LeaseLost
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Lease
-from hpo.worker.patience import reason
+from hpo.storage.sqlstate import reason
 
 log = logging.getLogger(__name__)
 

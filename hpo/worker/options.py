@@ -16,7 +16,5 @@ class WorkerOptions:
     """A checkpoint is kept at the end of an epoch if the last one is older than this."""
     checkpoints_url: str | None = None
     """Where checkpoints are kept; in the database if not given."""
-    patience_seconds: float = 900.0
-    """How long the database may be away before the worker gives up."""
     forever: bool = False
     """Wait for further studies when nothing is left."""
