@@ -47,6 +47,7 @@ class Storage:
         self.database = Database(self.engine, retry)
         self.ledger = Ledger(self.database)
         on_postgres = url.drivername != "sqlite"
+        self._file = _identity(url)
         self._deadlines = Deadlines(self.engine, deadline) if deadline is not None and on_postgres else None
 
     def __str__(self) -> str:
@@ -64,11 +65,34 @@ class Storage:
         """The ledger for a loop of its own, which must learn at once that the database is away."""
         return Ledger(self.database.without_retry())
 
+    def ledger_within(self, seconds: float) -> Ledger:
+        """The ledger, each of whose calls is tried again for at most `seconds`."""
+        return Ledger(self.database.within(seconds))
+
+    def check_file(self) -> None:
+        """See that the file of an SQLite storage is still the one that was opened.
+
+        Raises:
+            StorageError: it was removed or replaced; what is written now would be lost.
+        """
+        if self.url.drivername != "sqlite":
+            return
+        if self._file != _identity(self.url):
+            raise StorageError(f"{self}: the file was removed or replaced while it was in use")
+
     def close(self) -> None:
         """Give all connections back."""
         self.engine.dispose()
         if self._deadlines is not None:
             self._deadlines.close()
+
+
+def _identity(url: URL) -> tuple[int, int] | None:
+    """Device and inode of an SQLite storage's file."""
+    if url.drivername != "sqlite" or not Path(str(url.database)).exists():
+        return None
+    stat = Path(str(url.database)).stat()
+    return stat.st_dev, stat.st_ino
 
 
 def open_storage(url: str, retry: Retry = NEVER, deadline: Callable[[], float] | None = None) -> Storage:

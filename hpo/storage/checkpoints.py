@@ -1,37 +1,60 @@
 """Where checkpoints lie: in the database by default, or under any URL that fsspec knows (a shared folder, S3, …).
 
-The ledger keeps what `keep` returns, under the lease's token: the checkpoint itself, or a reference to a file that is
-complete by then and is never written again. So a reader finds a whole checkpoint or an older one, never a torn one.
+The ledger keeps what `keep` returns, under the lease's token: the checkpoint itself if it is small, or a reference to
+what is complete by then and is never written again: parts in a table, or a file. So a reader finds a whole checkpoint
+or an older one, never a torn one, and a checkpoint that can't be kept never costs the epoch after which it was made.
+
+What is superseded is removed once its successor is in the ledger. What a killed worker leaves behind is removed when
+the cell ends, or by `hpo clean`.
 """
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterator
 from typing import Any
 
-from hpo.errors import CheckpointError, UserError
+from hpo.errors import CheckpointError, StorageError, UserError
+from hpo.storage.parts import LAST, Parts
 from hpo.storage.rows import Lease
+from hpo.storage.sqlstate import is_database_error, reason
 
 LARGEST_IN_DATABASE = 256 << 20
-"""Bytes. Postgres could take 1 GiB, at several times that in memory on both sides."""
+"""Bytes. The database could take more, but whoever copies, backs up and replicates it would have to as well."""
+LARGEST_WHOLE = 256 << 10
+"""Bytes. A larger one is cut into parts, so that no message is as large: a driver needs several times its size for it,
+and a server writes a statement that fails into its log."""
 REFERENCE = b"hpo-checkpoint-at:"
+IN_PARTS = b"hpo-checkpoint-in-parts:"
 
 
 class DatabaseCheckpoints:
-    """Checkpoints in the ledger itself: several machines need nothing but the database."""
+    """Checkpoints in the database itself: several machines need nothing else."""
 
-    def keep(self, lease: Lease, content: bytes) -> bytes:
-        """What the ledger is to keep for the checkpoint `content`.
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def keep(self, lease: Lease, content: bytes, use: str = LAST) -> bytes:
+        """What the ledger is to keep for the checkpoint `content`; `use` says what it is for.
 
         Raises:
             CheckpointError: it can't be kept.
+            LeaseLost: another worker holds the cell.
         """
+        if len(content) <= LARGEST_WHOLE:
+            return content
         if len(content) > LARGEST_IN_DATABASE:
             raise CheckpointError(
                 f"the checkpoint has {len(content) >> 20} MiB, the database takes {LARGEST_IN_DATABASE >> 20}: it "
                 "is not kept, and an interrupted trial begins anew",
                 hint="keep checkpoints elsewhere: --checkpoints URL",
             )
-        return content
+        try:
+            return IN_PARTS + self._parts.write(lease, content, use)
+        except Exception as error:
+            if not is_database_error(error) and not isinstance(error, StorageError):
+                raise
+            raise CheckpointError(f"the database does not take the checkpoint: {reason(error)}") from error
 
     def fetch(self, kept: bytes) -> bytes:
         """The checkpoint that `kept` is or refers to.
@@ -39,19 +62,35 @@ class DatabaseCheckpoints:
         Raises:
             CheckpointError: it lies elsewhere, or can't be read there.
         """
+        if kept.startswith(IN_PARTS):
+            return self._parts.read(kept.removeprefix(IN_PARTS))
         if kept.startswith(REFERENCE):
-            where = kept.removeprefix(REFERENCE).decode()
-            raise CheckpointError(f"the checkpoint lies at {where}", hint="start this worker with --checkpoints too")
+            raise CheckpointError(
+                "the checkpoint lies elsewhere, not in the database", hint="start this worker with --checkpoints too"
+            )
         return kept
 
+    def discard(self, kept: bytes) -> None:
+        """Remove what `kept` refers to: the ledger has another one now."""
+        if kept.startswith(IN_PARTS):
+            self._parts.remove(kept.removeprefix(IN_PARTS))
+
     def forget(self, lease: Lease) -> None:
-        """Remove what was kept elsewhere for the cell; the ledger removes its own."""
+        """Remove what was kept elsewhere for a cell that has ended; the ledger removes its own."""
+
+    def forget_shared(self, lease: Lease) -> None:
+        """Remove what was kept elsewhere for other cells of the study; the ledger removes its own."""
 
 
 class UrlCheckpoints(DatabaseCheckpoints):
-    """Checkpoints as files below a URL; the ledger keeps where."""
+    """Checkpoints as files below a URL; the ledger keeps where.
 
-    def __init__(self, url: str) -> None:
+    `URL/DATABASE/STUDY/cell-CELL-USE-….pt`, where database and study are identities that are never given again, so any
+    number of databases may share a URL.
+    """
+
+    def __init__(self, url: str, parts: Parts, database: str) -> None:
+        super().__init__(parts)
         import fsspec
 
         try:
@@ -62,13 +101,13 @@ class UrlCheckpoints(DatabaseCheckpoints):
                 f"--checkpoints {url!r}: {error}",
                 hint="a folder that all workers share, or a URL such as s3://bucket/folder (needs s3fs)",
             ) from None
-        self._written = 0
+        self._database = database
 
-    def keep(self, lease: Lease, content: bytes) -> bytes:
-        self._written += 1
+    def keep(self, lease: Lease, content: bytes, use: str = LAST) -> bytes:
         # A name of its own for every checkpoint: a worker that has lost its lease can't touch its successor's.
-        path = f"{self._of(lease)}{lease.token[:12]}-{self._written}.pt"
+        path = f"{self._folder(lease.study_uuid)}/{_begin(lease, use)}{secrets.token_hex(8)}.pt"
         try:
+            self._files.makedirs(self._folder(lease.study_uuid), exist_ok=True)
             self._files.pipe_file(path, content)
         except Exception as error:
             raise CheckpointError(f"the checkpoint can't be written to {path}: {error}") from error
@@ -76,28 +115,68 @@ class UrlCheckpoints(DatabaseCheckpoints):
 
     def fetch(self, kept: bytes) -> bytes:
         if not kept.startswith(REFERENCE):
-            return kept
-        path = kept.removeprefix(REFERENCE).decode()
-        if not path.startswith(f"{self._root}/") or ".." in path.split("/"):
-            raise CheckpointError(f"the checkpoint lies at {path}, outside {self._root}")
+            return super().fetch(kept)
+        path = self._path(kept)
         try:
             content: Any = self._files.cat_file(path)
         except Exception as error:
             raise CheckpointError(f"the checkpoint can't be read from {path}: {error}") from error
         return bytes(content)
 
+    def discard(self, kept: bytes) -> None:
+        if not kept.startswith(REFERENCE):
+            return super().discard(kept)
+        self._remove(self._path(kept))
+
     def forget(self, lease: Lease) -> None:
-        for path in self._files.glob(f"{self._of(lease)}*.pt"):
+        self._remove_all(lease.study_uuid, _begin(lease, LAST))
+
+    def forget_shared(self, lease: Lease) -> None:
+        self._remove_all(lease.study_uuid, "cell-")
+
+    def sweep(self, kept: set[str], in_use: set[int]) -> Iterator[str]:
+        """Remove this database's files that no ledger names, but for those of cells `in_use`; yields their paths.
+
+        A worker writes a file before the ledger names it, so what belongs to a cell that is held stays.
+        """
+        for path in self._files.find(f"{self._root}/{self._database}"):
+            name = path.rpartition("/")[2]
+            cell = name.removeprefix("cell-").partition("-")[0]
+            if path not in kept and not (cell.isdigit() and int(cell) in in_use):
+                self._remove(path)
+                yield path
+
+    def _folder(self, study: str) -> str:
+        return f"{self._root}/{self._database}/{study}"
+
+    def _path(self, kept: bytes) -> str:
+        path = kept.removeprefix(REFERENCE).decode()
+        if not path.startswith(f"{self._root}/") or ".." in path.split("/"):
+            raise CheckpointError(f"the checkpoint lies at {path}, outside {self._root}")
+        return path
+
+    def _remove_all(self, study: str, begin: str) -> None:
+        # Listed and compared: in a pattern, characters of the URL could mean something else.
+        if self._files.exists(self._folder(study)):
+            for path in self._files.ls(self._folder(study), detail=False):
+                if path.rpartition("/")[2].startswith(begin):
+                    self._remove(path)
+
+    def _remove(self, path: str) -> None:
+        try:
             self._files.rm_file(path)
+        except FileNotFoundError:  # another worker was first
+            return
 
-    def _of(self, lease: Lease) -> str:
-        return f"{self._root}/study-{lease.study_id}-cell-{lease.cell.id}-"
+
+def _begin(lease: Lease, use: str) -> str:
+    return f"cell-{lease.cell.id}-{use}-"
 
 
-def open_checkpoints(url: str | None) -> DatabaseCheckpoints:
+def open_checkpoints(url: str | None, parts: Parts, database: str) -> DatabaseCheckpoints:
     """The store at `url`, or the database.
 
     Raises:
         UserError: the URL can't be used.
     """
-    return DatabaseCheckpoints() if url is None else UrlCheckpoints(url)
+    return DatabaseCheckpoints(parts) if url is None else UrlCheckpoints(url, parts, database)

@@ -32,6 +32,10 @@ class Database:
         """Do `work` in one transaction: all of it, or nothing."""
         return self.retry(lambda: self._transaction(work))
 
+    def within(self, seconds: float) -> Database:
+        """The same connections; what fails is tried again for at most `seconds`."""
+        return Database(self.engine, self.retry.within(seconds))
+
     def without_retry(self) -> Database:
         """The same connections; what fails, fails at once."""
         return Database(self.engine)

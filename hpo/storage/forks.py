@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, bindparam, case, delete, exists, inse
 from hpo.storage import tables
 from hpo.storage.leases import GIVEN_BACK, Leases, held, lost, names
 from hpo.storage.rows import CURVE_COLUMNS, CurvePoint, Fork, Lease, read_curve_point
-from hpo.storage.tables import cell, curve, fork
+from hpo.storage.tables import cell, curve, fork, part
 
 _WAIT = held(**GIVEN_BACK, leader=bindparam("led_by"), leader_epochs=bindparam("led_for"))
 _FORK = held(
@@ -61,11 +61,18 @@ class Forks(Leases):
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [Fork(*row) for row in rows]
 
-    def forget_forks(self, study_id: int) -> None:
-        """Keep them no longer, if no cell of the study is open."""
+    def forget_forks(self, study_id: int) -> bool:
+        """Keep them no longer, if no cell of the study is open; returns whether that was so."""
         own = select(cell.c.id).where(cell.c.study_id == study_id)
-        unneeded = delete(fork).where(fork.c.cell_id.in_(own), ~exists(own.where(tables.open_cells)))
-        self._database.read(lambda connection: connection.execute(unneeded))
+        none_open = ~exists(own.where(tables.open_cells))
+        shared = part.c.name.startswith("shared-")
+
+        def forget(connection: Connection) -> bool:
+            connection.execute(delete(part).where(part.c.cell_id.in_(own), shared, none_open))
+            connection.execute(delete(fork).where(fork.c.cell_id.in_(own), none_open))
+            return bool(connection.execute(select(none_open)).scalar())
+
+        return self._database.transaction(forget)
 
 
 def _kept(place: Fork) -> Select[Any]:

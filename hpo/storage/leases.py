@@ -35,7 +35,7 @@ from hpo.storage.rows import (
     finite,
     read_cell,
 )
-from hpo.storage.tables import cell, checkpoint, curve, fork, now, study
+from hpo.storage.tables import cell, checkpoint, curve, fork, now, part, study
 from hpo.storage.texts import storable
 from hpo.storage.together import Answer, Change, Reading, Upsert, Write, together_with
 from hpo.train.clock import Evaluation, Score
@@ -97,6 +97,9 @@ _CLAIM, _CLAIM_OF_SOME = (
 _TOKEN = and_(cell.c.id == bindparam("held_cell"), cell.c.token == bindparam("held_token"))
 _HELD = and_(_TOKEN, cell.c.state == "leased")
 
+HOLDS = select(cell.c.id).where(_HELD)
+"""Finds the cell under its lease, which `names` names."""
+
 
 def held(**values: Any) -> Update:
     """Sets values of a cell under its lease, which `names` names."""
@@ -132,21 +135,20 @@ _RECORD = (
     )
     .returning(select(study.c.state).where(study.c.id == cell.c.study_id).scalar_subquery().label("state"))
 )
-GIVEN_BACK = {
+GIVEN_BACK: dict[str, Any] = {
     "state": "planned",
     "token": None,
     "lease_until": None,
     "attempts": case((cell.c.attempts > 0, cell.c.attempts - 1), else_=0),
 }
 _RELEASE = held(**GIVEN_BACK, reason=func.coalesce(bindparam("in_a_line"), cell.c.reason))
-_RETRY_LATER = held(
-    state="planned",
-    token=None,
-    lease_until=None,
-    failed_by=func.coalesce(cell.c.failed_by, cell.c.worker),
-    error=bindparam("why"),
-    reason=bindparam("in_a_line"),
-)
+_RAISED = {
+    "failed_by": func.coalesce(cell.c.failed_by, cell.c.worker),
+    "error": bindparam("why"),
+    "reason": bindparam("in_a_line"),
+}
+_RETRY_LATER = held(state="planned", token=None, lease_until=None, **_RAISED)
+_LEAVE_TO_OTHERS = held(**GIVEN_BACK, **_RAISED)
 _SET_ASIDE = held(
     state="failed",
     token=None,
@@ -181,6 +183,7 @@ _FINISH = (
 )
 _TRIAL = select(cell.c.trial_id, cell.c.trial_number).where(_HELD)
 _FORGET = delete(checkpoint).where(checkpoint.c.cell_id == bindparam("forgotten_cell"))
+_FORGET_PARTS = delete(part).where(part.c.cell_id == bindparam("forgotten_cell"), part.c.name.startswith("last-"))
 
 
 class Leases:
@@ -273,14 +276,18 @@ class Leases:
         """Give the cell back unfinished, for whoever claims next; this does not count as an attempt."""
         self.write(_RELEASE, lease, {"in_a_line": reason and storable(reason)}, _saving(lease, saved))
 
-    def retry_later(self, lease: Lease, error: str, reason: str) -> None:
-        """Give the cell back after an attempt that failed: with its traceback, and the reason in a line."""
-        self.write(_RETRY_LATER, lease, {"why": storable(error), "in_a_line": storable(reason)})
+    def retry_later(self, lease: Lease, error: str, reason: str, *, counted: bool = True) -> None:
+        """Give the cell back after an attempt that failed: with its traceback, and the reason in a line.
+
+        One that is not `counted` leaves the last attempt to another worker.
+        """
+        statement = _RETRY_LATER if counted else _LEAVE_TO_OTHERS
+        self.write(statement, lease, {"why": storable(error), "in_a_line": storable(reason)})
 
     def set_aside(self, lease: Lease, error: str, reason: str, also: Sequence[Write] = ()) -> None:
         """The cell has failed for good."""
         why = {"why": storable(error), "in_a_line": storable(reason)}
-        self.write(_SET_ASIDE, lease, why, [_forgetting(lease), *also])
+        self.write(_SET_ASIDE, lease, why, [*_forgetting(lease), *also])
 
     def finish(
         self,
@@ -301,7 +308,7 @@ class Leases:
             "loss_on_test": finite(test.loss) if test else None,
             "accuracy_on_test": test.accuracy if test else None,
         }
-        self.write(_FINISH, lease, parameters, [*_curve(lease, epochs), _forgetting(lease), *also])
+        self.write(_FINISH, lease, parameters, [*_curve(lease, epochs), *_forgetting(lease), *also])
 
     def checkpoint(self, lease: Lease) -> bytes | None:
         """The last checkpoint of the cell."""
@@ -362,5 +369,5 @@ def _forking(lease: Lease, epoch: int, content: bytes | None) -> list[Write]:
     return [Upsert(fork, ("cell_id", "epoch"), [{"cell_id": lease.cell.id, "epoch": epoch, "content": content}])]
 
 
-def _forgetting(lease: Lease) -> Change:
-    return Change(_FORGET, {"forgotten_cell": lease.cell.id})
+def _forgetting(lease: Lease) -> list[Write]:
+    return [Change(statement, {"forgotten_cell": lease.cell.id}) for statement in (_FORGET, _FORGET_PARTS)]

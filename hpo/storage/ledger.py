@@ -28,7 +28,7 @@ from hpo.storage.rows import (
     read_cell,
     read_curve_point,
 )
-from hpo.storage.tables import cell, curve, now, study, worker
+from hpo.storage.tables import cell, curve, now, study, version, worker
 from hpo.storage.texts import storable
 
 ALIVE_SECONDS = 60.0
@@ -78,6 +78,22 @@ class Ledger(Forks):
                 return row
         known = ", ".join(row.name for row in rows) or "none"
         raise StudyError(f"there is no study {name[:64]!r} here", hint=f"there are: {known}")
+
+    def study_of(self, uuid: str) -> StudyRow | None:
+        """The study of that identity, if it is still there."""
+        query = select(study).where(study.c.uuid == uuid)
+        row = self._database.read(lambda connection: connection.execute(query).one_or_none())
+        return None if row is None else StudyRow(**row._mapping)
+
+    def database_id(self) -> str:
+        """What names this database among all there are."""
+        return str(self._database.read(lambda connection: connection.execute(select(version.c.database)).scalar_one()))
+
+    def fail_study(self, study_id: int, reason: str) -> bool:
+        """Stop a study that can't succeed; whether it was running until now."""
+        running = and_(study.c.id == study_id, study.c.state == "running")
+        failed = update(study).where(running).values(state="failed", reason=storable(reason))
+        return self._database.read(lambda connection: connection.execute(failed).rowcount) == 1
 
     def set_state(self, study_id: int, state: str) -> None:
         """running or stopped; workers learn of it with their next report."""
@@ -200,6 +216,22 @@ class Ledger(Forks):
             WorkerRow(**{**row._mapping, "environment": json.loads(row.environment), "alive": bool(row.alive)})
             for row in rows
         ]
+
+    def others_alive(self, worker_id: str) -> bool:
+        """Whether any other worker is alive."""
+        return any(other.alive and other.id != worker_id for other in self.workers())
+
+    def trained_elsewhere(self, study_id: int, worker_id: str) -> bool:
+        """Whether another worker has trained an epoch of the study."""
+        return self._any(cell.c.study_id == study_id, cell.c.worker != worker_id, cell.c.epochs > 0)
+
+    def failed_elsewhere(self, study_id: int, worker_id: str) -> bool:
+        """Whether cells of the study have failed on another worker."""
+        return self._any(cell.c.study_id == study_id, cell.c.failed_by != worker_id)
+
+    def _any(self, *conditions: Any) -> bool:
+        query = select(exists().where(*conditions))
+        return bool(self._database.read(lambda connection: connection.execute(query).scalar()))
 
     def _execute(self, statement: Any) -> None:
         self._database.read(lambda connection: connection.execute(statement))

@@ -34,6 +34,10 @@ class Retry:
         self.seconds = seconds
         self._stop = stop or Event()
 
+    def within(self, seconds: float) -> Retry:
+        """The same, for at most `seconds`."""
+        return Retry(min(seconds, self.seconds), self._stop)
+
     def __call__(self, call: Callable[[], Result]) -> Result:
         began, pause, canceled = time.monotonic(), FIRST_PAUSE_SECONDS, 0
         while True:

@@ -1,135 +1,93 @@
-"""One cell from its claim to its end: build, train, report, finish."""
+"""One cell from its claim to its end: meet those that begin alike, train or go on, and finish, save or fail."""
 
 from __future__ import annotations
 
 import logging
-import time
-import traceback
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from threading import Event
 
 from optuna.trial import Trial
 
-from hpo.errors import CheckpointError, LeaseLost, MachineError
-from hpo.search import NoPruner
+from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine
+from hpo.pulse import Interrupted
 from hpo.space import Params
-from hpo.storage.checkpoints import DatabaseCheckpoints
-from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Fork, Lease
 from hpo.storage.sqlstate import is_database_error
-from hpo.storage.together import Answer, Reading
-from hpo.storage.trials import Trials
-from hpo.study import StudySpec
-from hpo.train.clock import Evaluation
-from hpo.train.data.images import Splits
-from hpo.train.loop import Decision, Ended, Outcome, fit
-from hpo.train.trial import TrialSpec
-from hpo.worker.heartbeat import Heartbeat
-from hpo.worker.options import WorkerOptions
-from hpo.worker.sharing import Sharing
+from hpo.train.loop import Ended, Outcome, fit
+from hpo.worker import failures
+from hpo.worker.machine import lacks
+from hpo.worker.reporter import Reporter
+from hpo.worker.session import Session
+from hpo.worker.studies import Studies, Study
 
 log = logging.getLogger(__name__)
 
-TOGETHER_SECONDS = 0.5
-"""Epochs shorter than this are written together, at the latest when a pruner looks or the trial ends."""
-LONGEST_ERROR = 20_000
-"""Characters of a traceback that are kept."""
 
+def run_cell(session: Session, studies: Studies, lease: Lease) -> None:
+    """Train the cell, or go on where another worker left it, until it ends or the worker is asked to let go.
 
-Load = Callable[[TrialSpec, bool], Splits]
-"""(trial, whether it is scored on test) -> its images, on the worker's device."""
-
-
-@dataclass(frozen=True, slots=True)
-class Study:
-    """A study as a worker sees it."""
-
-    spec: StudySpec
-    trials: Trials
-    _sharing: dict[int, Sharing] = field(default_factory=dict)
-
-    def sharing(self, images: int) -> Sharing:
-        """What its cells have in common, on so many training images."""
-        return self._sharing.setdefault(images, Sharing(self.spec, images))
-
-
-class CellRun:
-    """The work on one leased cell. `stop` asks it to save and let go."""
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        study: Study,
-        lease: Lease,
-        options: WorkerOptions,
-        checkpoints: DatabaseCheckpoints,
-        heartbeat: Heartbeat,
-        stop: Event,
-    ) -> None:
-        self._ledger, self._study, self._lease, self._options = ledger, study, lease, options
-        self._checkpoints = checkpoints
-        self._heartbeat, self._stop = heartbeat, stop
-        self._study_stopped = False
-        self._kept_for_others: frozenset[int] = frozenset()
-        self._saved_at = self._written_at = time.monotonic()
-        self._unwritten: list[Evaluation] = []
-
-    def run(self, load: Load) -> None:
-        """Train the cell, or go on where another worker left it, until it ends or `stop` is set.
-
-        Raises:
-            LeaseLost: another worker holds the cell; nothing more may be written.
-            MachineError: this machine lacks what the trial needs; the cell is still held.
-        """
-        try:
-            self._run(load)
-        except (LeaseLost, MachineError):
+    Raises:
+        LeaseLost: another worker holds the cell; nothing more may be written.
+        MachineError: this machine lacks what the trial needs; the cell is still held.
+        StudyError: this hpo can't read the study; the cell is still held.
+        SickMachine: this machine had better train nothing; the cell is given back.
+    """
+    cell, study = lease.cell, studies.of(lease)
+    log.info("cell %d: %s, %s, seed %d", cell.id, cell.arm, cell.phase, cell.seed)
+    try:
+        _CellRun(session, studies, study, lease).run()
+    except Interrupted:  # while its images were read: nothing has been trained here
+        session.ledger.release(lease)
+        log.info("cell %d: let go before it began", cell.id)
+    except (LeaseLost, MachineError, SickMachine):
+        raise
+    except Exception as error:
+        if is_database_error(error):
             raise
-        except Exception as error:
-            if is_database_error(error):
-                raise
-            self._failed(error)
+        failures.failed(session, study, lease, error)
 
-    def _run(self, load: Load) -> None:
-        cell = self._lease.cell
-        if cell.attempts > self._study.spec.protocol.attempts:
+
+class _CellRun:
+    """The work on one leased cell."""
+
+    def __init__(self, session: Session, studies: Studies, study: Study, lease: Lease) -> None:
+        self._session, self._studies, self._study, self._lease = session, studies, study, lease
+        self._ledger = session.ledger
+
+    def run(self) -> None:
+        cell, attempts = self._lease.cell, self._study.spec.protocol.attempts
+        if cell.attempts > attempts:
             self._set_aside(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
             return
-        own = self._ledger.checkpoint(self._lease) if cell.claims > 1 else None
-        place, later = self._meet(load)
-        if own is None and later is not None:
+        kept = self._ledger.checkpoint(self._lease) if cell.claims > 1 else None
+        place, later, shared_after = self._meet()
+        if kept is None and later is not None:
             self._ledger.wait(self._lease, later)
             log.info("cell %d: waits for epoch %d of cell %d", cell.id, later.epochs, later.cell)
             return
         trial, params = self._study.trials.begin(self._lease)
-        resume = self._fork(trial, place) if own is None else self._fetched(own)
-        try:
-            outcome = self._train(trial, params, load, resume)
-        except LeaseLost:
-            raise
-        except Exception as error:
-            if not is_database_error(error):
-                self._write(trial)
-            raise
+        resume = self._go_on_from(trial, place) if kept is None else self._fetched(kept)
+        reporter = Reporter(
+            self._session, self._study, self._lease, trial, self._study.spec.epochs(cell.arm), shared_after, kept
+        )
+        outcome = self._train(params, reporter, resume)
         if outcome.ended is Ended.INTERRUPTED:
-            self._let_go(trial, outcome)
-            return
-        self._finish(trial, outcome)
+            self._let_go(reporter, outcome)
+        else:
+            self._finish(trial, reporter, outcome)
 
-    def _meet(self, load: Load) -> tuple[Fork | None, Fork | None]:
-        """From where in another cell's trial this one can go on at once, and for what it should rather wait."""
-        cell, study_id = self._lease.cell, self._lease.study_id
-        if cell.params is None or not self._study.spec.protocol.share_prefixes:
-            return None, None
-        spec = self._study.spec.trial_of(cell.arm, cell.params)
-        sharing = self._study.sharing(len(load(spec, cell.phase == "confirm").train))
-        cells = self._ledger.cells(study_id)
-        kept = self._ledger.forks(study_id)
-        self._kept_for_others = sharing.kept_for_others(cell, cells)
-        return sharing.begin(cell, cells, kept)
+    def _meet(self) -> tuple[Fork | None, Fork | None, frozenset[int]]:
+        """Where in another cell's trial this one can go on at once, for what it should rather wait, and after which of
+        its own epochs others will go on."""
+        cell, spec = self._lease.cell, self._study.spec
+        if cell.params is None or not spec.protocol.share_prefixes:
+            return None, None, frozenset()
+        splits = self._studies.splits(self._lease, spec.trial_of(cell.arm, cell.params), cell.phase == "confirm")
+        sharing = self._study.sharing(len(splits.train))
+        cells = self._ledger.cells(self._lease.study_id)
+        kept = self._ledger.forks(self._lease.study_id)
+        place, later = sharing.begin(cell, cells, kept)
+        return place, later, sharing.kept_for_others(cell, cells)
 
-    def _fork(self, trial: Trial, place: Fork | None) -> bytes | None:
+    def _go_on_from(self, trial: Trial, place: Fork | None) -> bytes | None:
         """The checkpoint of another cell from which this one goes on, its epochs taken over; None to begin anew."""
         cell, trials = self._lease.cell, self._study.trials
         if place is None and cell.leader is None:
@@ -137,17 +95,17 @@ class CellRun:
         found = self._ledger.fork(self._lease, place)
         if place is None or found is None:
             return None
-        content, points = found
+        kept, points = found
         for point in points:
             if trials.pruner(cell).at_rung(point.epoch) and point.validation_accuracy is not None:
                 trial.report(point.validation_accuracy, point.epoch)
         trials.flush(trial)
         log.info("cell %d: goes on after epoch %d of cell %d", cell.id, place.epochs, place.cell)
-        return content
+        return self._fetched(kept)
 
     def _fetched(self, kept: bytes) -> bytes | None:
         try:
-            return self._checkpoints.fetch(kept)
+            return self._session.checkpoints.fetch(kept)
         except CheckpointError as error:
             self._begin_anew(error)
             return None
@@ -155,106 +113,50 @@ class CellRun:
     def _begin_anew(self, error: CheckpointError) -> None:
         log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
 
-    def _train(self, trial: Trial, params: Params, load: Load, resume: bytes | None) -> Outcome:
+    def _train(self, params: Params, reporter: Reporter, resume: bytes | None) -> Outcome:
         cell = self._lease.cell
         spec = self._study.spec.trial_of(cell.arm, params)
-        splits = load(spec, cell.phase == "confirm")
-        pruner = self._study.trials.pruner(cell)
-
-        def report(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
-            trials, epoch = self._study.trials, evaluation.epoch
-            rung = evaluation.finite and pruner.at_rung(epoch)
-            if rung:
-                trial.report(evaluation.validation.accuracy, epoch)
-            # At the last epoch there is nothing to save any more.
-            looks = rung and epoch < spec.epochs and not isinstance(pruner, NoPruner)
-            answer = self._record(trial, evaluation, checkpoint, looks)
-            if not looks:
-                return Decision.CONTINUE
-            prune = trials.should_prune(trial, answer)
-            trials.flush(trial)
-            return Decision.PRUNE if prune else Decision.CONTINUE
-
+        if missing := lacks(spec.precision, self._session.device):
+            raise MachineError(missing)
+        splits = self._studies.splits(self._lease, spec, cell.phase == "confirm")
         try:
-            return fit(spec, cell.seed, splits, report, resume=resume, interrupted=self._interrupted)
-        except CheckpointError as error:
-            self._begin_anew(error)
-            return fit(spec, cell.seed, splits, report, interrupted=self._interrupted)
+            try:
+                return fit(spec, cell.seed, splits, reporter.report, resume=resume, interrupted=reporter.interrupted)
+            except CheckpointError as error:
+                self._begin_anew(error)
+                return fit(spec, cell.seed, splits, reporter.report, interrupted=reporter.interrupted)
+        except Exception as error:
+            if not isinstance(error, LeaseLost) and not is_database_error(error):
+                reporter.flush()
+            raise
 
-    def _record(
-        self, trial: Trial, evaluation: Evaluation, checkpoint: Callable[[], bytes], looks: bool
-    ) -> Answer | None:
-        self._unwritten.append(evaluation)
-        due = time.monotonic() - self._saved_at >= self._options.checkpoint_seconds
-        forks = evaluation.finite and evaluation.epoch in self._kept_for_others
-        answer = None
-        if looks or due or forks or time.monotonic() - self._written_at >= TOGETHER_SECONDS:
-            kept = self._keep(checkpoint()) if due and evaluation.finite else None
-            question = self._study.trials.pruners_question(trial) if looks else None
-            answer = self._write(trial, kept, checkpoint() if forks else None, question)
-        if due:
-            self._saved_at = time.monotonic()
-        return answer
-
-    def _write(
-        self,
-        trial: Trial,
-        kept: bytes | None = None,
-        forked: bytes | None = None,
-        question: Reading | None = None,
-    ) -> Answer | None:
-        if not self._unwritten:
-            return None
-        epochs, seconds, reported = self._unwritten, self._options.lease_seconds, self._study.trials.changes(trial)
-        state, answer = self._ledger.record(self._lease, epochs, seconds, kept, reported, forked, question)
-        self._study_stopped = state == "stopped"
-        self._unwritten, self._written_at = [], time.monotonic()
-        return answer if question else None
-
-    def _keep(self, content: bytes) -> bytes | None:
-        try:
-            return self._checkpoints.keep(self._lease, content)
-        except CheckpointError as error:
-            log.warning("cell %d: %s (%s)", self._lease.cell.id, error, error.hint)
-            return None
-
-    def _interrupted(self) -> bool:
-        return self._stop.is_set() or self._study_stopped or self._heartbeat.lost.is_set()
-
-    def _let_go(self, trial: Trial, outcome: Outcome) -> None:
-        if self._heartbeat.lost.is_set():
+    def _let_go(self, reporter: Reporter, outcome: Outcome) -> None:
+        if self._session.heartbeat.lost.is_set():
             raise LeaseLost(f"the lease of cell {self._lease.cell.id} is lost")
-        self._write(trial)
-        kept = None if outcome.checkpoint is None else self._keep(outcome.checkpoint)
-        self._ledger.release(self._lease, kept)
+        reporter.flush()
+        saved = None if outcome.checkpoint is None else reporter.save(outcome.checkpoint)
+        self._ledger.release(self._lease, saved)
+        reporter.kept(saved)
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
 
-    def _finish(self, trial: Trial, outcome: Outcome) -> None:
+    def _finish(self, trial: Trial, reporter: Reporter, outcome: Outcome) -> None:
         cell, ended, validation = self._lease.cell, outcome.ended.value, outcome.validation
         score = validation.accuracy if validation and outcome.ended is not Ended.DIVERGED else 0.0
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, self._unwritten)
-        self._checkpoints.forget(self._lease)
-        if self._study.spec.protocol.share_prefixes:
-            self._ledger.forget_forks(self._lease.study_id)
+        self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, reporter.unwritten)
+        self._session.health.finished(self._lease.study_uuid, cell.id)
+        self._clear_up()
         log.info("cell %d: %s after %d epochs, validation accuracy %.4f", cell.id, ended, outcome.epochs, score)
 
-    def _failed(self, error: Exception) -> None:
-        cell, attempts = self._lease.cell, self._study.spec.protocol.attempts
-        text = "".join(traceback.format_exception(error))[-LONGEST_ERROR:]
-        if cell.attempts >= attempts:
-            self._set_aside(text)
-        else:
-            self._ledger.retry_later(self._lease, text, last_line(text))
-            log.error("cell %d: attempt %d of %d failed, to be tried again\n%s", cell.id, cell.attempts, attempts, text)
-
     def _set_aside(self, error: str) -> None:
-        failed = self._study.trials.failure(self._lease)
-        self._ledger.set_aside(self._lease, error, last_line(error), failed)
-        self._checkpoints.forget(self._lease)
-        log.error("cell %d: set aside as failed\n%s", self._lease.cell.id, error)
+        reason = error.strip().splitlines()[-1]
+        self._ledger.set_aside(self._lease, error, reason, self._study.trials.failure(self._lease))
+        self._clear_up()
+        log.error("cell %d: set aside as failed: %s", self._lease.cell.id, error)
 
-
-def last_line(text: str) -> str:
-    return text.strip().splitlines()[-1]
+    def _clear_up(self) -> None:
+        """Remove the checkpoints of a cell that has ended, and those for others once nobody is left to use them."""
+        self._session.checkpoints.forget(self._lease)
+        if self._study.spec.protocol.share_prefixes and self._ledger.forget_forks(self._lease.study_id):
+            self._session.checkpoints.forget_shared(self._lease)

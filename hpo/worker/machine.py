@@ -107,3 +107,16 @@ def _first_line(*command: str) -> str:
     except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.partition("\n")[0].strip() if done.returncode == 0 else ""
+
+
+def examine(device: torch.device) -> None: ...
+def lacks(precision: str, device: torch.device) -> str | None:
+    return None
+
+
+def device_failed(error: Exception) -> bool:
+    return False
+
+
+def device_has_room(device: torch.device) -> bool:
+    return True

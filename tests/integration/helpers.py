@@ -14,6 +14,7 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import func, select
 
+from hpo.errors import WorkLeft
 from hpo.launch import local
 from hpo.launch.local import LocalWorker
 from hpo.plan import CONFIRM, SEARCH
@@ -94,9 +95,10 @@ class Crew:
         return self.workers[began:]
 
     def wait(self, seconds: float = 90.0) -> None:
-        """Wait until all have left of their own accord, with exit code 0, or were killed."""
+        """Wait until all have left: of their own accord, as they were asked to, or killed."""
         wait_until(lambda: all(worker.process.poll() is not None for worker in self.workers), seconds)
-        assert {worker.process.returncode for worker in self.workers} <= {0, -signal.SIGKILL}, self.said()
+        as_planned = {0, WorkLeft.exit_code, -signal.SIGKILL}
+        assert {worker.process.returncode for worker in self.workers} <= as_planned, self.said()
 
     def said(self) -> str:
         """All logs."""

@@ -96,4 +96,4 @@ def test_other_images(storage: Storage, crew: Crew) -> None:
     assert "Traceback" not in crew.said()
     cell = the_cell(storage, row)
     assert ("planned", 0) == (cell.state, cell.attempts)
-    assert "are not those that the study began with" in str(cell.error)
+    assert "are not those that the study began with" in str(cell.reason)

@@ -83,12 +83,12 @@ def test_images_removed(postgres_url: str, tmp_path: Path) -> None:
     (folder / "set.npz").unlink()
     done = worker(postgres_url, HPO_DATA_DIR=str(folder))
     assert done.returncode == 2, done.stderr
-    assert "given back: this worker can't train it and ends" in done.stderr
+    assert "given back, and digits is left out" in done.stderr
     assert "there is no file" in done.stderr
     assert "Traceback" not in done.stderr
     (cell,) = storage.ledger.cells(row.id)
     assert ("planned", 0) == (cell.state, cell.attempts)
-    assert "there is no file" in (cell.error or "")
+    assert "there is no file" in (cell.reason or "")
 
     shutil.copy(tmp_path / "away.npz", folder / "set.npz")
     assert worker(postgres_url, HPO_DATA_DIR=str(folder)).returncode == 0

@@ -1,0 +1,68 @@
+"""Why a trial failed, in one line: the exception, and the place in the user's own code where it was raised.
+
+    mynet.py:12 in forward: RuntimeError: mat1 and mat2 shapes cannot be multiplied (32x64 and 784x10)
+
+What is kept of a failed trial is a traceback as text, possibly of another machine, whose paths are not those here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path, PurePath
+from typing import NamedTuple
+
+LONGEST = 200
+"""Characters of a cause that are shown."""
+PACKAGE = Path(__file__).parent
+FRAME = re.compile(r'^  File "(?P<path>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
+LIBRARIES = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3[^/\\]*)[/\\]|^<")
+
+
+class Frame(NamedTuple):
+    """One line of a traceback's stack."""
+
+    path: str
+    line: str
+    function: str
+
+
+def cause(error: str) -> str:
+    """The cause that a traceback tells; of a text that is none, its first line."""
+    frames = [Frame(*found.groups()) for found in FRAME.finditer(_last(error))]
+    said = _exception(_last(error)) if frames else _first_line(error)
+    if not frames:
+        return _short(said)
+    own = [frame for frame in frames if _is_users(frame.path)]
+    place = (own or frames)[-1]
+    return _short(f"{PurePath(place.path).name}:{place.line} in {place.function}: {said}")
+
+
+def _last(error: str) -> str:
+    """The last of the tracebacks that a chain of exceptions makes: that of the exception that came out."""
+    return error[max(error.rfind("Traceback (most recent call last):"), 0) :]
+
+
+def _exception(traceback: str) -> str:
+    """Its class and the first line of its message: what follows the stack, which is indented."""
+    stack_ends = [found.end() for found in FRAME.finditer(traceback)][-1]
+    for line in traceback[stack_ends:].splitlines():
+        if line and not line.startswith(" "):
+            return line
+    return "unknown"
+
+
+def _first_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[0] if lines else "unknown"
+
+
+def _is_users(path: str) -> bool:
+    """Whether a file is neither a library's nor one of this package, wherever that is installed."""
+    if LIBRARIES.search(path):
+        return False
+    _, package, inside = path.replace("\\", "/").rpartition(f"/{PACKAGE.name}/")
+    return not (package and (PACKAGE / inside).is_file())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"

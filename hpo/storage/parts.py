@@ -1,0 +1,85 @@
+"""Large checkpoints in the database, cut into parts: rows of a table, written one by one under the cell's lease."""
+
+from __future__ import annotations
+
+import secrets
+
+from sqlalchemy import bindparam, delete, select
+
+from hpo.errors import CheckpointError
+from hpo.storage.database import Database
+from hpo.storage.leases import HOLDS, lost, names
+from hpo.storage.rows import Lease
+from hpo.storage.tables import part
+from hpo.storage.together import Upsert, together
+
+PART = 1 << 20
+"""Bytes. A part takes the driver some eight times as much memory, and a few seconds on a slow line."""
+LAST, SHARED = "last", "shared"
+"""What a checkpoint is for: to go on with the cell's own trial, or for the trials of other cells."""
+RETRY_SECONDS = 30.0
+"""How long a part is tried again; a checkpoint is not worth what its epoch is."""
+
+_KEY = ("cell_id", "name", "number")
+_ONE = select(part.c.content).where(
+    part.c.cell_id == bindparam("of_cell"), part.c.name == bindparam("called"), part.c.number == bindparam("place")
+)
+_REMOVE = delete(part).where(part.c.cell_id == bindparam("of_cell"), part.c.name == bindparam("called"))
+
+
+class Parts:
+    """The table of parts. What `write` returns names a checkpoint: `CELL/NAME/NUMBER OF PARTS`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database, self._writing = database, database.within(RETRY_SECONDS)
+
+    def write(self, lease: Lease, content: bytes, use: str) -> bytes:
+        """Write a checkpoint; returns what names it.
+
+        Raises:
+            LeaseLost: another worker holds the cell.
+        """
+        name, view = f"{use}-{secrets.token_hex(8)}", memoryview(content)
+        places = range(0, len(content), PART)
+        for number, begin in enumerate(places):
+            row = {
+                "cell_id": lease.cell.id,
+                "name": name,
+                "number": number,
+                "content": bytes(view[begin : begin + PART]),
+            }
+            if together(self._writing, HOLDS, names(lease), [Upsert(part, _KEY, [row])]) is None:
+                raise lost(lease)
+        return f"{lease.cell.id}/{name}/{len(places)}".encode()
+
+    def read(self, named: bytes) -> bytes:
+        """The checkpoint.
+
+        Raises:
+            CheckpointError: a part of it is missing.
+        """
+        cell, name, count = _read_name(named)
+        content = bytearray()
+        for number in range(count):
+            found = self._read_one(cell, name, number)
+            if found is None:
+                raise CheckpointError(f"part {number + 1} of the checkpoint's {count} is missing")
+            content += found
+        return bytes(content)
+
+    def _read_one(self, cell: int, name: str, number: int) -> bytes | None:
+        parameters = {"of_cell": cell, "called": name, "place": number}
+        return self._database.read(lambda connection: connection.execute(_ONE, parameters).scalar())
+
+    def remove(self, named: bytes) -> None:
+        """Remove a checkpoint that nobody needs any more."""
+        cell, name, _ = _read_name(named)
+        self._database.read(lambda connection: connection.execute(_REMOVE, {"of_cell": cell, "called": name}))
+
+
+def _read_name(named: bytes) -> tuple[int, str, int]:
+    try:
+        cell, name, count = named.decode().split("/")
+        return int(cell), name, int(count)
+    except ValueError:
+        raise CheckpointError("the checkpoint's name can't be read") from None

@@ -1,0 +1,213 @@
+"""The worker's loop: claim a cell, train it, claim the next, until nothing is left.
+
+It needs the storage and nothing else: the study comes from there. SIGTERM and SIGINT make it save the trial in
+progress and let it go within seconds; another worker continues it. SIGKILL costs the time since the last checkpoint.
+
+A study that can't be trained here, for its images are missing or its plan is of a newer hpo, is left out for a while;
+the worker goes on with others.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import uuid
+from collections.abc import Sequence
+from threading import Event
+
+from hpo.errors import HpoError, LeaseLost, StudyError, UserError, WorkLeft
+from hpo.plan import advance
+from hpo.storage import Storage
+from hpo.storage.checkpoints import open_checkpoints
+from hpo.storage.parts import Parts
+from hpo.storage.rows import Lease, StudyRow
+from hpo.storage.sqlstate import is_database_error, reason
+from hpo.study import read_study
+from hpo.worker.cell import run_cell
+from hpo.worker.health import Health
+from hpo.worker.heartbeat import Heartbeat
+from hpo.worker.machine import choose_device, describe_device, environment, examine, settle
+from hpo.worker.session import Session, WorkerOptions
+from hpo.worker.studies import Studies
+from hpo.worker.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+IDLE_SECONDS, MOST_IDLE_SECONDS = 1.0, 8.0
+"""Between two looks for work: the longer nothing has happened, the longer."""
+PING_SECONDS = 1.0
+"""A connection used within this time is not tested first: what fails is repeated."""
+CALL_SECONDS, CALL_SECONDS_AFTER_STOP = 30.0, 5.0
+"""How long a call to the server may take before its connection is given up."""
+FAREWELL_SECONDS = 5.0
+"""How long a worker tries to say that it has ended."""
+
+
+def call_deadline(stop: Event) -> float:
+    """How many seconds a call to the server may take at this moment."""
+    return CALL_SECONDS_AFTER_STOP if stop.is_set() else CALL_SECONDS
+
+
+def work(storage: Storage, names: Sequence[str], options: WorkerOptions, stop: Event) -> None:
+    """Train cells of the studies called `names` (all, if none are named) until nothing is left or `stop` is set.
+
+    Raises:
+        StudyError: there is no study of one of the names, or it was stopped.
+        MachineError: what all that is left needs is missing here, or not that with which it began.
+        SickMachine: trials fail here that others can train.
+        WorkLeft: `stop` was set while there was something left to do.
+        HpoError: the database was away for too long, or a study named has failed.
+    """
+    try:
+        Worker(storage, names, options, stop).run()
+    except Exception as error:
+        if not is_database_error(error):
+            raise
+        raise HpoError(
+            f"the database has been away for too long: {reason(error)}",
+            hint="start the worker again; what it trained since its last checkpoint is trained again",
+        ) from error
+
+
+class Worker:
+    """One process that trains one cell at a time."""
+
+    def __init__(self, storage: Storage, names: Sequence[str], options: WorkerOptions, stop: Event) -> None:
+        self._storage, self._ledger, self._names = storage, storage.ledger, names
+        self._options, self._stop = options, stop
+        self._id = uuid.uuid4().hex
+        self._health = Health()
+        self._planned_at: dict[str, object] = {}
+
+    def run(self) -> None:
+        """Work until nothing is left or `stop` is set."""
+        device = choose_device(self._options.device)
+        settle(device)
+        examine(device)
+        self._storage.pings.after_seconds = PING_SECONDS
+        self._check_names()
+        parts = Parts(self._storage.database)
+        checkpoints = open_checkpoints(self._options.checkpoints_url, parts, self._ledger.database_id())
+        host, described = socket.gethostname(), describe_device(device)
+        self._ledger.register(self._id, host, os.getpid(), described, environment(device))
+        log.info("worker %s on %s, %s", self._id[:8], host, described)
+        # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
+        _ = self._storage.optuna
+        beside = self._storage.ledger_without_retry()
+        stall = self._options.stall_seconds
+        with (
+            Heartbeat(beside, self._id, self._options.lease_seconds, stall, self._stop) as heartbeat,
+            Watchdog(beside, self._id, heartbeat, stall, self._stop),
+        ):
+            session = Session(
+                self._id, self._storage, self._options, device, checkpoints, heartbeat, self._health, self._stop
+            )
+            try:
+                self._serve(session)
+            except HpoError as error:
+                self._say_farewell(str(error))
+                raise
+            finally:
+                self._say_farewell()
+
+    def _check_names(self) -> None:
+        rows = {row.name: row for row in self._ledger.studies()}
+        for name in self._names:
+            if name not in rows:
+                raise StudyError(f"there is no study {name!r}", hint=f"there are: {', '.join(sorted(rows)) or 'none'}")
+            if rows[name].state == "stopped" and not self._options.forever:
+                raise StudyError(f"{name} is stopped", hint=f"hpo resume {name}")
+
+    def _serve(self, session: Session) -> None:
+        studies, idle = Studies(session), IDLE_SECONDS
+        while not self._stop.is_set():
+            self._storage.check_file()
+            lease = self._claim()
+            if lease is not None:
+                self._run_cell(session, studies, lease)
+                idle = IDLE_SECONDS
+            elif self._plan_more():
+                idle = IDLE_SECONDS
+            elif not self._options.forever and not self._anything_open():
+                self._end()
+                return
+            else:
+                self._stop.wait(idle * random.uniform(0.7, 1.0))
+                idle = min(1.3 * idle, MOST_IDLE_SECONDS)
+        if not self._options.forever and self._anything_open():
+            raise WorkLeft("asked to stop; what is left can go on with any worker")
+
+    def _claim(self) -> Lease | None:
+        """The next cell; one that has raised here only if there is no other."""
+        seconds, left_out = self._options.lease_seconds, self._health.left_out()
+        to_others, passed_over = self._health.left_to_others(), self._health.passed_over()
+        for but in [[*to_others, *passed_over], to_others] if passed_over else [to_others]:
+            lease = self._ledger.claim(self._id, seconds, self._names, without=left_out, passed_over=but)
+            if lease is not None:
+                return lease
+        return None
+
+    def _run_cell(self, session: Session, studies: Studies, lease: Lease) -> None:
+        with session.heartbeat.holding(lease):
+            try:
+                run_cell(session, studies, lease)
+            except LeaseLost as error:
+                log.warning("%s; dropped", error)
+            except UserError as error:  # this worker can't train it, another may
+                self._leave_out(lease, error)
+
+    def _leave_out(self, lease: Lease, error: UserError) -> None:
+        row = self._ledger.study_of(lease.study_uuid)
+        name = row.name if row else "a study that was deleted"
+        self._health.leave_out(lease.study_uuid, error)
+        self._ledger.release(lease, reason=str(error))
+        self._ledger.note_trouble(self._id, f"can't train {name}: {error}")
+        log.error("cell %d: given back, and %s is left out: %s (%s)", lease.cell.id, name, error, error.hint)
+
+    def _mine(self) -> list[StudyRow]:
+        left_out = self._health.left_out()
+        running = [row for row in self._ledger.studies(self._names) if row.state == "running"]
+        return [row for row in running if row.uuid not in left_out]
+
+    def _plan_more(self) -> int:
+        """Plan what follows, where something has changed since the last look; returns how many cells that gave."""
+        added = 0
+        for row in self._mine():
+            progress = self._ledger.progress(row.id)
+            if self._planned_at.get(row.uuid) == progress:
+                continue
+            try:
+                spec = read_study(row.name, row.spec, row.hpo_version)
+            except StudyError as error:
+                self._health.leave_out(row.uuid, error)
+                log.error("%s is left out: %s (%s)", row.name, error, error.hint)
+                continue
+            added += advance(self._storage, row, spec)
+            self._planned_at[row.uuid] = progress
+        return added
+
+    def _anything_open(self) -> bool:
+        return any(arm.planned or arm.leased for row in self._mine() for arm in self._ledger.progress(row.id))
+
+    def _end(self) -> None:
+        """Nothing is left that this worker could do; say why, if that is no reason to be content."""
+        for error in self._health.left_out().values():
+            raise error
+        for row in self._ledger.studies(self._names):
+            if self._names and row.state == "failed":
+                raise HpoError(
+                    f"{row.name} has failed: {row.reason}", hint=f"hpo status {row.name}, hpo retry {row.name}"
+                )
+
+    def _say_farewell(self, reason: str | None = None) -> None:
+        """Let others see at once that this worker has ended; they see it in a minute if that can't be said."""
+        ledger = self._storage.ledger_within(FAREWELL_SECONDS)
+        try:
+            if reason is not None:
+                ledger.note_trouble(self._id, reason)
+            ledger.seen(self._id, ended=True)
+        except Exception as error:
+            if not is_database_error(error):
+                raise
