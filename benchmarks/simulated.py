@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
 
-import hpo.worker
 import hpo.worker.cell
+import hpo.worker.worker
 from hpo.storage import open_storage
 from hpo.storage.ledger import Ledger
 from hpo.train.clock import Evaluation, Score
 from hpo.train.loop import Decision, Ended, Outcome
 from hpo.train.trial import TrialSpec
 from hpo.worker import Worker, WorkerOptions
+from hpo.worker.studies import Studies
 
 TIMED = ("claim", "record", "renew")
 
@@ -60,8 +61,8 @@ def simulate(url: str, workers: int, pace: Pace) -> Times:
         setattr(Ledger, name, _timed(getattr(Ledger, name), times[name], begin))
     stop, chance = Event(), random.Random(begin)
     hpo.worker.cell.fit = lambda trial, seed, splits, report, **_: _fit(trial, report, pace, stop, chance)  # type: ignore[assignment]
-    hpo.worker.environment = lambda device: {}  # type: ignore[attr-defined]
-    Worker._splits = lambda *_: None  # type: ignore[assignment,method-assign,return-value]
+    hpo.worker.worker.environment = lambda device: {}  # type: ignore[attr-defined]
+    Studies.splits = lambda *_: None  # type: ignore[assignment,method-assign,return-value]
 
     def work(number: int) -> None:
         storage = open_storage(url)

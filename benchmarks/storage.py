@@ -143,11 +143,13 @@ def instant(
 
 
 def _work(url: str, together: str) -> None:
-    from hpo.worker import Worker, WorkerOptions, cell
+    from hpo.worker import Worker, WorkerOptions, cell, reporter
+    from hpo.worker.studies import Studies
 
     options = WorkerOptions(device="cpu", checkpoint_seconds=3600.0)
-    patched = patch.multiple(cell, fit=instant, TOGETHER_SECONDS=float(together))
-    with patched, patch.object(Worker, "_splits", lambda *arguments: None):
+    at_once = patch.object(cell, "fit", instant)
+    flushed = patch.object(reporter, "FLUSH_SECONDS", float(together))
+    with at_once, flushed, patch.object(Studies, "splits", lambda *arguments: None):
         worker = Worker(open_storage(url), [NAME], options, Event())
         print("ready", flush=True)
         sys.stdin.readline()

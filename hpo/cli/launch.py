@@ -22,6 +22,7 @@ from hpo.cli.options import (
     lease_option,
     patience_option,
     per_device_option,
+    stall_option,
     storage_option,
 )
 from hpo.cli.terminal import told
@@ -36,7 +37,7 @@ SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
 def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The studies, and the options of a worker, in every verb of `start-workers`."""
     options = (storage_option, per_device_option, lease_option, checkpoint_option, checkpoints_option)
-    more = (patience_option, forever_option, dry_run_option)
+    more = (patience_option, stall_option, forever_option, dry_run_option)
     return reduce(
         lambda made, option: option(made), reversed((click.argument("studies", nargs=-1), *options, *more)), command
     )

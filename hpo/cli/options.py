@@ -63,6 +63,13 @@ patience_option = click.option(
     metavar="SECONDS",
     help="How long the database may be away.",
 )
+stall_option = click.option(
+    "--stall",
+    default=600.0,
+    type=click.FloatRange(1.0),
+    metavar="SECONDS",
+    help="How long a trial may make no progress at all, not a step and not an image, before it is given back.",
+)
 per_device_option = click.option(
     "--workers-per-device",
     "per_device",

@@ -14,6 +14,7 @@ from hpo.cli.options import (
     forever_option,
     lease_option,
     patience_option,
+    stall_option,
     storage_option,
 )
 from hpo.cli.terminal import display, told
@@ -28,6 +29,7 @@ from hpo.cli.terminal import display, told
 @checkpoints_option
 @forever_option
 @patience_option
+@stall_option
 @told
 def worker(
     studies: tuple[str, ...],
@@ -38,6 +40,7 @@ def worker(
     checkpoints: str | None,
     forever: bool,
     patience: float,
+    stall: float,
 ) -> None:
     """Train trials of STUDIES (all, if none is named) until nothing is left.
 
@@ -59,6 +62,7 @@ def worker(
         lease_seconds=lease,
         checkpoint_seconds=checkpoint_every,
         checkpoints_url=checkpoints,
+        stall_seconds=stall,
         forever=forever,
     )
     with while_listening() as stop:

@@ -30,7 +30,7 @@ STUDY = make_study(
 @pytest.mark.parametrize(("together", "most"), [(0.0, 26), (3600.0, 10)])
 def test_statements_of_a_trial(storage: Storage, monkeypatch: pytest.MonkeyPatch, together: float, most: int) -> None:
     """At most 26 of 20 epochs, each epoch written by itself; fewer where epochs are so short that they are not."""
-    monkeypatch.setattr("hpo.worker.cell.TOGETHER_SECONDS", together)
+    monkeypatch.setattr("hpo.worker.reporter.FLUSH_SECONDS", together)
     row, worker, sent = begin_study(storage, STUDY), threading.current_thread(), list[str]()
 
     def note(statement: str) -> None:
