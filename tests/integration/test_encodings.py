@@ -13,9 +13,9 @@ from hpo.errors import StorageError
 from hpo.service import begin_study, find_study
 from hpo.storage import create_storage, open_storage
 from hpo.storage.url import parse_url
-from tests.integration.helpers import make_study, optuna_trials, work_here
+from tests.integration.helpers import make_study, optuna_trials
 
-TITLE = "Größe und λ, 😀"
+TEXT = "Größe und λ, 😀"
 
 
 @pytest.fixture
@@ -41,20 +41,19 @@ def database(empty_postgres_url: str) -> Iterator[Callable[[str], str]]:
 
 
 def test_a_database_without_an_encoding(database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """SQL_ASCII takes any bytes: a whole study runs, whatever the terminal's encoding is, and foreign tools read it."""
-    monkeypatch.setenv("PGCLIENTENCODING", "LATIN1")
+    """SQL_ASCII takes any bytes: texts come back whatever the terminal's encoding is, and foreign tools can read on."""
     url = database("SQL_ASCII")
-    study = make_study(trial={"epochs": 1}).model_copy(update={"title": TITLE})
-    storage = create_storage(url)
-    begin_study(storage, study)
-    work_here(storage)
-    storage.close()
-    storage = open_storage(url)
-    assert TITLE == find_study(storage, study.name)[1].title
-    assert ["done"] == [cell.state for cell in storage.ledger.cells(storage.ledger.study(study.name).id)]
-    storage.close()
+    study = make_study().model_copy(update={"title": TEXT})
+    for encoding in ("LATIN1", "UTF8"):
+        monkeypatch.setenv("PGCLIENTENCODING", encoding)
+        storage = create_storage(url)
+        begin_study(storage, study)
+        storage.ledger.register(encoding, TEXT, 1, TEXT, {"processor": TEXT})
+        assert TEXT == find_study(storage, study.name)[1].title
+        assert {(TEXT, TEXT)} == {(worker.host, worker.device) for worker in storage.ledger.workers()}
+        storage.close()
     monkeypatch.delenv("PGCLIENTENCODING")
-    assert 1 == len(optuna_trials(url, study))
+    assert [] == optuna_trials(url, study)
 
 
 @pytest.mark.parametrize("opened", [create_storage, open_storage])
