@@ -181,7 +181,7 @@ def slurm(
 
     order, environment, shown = _for_other_machines(studies, storage, (), **given)
     job = launcher.Job(nodes, gpus, partition, time, grace, output, extra)
-    script = launcher.script(order, job, *([hpo] if hpo else []))
+    script = launcher.script(order, job, launcher.HERE if hpo is None else launcher.command(hpo))
     if dry_run:
         click.echo(f"sbatch --parsable, with {_settings(shown)} in its environment", err=True)
         click.echo(script, nl=False)
@@ -222,9 +222,6 @@ def kubernetes(
     """
     from hpo.launch import kubernetes as launcher
 
-    for option, value in (("--name", name), ("--data", data), ("--memory", memory)):
-        if value is not None and not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,50}[A-Za-z0-9])?", value):
-            raise UserError(f"{option} {value!r}: allowed are letters, digits, - and .")
     order, environment, shown = _for_other_machines(studies, storage, names, **given)
     asked = launcher.Pods(image, name, pods, gpus, memory, data, f"{name}-storage")
     if dry_run:
@@ -236,6 +233,9 @@ def kubernetes(
 
 def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints: str | None, **given: float) -> Order:
     """`checkpoints` travels in the environment: such a URL may hold a secret."""
+    for study in studies:
+        if study.startswith("-"):
+            raise UserError(f"there can be no study {study!r}", hint="options stand before a --")
     source = click.get_current_context().get_parameter_source
     chosen = {name: value for name, value in given.items() if source(name) is not ParameterSource.DEFAULT}
     options = [f"--{name.replace('_', '-')}={value:g}" for name, value in chosen.items()]
@@ -245,9 +245,14 @@ def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints
 def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) -> dict[str, str]:
     given = {"HPO_STORAGE": storage} | ({"HPO_CHECKPOINTS": checkpoints} if checkpoints else {})
     for name in names:
+        if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
+            raise UserError(f"--env {name!r}: this is no name of a variable")
         if name not in os.environ:
             raise UserError(f"--env {name}: this variable is not set here")
         given[name] = os.environ[name]
+    for name, value in given.items():
+        if any(0xD800 <= ord(character) < 0xE000 for character in value):
+            raise UserError(f"{name}: its value is no text in UTF-8")
     return given
 
 
@@ -255,15 +260,14 @@ def _for_other_machines(
     studies: tuple[str, ...], storage: str, names: Sequence[str], **given: Any
 ) -> tuple[Order, dict[str, str], dict[str, str]]:
     """What is to run there, what is handed over to it, and that as it may be shown."""
-    from hpo.storage import masked
-    from hpo.storage.engine import parse_url
+    from hpo.storage.url import parse_url
 
     if parse_url(storage).drivername == "sqlite":
         raise UserError("SQLite is for one machine", hint="several machines need Postgres: docs/storage.md")
     environment = _environment(
         storage, given["checkpoints"], [*(name for name in SECRETS if name in os.environ), *names]
     )
-    return _order(studies, **given), environment, hidden(environment, masked(storage))
+    return _order(studies, **given), environment, hidden(environment)
 
 
 def _settings(shown: dict[str, str]) -> str:
@@ -271,15 +275,15 @@ def _settings(shown: dict[str, str]) -> str:
 
 
 def _hosts(named: Sequence[str], file: Path | None) -> list[str]:
-    from hpo.launch.ssh import hosts_of
+    from hpo.launch.ssh import checked, hosts_of
 
     try:
-        hosts = [*named, *(hosts_of(file.read_text()) if file else [])]
+        hosts = [*named, *(hosts_of(file.read_text("utf-8-sig")) if file else [])]
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"--hosts {file}: {error}", hint="give a text file with a host a line") from None
     if not hosts:
         raise UserError("no host is given", hint="--host NAME, as often as you like, or --hosts FILE with one a line")
-    return list(dict.fromkeys(hosts))
+    return checked(hosts)
 
 
 def _told(replies: Any) -> None:

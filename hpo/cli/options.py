@@ -11,15 +11,16 @@ REPORTS = Path("hpo-reports")
 DEFAULT_ARTIFACTS = REPORTS / "artifacts"
 
 
-def warn_of_password(context: click.Context, parameter: click.Parameter, url: str) -> str:
-    """Says that a password on a command line is public on the machine."""
+def warn_of_password(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+    """Says that a secret on a command line is public on the machine."""
     from click.core import ParameterSource
 
-    user, _, _ = url.partition("@")
-    given = context.get_parameter_source("storage") is ParameterSource.COMMANDLINE
-    if given and "@" in url and ":" in user.partition("://")[2]:
+    from hpo.masking import masked
+
+    given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+    if given and url is not None and masked(url) != url:
         click.echo("warning: other users of this machine can see a password on the command line", err=True)
-        click.echo("hint: set HPO_STORAGE, or leave the password to PGPASSWORD or a PGPASSFILE", err=True)
+        click.echo(f"hint: set {parameter.envvar}; Postgres takes PGPASSWORD and a PGPASSFILE too", err=True)
     return url
 
 
@@ -52,6 +53,7 @@ checkpoints_option = click.option(
     "--checkpoints",
     envvar="HPO_CHECKPOINTS",
     metavar="URL",
+    callback=warn_of_password,
     help="Where checkpoints are kept: a folder that all workers share, s3://…; HPO_CHECKPOINTS sets it too.  "
     "[default: in the storage]",
 )

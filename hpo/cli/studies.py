@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -88,7 +90,8 @@ def launch_study(
     click.echo(f"{row.name} in {opened}, workers: {count}", err=True)
     interrupted = on_signal()
     options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
-    options += [f"--checkpoints={checkpoints}"] if checkpoints else []
+    if checkpoints:  # by the environment: a command line is public, and such a URL may hold a secret
+        os.environ["HPO_CHECKPOINTS"] = checkpoints
     devices = [f"cuda:{n % gpus}" for n in range(count)] if gpus else [device] * count
     with shown_progress() as show:
         done = service.run_locally(opened, row.name, devices, options, show, interrupted)
@@ -165,7 +168,11 @@ def delete(study: str, storage: str, yes: bool) -> None:
 
 def _storage_flag(storage: str) -> str:
     """What a further command needs to find the storage; a URL that may hold a password is left to HPO_STORAGE."""
-    return f" --storage {storage}" if storage != DEFAULT_STORAGE and storage.startswith("sqlite") else ""
+    from hpo.masking import masked
+
+    if storage == DEFAULT_STORAGE or not storage.startswith("sqlite"):
+        return ""
+    return f" --storage {shlex.quote(masked(storage))}"
 
 
 def _set_state(storage: str, study: str, state: str) -> None:

@@ -1,19 +1,19 @@
 """Workers in Kubernetes: a Deployment that serves whatever is launched, or a Job that ends when nothing is left.
 
-`deploy/kubernetes` holds the same manifests for kustomize. YAML is written here as text, JSON within it where a value
-comes from outside: every JSON text is YAML.
+`deploy/kubernetes` holds the same manifests for kustomize. YAML is written here as text; what comes from outside stands
+in it as a quoted string, so that a name such as 123 or true is none of YAML's own values.
 """
 
 from __future__ import annotations
 
 import json
-import shlex
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import Order
+from hpo.launch.order import Order, words
 
 _POD = """\
 metadata:
@@ -42,7 +42,7 @@ spec:
         periodSeconds: 60
         timeoutSeconds: 20
       resources:
-        requests: {{cpu: "{cpus}", memory: {memory}}}
+        requests: {{cpu: {cpus}, memory: {memory}}}
         limits: {{{limits}}}
       securityContext:
         allowPrivilegeEscalation: false
@@ -100,8 +100,13 @@ metadata:
   name: {secret}
   labels: {{app.kubernetes.io/name: hpo, app.kubernetes.io/instance: {name}}}
 type: Opaque
-stringData: {values}
+stringData: {{{values}}}
 """
+
+NAME = r"[a-z0-9]([a-z0-9-]{0,50}[a-z0-9])?"
+IMAGE = r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*"
+QUANTITY = r"[0-9]+(\.[0-9]+)?([KMGTPE]i|[mkMGTPE]|[eE][0-9]+)?"
+CLAIM = r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,30 +124,55 @@ class Pods:
     secret: str = "hpo-storage"
     """Its keys are the workers' environment, HPO_STORAGE among them."""
 
+    def __post_init__(self) -> None:
+        for option, value, pattern, allowed in (
+            ("--image", self.image, IMAGE, "REGISTRY/NAME:TAG"),
+            ("--name", self.name, NAME, "at most 52 of a-z, 0-9 and -, a letter or digit at both ends"),
+            ("--memory", self.memory, QUANTITY, "a quantity such as 4Gi, 500M"),
+            ("--data", self.data, CLAIM, "the name of a claim, of a-z, 0-9, - and ."),
+        ):
+            if value is not None and not re.fullmatch(pattern, value):
+                raise UserError(f"{option} {value!r}: allowed is {allowed}")
+
 
 def manifest(order: Order, pods: Pods) -> str:
     """A Deployment if the workers are to run forever, else an Indexed Job."""
     forever = "--forever" in order.options
-    limits = [f"memory: {pods.memory}"] + ([f"nvidia.com/gpu: {pods.gpus}"] if pods.gpus else [])
+    name, memory = _string(pods.name), _string(pods.memory)
+    limits = [f"memory: {memory}"] + ([f"nvidia.com/gpu: {pods.gpus}"] if pods.gpus else [])
+    mount = "        - {name: data, mountPath: /data, readOnly: true}\n"
+    volume = f"    - {{name: data, persistentVolumeClaim: {{claimName: {_string(pods.data or '')}}}}}\n"
     pod = _POD.format(
-        name=pods.name,
-        image=json.dumps(pods.image),
-        arguments=json.dumps(order.arguments()),
-        secret=pods.secret,
-        cpus=max(pods.gpus, 1) * order.per_device,
-        memory=pods.memory,
+        name=name,
+        image=_string(pods.image),
+        arguments=_arguments(order.arguments()),
+        secret=_string(pods.secret),
+        cpus=_string(str(max(pods.gpus, 1) * order.per_device)),
+        memory=memory,
         limits=", ".join(limits),
         restart="" if forever else "  restartPolicy: Never\n",
-        mount="        - {name: data, mountPath: /data, readOnly: true}\n" if pods.data else "",
-        volume=f"    - {{name: data, persistentVolumeClaim: {{claimName: {pods.data}}}}}\n" if pods.data else "",
+        mount=mount if pods.data else "",
+        volume=volume if pods.data else "",
     )
-    head = (_DEPLOYMENT if forever else _JOB).format(name=pods.name, pods=pods.count, backoff=6 * pods.count)
+    head = (_DEPLOYMENT if forever else _JOB).format(name=name, pods=pods.count, backoff=6 * pods.count)
     return head + "".join(f"    {line}\n" for line in pod.splitlines())
 
 
 def secret(environment: Mapping[str, str], pods: Pods) -> str:
     """The Secret that the pods take their environment from."""
-    return _SECRET.format(secret=pods.secret, name=pods.name, values=json.dumps(dict(environment)))
+    values = [f"{_string(name)}: {_string(value)}" for name, value in environment.items()]
+    return _SECRET.format(secret=_string(pods.secret), name=_string(pods.name), values=", ".join(values))
+
+
+def _string(text: str) -> str:
+    """A quoted string of YAML: as in JSON, but for the characters beyond ASCII, which JSON may write in halves."""
+    escaped = json.dumps(text, ensure_ascii=False)
+    return re.sub(r"[^ -~]", lambda found: f"\\U{ord(found[0]):08x}", escaped)
+
+
+def _arguments(arguments: Iterable[str]) -> str:
+    """Kubernetes would put a variable, such as the storage URL, in place of $(NAME), and takes $$ for $."""
+    return "[" + ", ".join(_string(argument.replace("$", "$$")) for argument in arguments) + "]"
 
 
 def run(text: str, kubectl: str = "kubectl") -> str:
@@ -152,7 +182,7 @@ def run(text: str, kubectl: str = "kubectl") -> str:
         UserError: there is no kubectl here.
         HpoError: it fails.
     """
-    command = [*shlex.split(kubectl), "apply", "--server-side", "-f", "-"]  # without it a Secret is kept twice
+    command = [*words("--kubectl", kubectl), "apply", "--server-side", "-f", "-"]  # without it a Secret is kept twice
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     except OSError as error:

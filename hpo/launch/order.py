@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from hpo.errors import UserError
+from hpo.masking import HIDDEN, masked
+
+URLS = ("HPO_STORAGE", "HPO_CHECKPOINTS")
+"""The variables that hold a URL, which is worth showing; of others only the name is shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,35 @@ class Order:
         return ("start-workers", "local", *self.studies, *several, *self.options)
 
 
-def hidden(environment: Mapping[str, str], storage: str) -> dict[str, str]:
-    """The variables that are handed over, as they may be shown; `storage` is the URL without its password."""
-    return {name: storage if name == "HPO_STORAGE" else "***" for name in environment}
+def hidden(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are handed over, as they may be shown."""
+    return {name: masked(value) if name in URLS else HIDDEN for name, value in environment.items()}
+
+
+def words(option: str, command: str) -> list[str]:
+    """The words of a command that an option gives, as a shell splits them; nothing in them is expanded.
+
+    Raises:
+        UserError: there are none, or a quote is not closed.
+    """
+    try:
+        found = shlex.split(command)
+    except ValueError as error:
+        raise UserError(f"{option} {command!r}: {error}", hint="close the quotes, as in a shell") from None
+    if not found:
+        raise UserError(f"{option} {command!r}: the command has no words")
+    return found
+
+
+def plain_path(option: str, text: str) -> str:
+    """The text, which stands between quotes in a script: a shell would not expand what it holds.
+
+    Raises:
+        UserError: it was meant to be expanded, or can't be meant at all.
+    """
+    if not text.isprintable() or not text or text.startswith(("-", "~")) or set(text) & set("$`"):
+        raise UserError(
+            f"{option} {text!r}: this is not a path, and no shell expands it",
+            hint="write the path in full, or as seen from the home folder, without ~ and $",
+        )
+    return text

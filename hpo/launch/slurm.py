@@ -7,14 +7,15 @@ The storage URL goes into the job's environment, which only its user and Slurm c
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import Order
+from hpo.launch.order import Order, words
 
 # Slurm sends SIGTERM when a job is cancelled or preempted; the launcher hands it on, and the workers save. A job that
 # is preempted is queued again by Slurm, one whose time is up by itself.
@@ -32,6 +33,11 @@ if [ -n "$again" ]; then
 fi
 exit "$code"
 """
+
+_PARTITIONS = re.compile(r"[\w.+-]+(,[\w.+-]+)*", re.ASCII)
+_TIME = re.compile(r"\d+([:-]\d+)*|infinite|unlimited", re.ASCII | re.IGNORECASE)
+_PLAIN = re.compile(r"[\w.,:/=@%+-]+")
+_SHELL = re.compile(r"[;&|<>$`\n]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +57,31 @@ class Job:
     """Further options of sbatch."""
 
 
-def script(order: Order, job: Job, hpo: str = f"{sys.executable} -m hpo") -> str:
-    """What sbatch is given; `hpo` is the command on the nodes."""
+HERE = (sys.executable, "-m", "hpo")
+"""The present command."""
+
+
+def command(given: str) -> list[str]:
+    """The words of `--hpo`.
+
+    Raises:
+        UserError: it is a piece of a shell's script.
+    """
+    if _SHELL.search(given):
+        raise UserError(
+            f"--hpo {given!r}: this is a command and its words, in which no shell expands anything",
+            hint='make a script that ends with: exec hpo "$@", and give its path',
+        )
+    return words("--hpo", given)
+
+
+def script(order: Order, job: Job, hpo: Sequence[str] = HERE) -> str:
+    """What sbatch is given; `hpo` is the command on the nodes.
+
+    Raises:
+        UserError: an option can't be meant so.
+    """
+    _check(job)
     options = [
         "--job-name=hpo",
         f"--array=0-{job.nodes - 1}",
@@ -67,10 +96,33 @@ def script(order: Order, job: Job, hpo: str = f"{sys.executable} -m hpo") -> str
         "--open-mode=append",
         f"--output={job.output}",
         "--export=ALL",
-        *job.extra,
     ]
-    directives = "\n".join(f"#SBATCH {option}" for option in options)
-    return _SCRIPT.format(directives=directives, command=f"{hpo} {shlex.join(order.arguments())}")
+    lines = [_quoted(option) for option in options]
+    for option in job.extra:
+        lines.append(" ".join(_quoted(word) for word in words("--sbatch", option)))
+    directives = "\n".join(f"#SBATCH {line}" for line in lines)
+    return _SCRIPT.format(directives=directives, command=shlex.join([*hpo, *order.arguments()]))
+
+
+def _check(job: Job) -> None:
+    if job.partition is not None and not _PARTITIONS.fullmatch(job.partition):
+        raise UserError(f"--partition {job.partition!r}: this is no name of a partition, or several with commas")
+    if job.time is not None and not _TIME.fullmatch(job.time):
+        raise UserError(f"--time {job.time!r}: this is no time of Slurm", hint="write minutes, 08:00:00 or 1-12:00:00")
+    # A line ends a directive: what follows it would be a command of the script.
+    if not job.output or not job.output.isprintable():
+        raise UserError(f"--output {job.output!r}: this is no name of a file")
+    for option in job.extra:
+        if not option.startswith("-") or not option.isprintable():
+            raise UserError(f"--sbatch {option!r}: this is no option of sbatch", hint="such as --sbatch=--account=NAME")
+
+
+def _quoted(word: str) -> str:
+    """As a line of directives has it: sbatch reads a backslash within any quotes, unlike a shell."""
+    if _PLAIN.fullmatch(word):
+        return word
+    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def run(text: str, environment: Mapping[str, str]) -> str:

@@ -6,16 +6,18 @@ the node's launcher so that it outlives the connection, and notes its process an
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.errors import UserError
-from hpo.launch.order import Order
+from hpo.launch.order import Order, plain_path, words
 
 FOLDER = ".hpo-workers"
 OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
+_NO_HOST = re.compile(r"""[\s'"`$;&<>|(){}*?!]""")
 
 # `uname -n`: home folders may be shared. The command line of a process tells whether a number noted before a restart
 # of the machine still means the launcher.
@@ -32,6 +34,11 @@ if runs; then
 fi
 umask 077
 mkdir -p "$folder" || exit 1
+if ! [ -O "$folder" ]; then
+    echo "$folder belongs to another user" >&2
+    exit 2
+fi
+chmod 700 "$folder" || exit 1
 [ ! -f "$folder/log" ] || mv -f "$folder/log" "$folder/log.before"
 {environment}nohup {command} > "$folder/log" 2>&1 < /dev/null &
 pid=$!
@@ -78,16 +85,27 @@ class Reply:
 
 
 def start_script(order: Order, environment: Mapping[str, str], hpo: str = "hpo", folder: str = FOLDER) -> str:
-    """What a shell on each host is to run; `hpo` is the command's path there, `folder` is below the home folder."""
+    """What a shell on each host is to run; `hpo` is the command's path there, `folder` is below the home folder.
+
+    Raises:
+        UserError: one of the two is no path.
+    """
     settings = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-    command = shlex.join([hpo, *order.arguments()])
-    begin = _BEGIN.format(folder=shlex.quote(folder))
-    return begin + _START.format(environment=settings, command=command)
+    command = shlex.join([plain_path("--hpo", hpo), *order.arguments()])
+    return _begin(folder) + _START.format(environment=settings, command=command)
 
 
 def stop_script(seconds: float, folder: str = FOLDER) -> str:
-    """What lets the workers of a host save and go; it waits for at most `seconds`."""
-    return _BEGIN.format(folder=shlex.quote(folder)) + _STOP.format(tenths=round(10 * seconds))
+    """What lets the workers of a host save and go; it waits for at most `seconds`.
+
+    Raises:
+        UserError: the folder is no path.
+    """
+    return _begin(folder) + _STOP.format(tenths=round(10 * seconds))
+
+
+def _begin(folder: str) -> str:
+    return _BEGIN.format(folder=shlex.quote(plain_path("--folder", folder)))
 
 
 def hosts_of(text: str) -> list[str]:
@@ -95,16 +113,26 @@ def hosts_of(text: str) -> list[str]:
     return [host for line in text.splitlines() if (host := line.partition("#")[0].strip())]
 
 
+def checked(hosts: Sequence[str]) -> list[str]:
+    """Each host once.
+
+    Raises:
+        UserError: one is no host: an option of ssh, or what a ProxyCommand's shell would run.
+    """
+    for host in hosts:
+        dashes = any(part.startswith("-") for part in host.split("@"))
+        if not host or dashes or not host.isprintable() or _NO_HOST.search(host):
+            raise UserError(f"{host!r} is no host", hint="give a name of your ssh configuration, HOST or USER@HOST")
+    return list(dict.fromkeys(hosts))
+
+
 def run(hosts: Sequence[str], script: str, ssh: str = "ssh") -> Iterator[Reply]:
     """Run the script on all hosts at once.
 
     Raises:
-        UserError: there is no ssh here, or a host is none.
+        UserError: there is no ssh here.
     """
-    for host in hosts:
-        if host.startswith("-") or not host.isprintable() or " " in host:
-            raise UserError(f"{host!r} is no host", hint="give a name of your ssh configuration, HOST or USER@HOST")
-    command = [*shlex.split(ssh), *OPTIONS]
+    command = [*words("--ssh", ssh), *OPTIONS]
     try:
         started = [
             subprocess.Popen(

@@ -17,13 +17,16 @@ from sqlalchemy import Engine, insert, inspect, select, text
 from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
+from hpo.masking import masked
 from hpo.storage import tables
 from hpo.storage.database import Database
 from hpo.storage.deadline import Deadlines
-from hpo.storage.engine import Pings, begin_immediately, create_engine, explained, masked, parse_url
+from hpo.storage.engine import Pings, begin_immediately, create_engine, explained
 from hpo.storage.ledger import Ledger
 from hpo.storage.retry import NEVER, Retry
 from hpo.storage.rows import new_identity
+from hpo.storage.texts import check_encoding
+from hpo.storage.url import parse_url
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
@@ -172,6 +175,7 @@ def _check_version(found: int, storage: Storage) -> None:
 
 def _schema_version(engine: Engine) -> int | None:
     with engine.connect() as connection:
+        check_encoding(connection)
         if not inspect(connection).has_table(tables.version.name):
             return None
         version: int | None = connection.execute(select(tables.version.c.version)).scalar()
@@ -216,4 +220,4 @@ def _optuna_storage(storage: Storage, skip_table_creation: bool) -> RDBStorage:
     return rdb
 
 
-__all__ = ["Storage", "create_storage", "masked", "migrate_storage", "open_storage"]
+__all__ = ["Storage", "create_storage", "migrate_storage", "open_storage"]

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hpo.errors import CheckpointError, StorageError, UserError
+from hpo.masking import ENCODED, looks_misread, masked, masked_text
 from hpo.storage.parts import LAST, Parts
 from hpo.storage.rows import Lease
 from hpo.storage.sqlstate import is_database_error, reason
@@ -93,14 +94,23 @@ class UrlCheckpoints(DatabaseCheckpoints):
         super().__init__(parts)
         import fsspec
 
+        self._url = url
+        if looks_misread(url):
+            raise UserError(f"--checkpoints {masked(url)!r}: the URL can't be read", hint=ENCODED)
         try:
             self._files, self._root = fsspec.core.url_to_fs(url)
             self._files.makedirs(self._root, exist_ok=True)
         except Exception as error:  # every kind of file system has errors of its own
             raise UserError(
-                f"--checkpoints {url!r}: {error}",
+                f"--checkpoints {masked(url)!r}: {masked_text(str(error), url)}",
                 hint="a folder that all workers share, or a URL such as s3://bucket/folder (needs s3fs)",
             ) from None
+        if masked(self._root) != self._root:
+            # The ledger keeps the path of a checkpoint, and what the ledger keeps must hold no secret.
+            raise UserError(
+                f"--checkpoints {masked(url)!r}: with this kind of URL the database would hold its secret",
+                hint="leave the secret to the settings of fsspec, in a file that you alone can read",
+            )
         self._database = database
 
     def keep(self, lease: Lease, content: bytes, use: str = LAST) -> bytes:
@@ -110,7 +120,7 @@ class UrlCheckpoints(DatabaseCheckpoints):
             self._files.makedirs(self._folder(lease.study_uuid), exist_ok=True)
             self._files.pipe_file(path, content)
         except Exception as error:
-            raise CheckpointError(f"the checkpoint can't be written to {path}: {error}") from error
+            raise self._error(f"the checkpoint can't be written to {path}: {error}") from None
         return REFERENCE + path.encode()
 
     def fetch(self, kept: bytes) -> bytes:
@@ -120,7 +130,7 @@ class UrlCheckpoints(DatabaseCheckpoints):
         try:
             content: Any = self._files.cat_file(path)
         except Exception as error:
-            raise CheckpointError(f"the checkpoint can't be read from {path}: {error}") from error
+            raise self._error(f"the checkpoint can't be read from {path}: {error}") from None
         return bytes(content)
 
     def discard(self, kept: bytes) -> None:
@@ -152,7 +162,7 @@ class UrlCheckpoints(DatabaseCheckpoints):
     def _path(self, kept: bytes) -> str:
         path = kept.removeprefix(REFERENCE).decode()
         if not path.startswith(f"{self._root}/") or ".." in path.split("/"):
-            raise CheckpointError(f"the checkpoint lies at {path}, outside {self._root}")
+            raise self._error(f"the checkpoint lies at {path}, outside {self._root}")
         return path
 
     def _remove_all(self, study: str, begin: str) -> None:
@@ -167,6 +177,10 @@ class UrlCheckpoints(DatabaseCheckpoints):
             self._files.rm_file(path)
         except FileNotFoundError:  # another worker was first
             return
+
+    def _error(self, message: str) -> CheckpointError:
+        """What a library says may repeat the URL."""
+        return CheckpointError(masked_text(message, self._url))
 
 
 def _begin(lease: Lease, use: str) -> str:

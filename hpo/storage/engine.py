@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,28 +15,16 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import String, event
 from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import ArgumentError, InvalidatePoolError, NoSuchModuleError
+from sqlalchemy.exc import InvalidatePoolError, NoSuchModuleError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from hpo.errors import StorageError
 from hpo.storage.sqlstate import describe, is_database_error
+from hpo.storage.url import connection_defaults
 
-ALLOWED = "postgresql+psycopg2://USER@HOST/DATABASE or sqlite:///FILE.db"
-SECRETS = ("password", "sslpassword")
 ALONE = "hpo_alone"
 USED = "hpo_used"
-
-# A worker that is cut off from the server gets an error within half a minute; by the system's defaults it would hang
-# for a quarter of an hour.
-POSTGRES_CONNECTION = {
-    "connect_timeout": 10,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 30_000,
-    "application_name": "hpo",
-}
 
 SETTINGS = {
     # A worker that is paused within a transaction, as by a suspended machine, would keep its row locks for ever.
@@ -44,35 +33,6 @@ SETTINGS = {
     "default_transaction_isolation": "read committed",
 }
 """Of every session."""
-
-
-def parse_url(text: str) -> URL:
-    """The storage URL, its driver made explicit.
-
-    Raises:
-        StorageError: it is none, or of a database that is not supported.
-    """
-    try:
-        url = sqlalchemy.make_url(text)
-    except (ArgumentError, ValueError):
-        raise StorageError("the storage URL can't be read", hint=f"write {ALLOWED}") from None
-    if url.drivername in ("postgresql", "postgres"):
-        url = url.set(drivername="postgresql+psycopg2")
-    if url.drivername == "sqlite" and url.database in (None, "", ":memory:"):
-        raise StorageError("the storage must outlive the process: SQLite in memory does not", hint=f"write {ALLOWED}")
-    if url.drivername not in ("postgresql+psycopg2", "sqlite"):
-        raise StorageError(f"storage of the kind {url.drivername!r} is not supported", hint=f"write {ALLOWED}")
-    return url
-
-
-def masked(url: URL | str) -> str:
-    """The URL as it may be shown: every password is `***`."""
-    try:
-        url = sqlalchemy.make_url(url)
-    except (ArgumentError, ValueError):
-        return "***"
-    hidden = {key: "***" for key in SECRETS if key in url.query}
-    return url.update_query_dict(hidden).render_as_string(hide_password=True)
 
 
 @dataclass(slots=True)
@@ -93,7 +53,8 @@ def create_engine(url: URL, pings: Pings, settings: Mapping[str, str] = MappingP
         event.listen(engine, "connect", _prepare_sqlite)
         begin_immediately(engine)
         return engine
-    engine = sqlalchemy.create_engine(url, pool_size=2, max_overflow=2, connect_args=POSTGRES_CONNECTION)
+    defaults = connection_defaults(url, os.environ)
+    engine = sqlalchemy.create_engine(url, pool_size=2, max_overflow=2, connect_args=defaults)
     event.listen(engine, "connect", _preparing_postgres(SETTINGS | dict(settings)))
     _test_connections(engine, pings)
 

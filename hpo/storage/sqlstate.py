@@ -17,6 +17,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL
 
 from hpo.errors import HpoError, StorageError
+from hpo.masking import masked
 
 #: Classes and codes of what passes. The longest prefix of a code that stands here or in `_MEND` decides.
 _PASSES = frozenset(
@@ -118,8 +119,6 @@ def reason(error: BaseException) -> str:
 
 def describe(error: BaseException, url: URL) -> HpoError:
     """The same as one of our errors: exit code 2 if a person must mend it, else 1. Names the storage by its URL."""
-    from hpo.storage.engine import masked
-
     where, hint = masked(url), _remedy(error)
     if hint is not None:
         return StorageError(f"{where}: {reason(error)}", hint=hint.format(database=url.database))

@@ -152,6 +152,7 @@ def test_a_grid_larger_than_its_budget(study_file: Write) -> None:
 URLS = [
     ("mysql+pymysql://root:sesame@localhost/x", "mysql+pymysql"),
     ("nonsense", "can't be read"),
+    ("postgresql://u:a@sesame@127.0.0.1/x", "more than one @"),
     ("sqlite://", "in memory"),
     ("sqlite:////nowhere/at/all/hpo.db", "unable to open"),
     ("postgresql://hpo:sesame@127.0.0.1:1/x", "Connection refused"),

@@ -99,3 +99,46 @@ def test_nowhere(postgres_url: str, tmp_path: Path) -> None:
             rows = connection.execute(text(f'select t::text from "{table}" t')).scalars().all()
             assert password not in "\n".join(rows), table
     storage.close()
+
+
+def workers(folder: Path) -> list[Path]:
+    """The processes of workers that were started in `folder`, as /proc has them."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if b"\0worker\0" in (process / "cmdline").read_bytes() and (process / "cwd").readlink() == folder:
+                found.append(process)
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
+
+
+def test_a_secret_for_checkpoints(sqlite_url: str, tmp_path: Path) -> None:
+    """It reaches the workers, though not by their command lines; their logs and the launcher's words don't show it."""
+    (tmp_path / "study.toml").write_text(STUDY)
+    url = "ftp://bob:hunter2@127.0.0.1:1/x"  # where nobody listens
+    launch = subprocess.Popen(
+        [
+            sys.executable,
+            "-m",
+            "hpo",
+            "launch-study",
+            "study.toml",
+            "--workers=1",
+            "--device=cpu",
+            f"--checkpoints={url}",
+        ],
+        cwd=tmp_path,
+        env=os.environ | {"HPO_STORAGE": sqlite_url, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    (worker, *_) = wait_until(lambda: workers(tmp_path))
+    command, environment = (worker / "cmdline").read_bytes(), (worker / "environ").read_bytes()
+    said, _ = launch.communicate()
+    assert f"HPO_CHECKPOINTS={url}\0".encode() in environment
+    said += "".join(log.read_text() for log in tmp_path.rglob("*.log"))
+    assert "--checkpoints 'ftp://bob:***@127.0.0.1:1/x': " in said
+    assert "other users of this machine can see a password on the command line" in said
+    assert "hunter2" not in said + command.decode()

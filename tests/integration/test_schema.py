@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from hpo.errors import StorageError
 from hpo.storage import create_storage, open_storage
-from hpo.storage.engine import parse_url
 from hpo.storage.tables import SCHEMA_VERSION
+from hpo.storage.url import parse_url
 
 PROCESSES = 8
 RACE = f"""

@@ -57,13 +57,20 @@ def test_disturbed_in_the_middle(
     monkeypatch.setenv("SLURM_CONF", cluster.environment["SLURM_CONF"])
     study = make_study(CELLS, trial=gate.trial)
     row = begin_study(storage, study)
-    there = tmp_path / "hpo"
+    there, logs_folder = tmp_path / "my hpo", tmp_path / 'my "logs" #1'
+    logs_folder.mkdir()
     there.write_text(  # the nodes' GPUs are not real ones
         f'#!/bin/sh\necho "GPUs: $CUDA_VISIBLE_DEVICES"\nunset CUDA_VISIBLE_DEVICES\n'
         f'cd "{ROOT}" && exec "{sys.executable}" -m hpo "$@"\n'
     )
     there.chmod(0o755)
-    asked = [f"--nodes={NODES}", "--gpus=2", "--checkpoint-every=0", f"--output={tmp_path}/%A_%a.log", f"--hpo={there}"]
+    asked = [
+        f"--nodes={NODES}",
+        "--gpus=2",
+        "--checkpoint-every=0",
+        f"--output={logs_folder}/%A_%a.log",
+        f"--hpo='{there}'",
+    ]
     done = CliRunner().invoke(cli, ["start-workers", "slurm", study.name, *asked])
     assert done.exit_code == 0, done.output
     job = done.stdout.strip()
@@ -76,7 +83,7 @@ def test_disturbed_in_the_middle(
     cluster.ask("scancel", f"{job}_1")
     cluster.ask("scancel", "--batch", "--signal=USR1", f"{job}_2")  # what Slurm sends before the time is up
 
-    logs = [tmp_path / f"{job}_{task}.log" for task in range(NODES)]
+    logs = [logs_folder / f"{job}_{task}.log" for task in range(NODES)]
     wait_until(lambda: all("let go after" in log.read_text() for log in logs))
     gate.open()
     wait_until(lambda: sorted(cluster.states(job)) == ["CANCELLED", "COMPLETED", "COMPLETED"])

@@ -46,12 +46,12 @@ def test_started_seen_and_stopped(
     assert isinstance(password, str)
     study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
-    there = tmp_path / "hpo"
+    there = tmp_path / "my hpo"
     there.write_text(f'#!/bin/sh\ncd "{ROOT}" && exec "{sys.executable}" -m hpo "$@"\n')
     there.chmod(0o755)
 
     def ask(*arguments: str) -> Result:
-        where = ["--ssh", server.command, "--folder", str(tmp_path / "there")]
+        where = ["--ssh", server.command, "--folder", str(tmp_path / "it's there")]
         return CliRunner().invoke(cli, [*arguments, *where], env={"HPO_STORAGE": postgres_url})
 
     def start(*hosts: str) -> Result:
@@ -68,7 +68,7 @@ def test_started_seen_and_stopped(
             "--env=HPO_CUSTOM_TARGETS",
         )
 
-    log = tmp_path / "there" / socket.gethostname() / "log"
+    log = tmp_path / "it's there" / socket.gethostname() / "log"
     try:
         done = start("n1", "down")
         assert 1 == done.exit_code

@@ -29,9 +29,9 @@ TEXTS: dict[Path, Callable[[], str]] = {
     GOLDEN / "local-gpus.sh": lambda: local.text(MANY, local.tasks(MANY, "auto", ["0", "GPU-8932f937"])),
     GOLDEN / "ssh-start.sh": lambda: ssh.start_script(MANY, SHOWN | {"PGPASSWORD": "it's"}, "/opt/hpo/bin/hpo"),
     GOLDEN / "ssh-stop.sh": lambda: ssh.stop_script(60.0),
-    GOLDEN / "slurm-cpu.sh": lambda: slurm.script(ONE, Job(), "hpo"),
+    GOLDEN / "slurm-cpu.sh": lambda: slurm.script(ONE, Job(), ["hpo"]),
     GOLDEN / "slurm-gpus.sh": lambda: slurm.script(
-        MANY, Job(8, 4, "gpu", "08:00:00", 300, "logs/%A_%a.log", ("--account=vision", "--mem=64G")), "hpo"
+        MANY, Job(8, 4, "gpu", "08:00:00", 300, "logs/%A_%a.log", ("--account=vision", "--mem=64G")), ["hpo"]
     ),
     GOLDEN / "kubernetes-job.yaml": lambda: kubernetes.manifest(
         ONE, Pods("registry.example.org/hpo:1", "quickstart", 3, 2, "16Gi", "images", "quickstart-storage")
@@ -110,7 +110,7 @@ def test_a_dry_run_shows_no_password(arguments: list[str]) -> None:
         (["ssh", "--host", "n1", "--env", "NOT_SET_ANYWHERE"], "this variable is not set here"),
         (["ssh", "--host", "n1", "--ssh", "no-such-program"], "install an ssh client"),
         (["slurm", "--storage", "sqlite:///hpo.db"], "SQLite is for one machine"),
-        (["kubernetes", "--image", "hpo", "--name", "a b"], "allowed are letters"),
+        (["kubernetes", "--image", "hpo", "--name", "a b"], "allowed is at most 52 of a-z"),
         (["kubernetes", "--image", "hpo", "--kubectl", "no-such-program"], "install kubectl"),
     ],
 )

@@ -7,6 +7,11 @@ if runs; then
 fi
 umask 077
 mkdir -p "$folder" || exit 1
+if ! [ -O "$folder" ]; then
+    echo "$folder belongs to another user" >&2
+    exit 2
+fi
+chmod 700 "$folder" || exit 1
 [ ! -f "$folder/log" ] || mv -f "$folder/log" "$folder/log.before"
 export HPO_STORAGE='postgresql+psycopg2://me:***@db.example.org/studies'
 export PGPASSWORD='it'"'"'s'
