@@ -84,12 +84,16 @@ spec:
   backoffLimit: {backoff}
   podFailurePolicy:
     rules:
-      # A drained or preempted node is no failure: the trials go on in another pod.
-      - action: Ignore
-        onPodConditions: [{{type: DisruptionTarget, status: "True"}}]
-      # Exit code 2 is something to mend: a wrong URL, missing images. Trying again would not help.
+      # Exit code 2 is something a person must mend: a wrong URL or password. Trying again would not help.
       - action: FailJob
         onExitCodes: {{containerName: worker, operator: In, values: [2]}}
+      # A drained or preempted node is no failure, nor is a pod that was asked to stop while there was work left (4).
+      # Neither is done: another pod goes on with the trials.
+      - action: Ignore
+        onPodConditions: [{{type: DisruptionTarget, status: "True"}}]
+      - action: Ignore
+        onExitCodes: {{containerName: worker, operator: In, values: [4]}}
+      # What is left counts against backoffLimit, and another pod is tried after a pause: 1, or 3, a machine that can't.
   template:
 """
 

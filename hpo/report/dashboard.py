@@ -123,9 +123,12 @@ def _refusal(environment: WSGIEnvironment, read_only: bool) -> str:
         return ""
     if read_only:
         return "this dashboard is read-only"
+    # Behind a proxy the browser knows the dashboard by the proxy's name, and by that one only. A foreign page can't
+    # claim to be that name: a browser sends such a header for it only if an OPTIONS request was allowed, which is none
+    # of the methods above, and a proxy replaces what it was sent.
+    name = environment.get("HTTP_X_FORWARDED_HOST", host)
     origin = environment.get("HTTP_ORIGIN")
-    # Behind a proxy the browser knows the dashboard by the proxy's name.
-    if origin is not None and origin.partition("://")[2] not in (host, environment.get("HTTP_X_FORWARDED_HOST")):
+    if origin is not None and origin.partition("://")[2] != name:
         return "this request comes from another site"
     return ""
 

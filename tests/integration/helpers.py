@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 from hpo.errors import WorkLeft
 from hpo.launch import local
 from hpo.launch.local import LocalWorker
-from hpo.plan import CONFIRM, SEARCH
+from hpo.plan import AUDIT, CONFIRM, SEARCH
 from hpo.service import find_study
 from hpo.space import merge
 from hpo.storage import Storage, open_storage
@@ -138,7 +138,7 @@ def the_cell(storage: Storage, row: StudyRow) -> Cell:
 
 def optuna_trials(url: str, study: StudySpec) -> list[FrozenTrial]:
     """All trials of a study, as a foreign program sees them."""
-    names = [study_name(study.name, arm, phase) for arm in study.arms for phase in (SEARCH, CONFIRM)]
+    names = [study_name(study.name, arm, phase) for arm in study.arms for phase in (SEARCH, AUDIT, CONFIRM)]
     known = optuna.get_all_study_names(storage=url)
     return [
         trial
