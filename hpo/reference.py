@@ -183,7 +183,7 @@ def _words(annotation: Any, constraints: Sequence[Any] = ()) -> str:
     if origin in (tuple, list) and arguments[0] not in ANYTHING:
         return _limited(f"list: {_words(arguments[0])}", constraints)
     if origin is dict and arguments[1] not in ANYTHING:
-        return _limited(f"table, {_key(arguments[0])} → {_words(arguments[1])}", constraints)
+        return _limited(f"table, {_key(*arguments)} → {_words(arguments[1])}", constraints)
     if annotation is str and any(isinstance(constraint, StringConstraints) for constraint in constraints):
         return "name"
     return _limited(WORDS[origin or annotation], constraints)
@@ -200,8 +200,10 @@ def _table(annotation: Any) -> str:
     return f"[{section.one}]({_anchor(section)})" + (f": {', '.join(some)}" if some else "")
 
 
-def _key(annotation: Any) -> str:
-    return "name" if get_origin(annotation) is Annotated else "dotted path"
+def _key(key: Any, held: Any) -> str:
+    if get_origin(key) is Annotated:
+        return "name"
+    return "label" if get_origin(held) is dict else "dotted path"
 
 
 def _flat(constraints: Sequence[Any]) -> Iterator[Any]:

@@ -38,7 +38,7 @@ class Table:
 
 def trials(study: StudySpec, cells: Sequence[Cell]) -> Table:
     """One row per cell, done or not, in the order of planning."""
-    paths = tuple(dict.fromkeys(path for arm in study.arms.values() for path in arm.search))
+    paths = tuple(dict.fromkeys(path for arm in study.arms.values() for path in arm.parameters))
     key, rest = attrgetter(*KEYS), attrgetter(*ENDS, *WORK)
     rows = []
     for cell in cells:
