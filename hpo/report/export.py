@@ -16,6 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from hpo import DISTRIBUTION
 from hpo.errors import UserError
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
@@ -103,7 +104,7 @@ def _parquet() -> Callable[[Table, Path], None]:
         from pyarrow import parquet
     except ImportError:
         raise UserError(
-            "parquet needs the package pyarrow", hint="pip install 'hpo[parquet]', or --format csv"
+            "parquet needs the package pyarrow", hint=f"pip install '{DISTRIBUTION}[parquet]', or --format csv"
         ) from None
 
     def write_parquet(table: Table, path: Path) -> None:
