@@ -25,6 +25,7 @@ from hpo.train.clock import Duration
 from hpo.train.data import Data
 from hpo.train.models import Initialization, Model
 from hpo.train.optimizers import Optimizer
+from hpo.train.plateau import Plateau
 from hpo.train.policies import Policy
 from hpo.train.regularizers import RegularizerSpec
 from hpo.train.schedules import Schedule
@@ -96,6 +97,7 @@ SECTIONS = (
     Section("Regularizers", "a regularizer", RegularizerSpec, "`regularizers.NAME = { kind = … }`, of the trial."),
     Section("Policies", "a policy", Policy, "`policy = { kind = … }`, of a regularizer."),
     Section("Early stopping", "early stopping", EarlyStopping, "`early_stopping = { … }`, of the trial."),
+    Section("Plateau", "a plateau", Plateau, "`plateau = { … }`, of the trial."),
     Section("Duration", "a duration", Duration, "`every = { epochs = 1 }`"),
 )
 

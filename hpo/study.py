@@ -66,6 +66,9 @@ class Protocol(Spec):
     """Fixes initializations, batch orders and proposals."""
     repeats: int = Field(default=1, ge=1, le=1000)
     """Seeds per grid point in the search phase."""
+    select: Literal["last", "best"] = "last"
+    """Of which epoch the validation accuracy is a trial's score in the search: by it configurations are chosen, and
+    samplers learn from it. Test, curves and claims are of the last epoch in any case."""
     audit: int = Field(default=0, ge=0, le=1000)
     """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
     share_prefixes: bool = False
