@@ -133,6 +133,7 @@ def test_many_mistakes_are_cut() -> None:
             'kind = "sgd", weight_decay = 0.1',
             "weight_decay is a kind of trial.regularizers.NAME: { kind",
         ),
+        ('kind = "cosine"', 'kind = "plateau"', "plateau belongs to [trial]: trial.plateau = …"),
         ("hidden = [8, 8]", "hidden = [8, 8], dropout = 0.5", "dropout is a kind of trial.regularizers.NAME: { kind"),
         ("epochs = 4", "epochs = 4\nbudget = 4", "budget belongs elsewhere: protocol.budget or arms.NAME.budget"),
         ("epochs = 4", 'epochs = 4\ntitle = "x"', "title belongs to the top of the file, before the first [table]"),
