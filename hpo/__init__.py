@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from hpo.notebook import LoadedStudy
 
 __version__ = "0.1.0"
+DISTRIBUTION = "hpo-studies"
+"""What it is called where packages are installed from; `hpo` is another author's there."""
 
 
 def load(storage: str, study: str) -> LoadedStudy:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hpo import DISTRIBUTION
 from hpo.errors import UserError
 from hpo.report import export
 from hpo.report.results import ArmResult, Report
@@ -42,7 +43,7 @@ def load(storage: str, study: str) -> LoadedStudy:
     try:
         from pandas import DataFrame
     except ImportError:
-        raise UserError("data frames need the package pandas", hint="pip install 'hpo[notebook]'") from None
+        raise UserError("data frames need the package pandas", hint=f"pip install '{DISTRIBUTION}[notebook]'") from None
     opened = open_storage(storage)
     try:
         row, spec = find_study(opened, study)

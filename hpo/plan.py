@@ -12,63 +12,16 @@ from dataclasses import dataclass
 from itertools import islice
 from statistics import fmean
 
-from hpo.errors import StudyFileError
+from hpo.checks.budgets import MOST_CELLS, ArmPlan, arm_plans
+from hpo.checks.limits import CONFIRM_SEEDS
+from hpo.parameters import grid
 from hpo.search import Grid
-from hpo.space import Params, Values, grid
+from hpo.space import Params
 from hpo.storage import Storage
 from hpo.storage.rows import Cell, PlannedCell, StudyRow
 from hpo.study import StudySpec
 
 SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
-CONFIRM_SEEDS = 1000
-"""Confirm seeds begin so far above the search phase's, which has at most so many."""
-MOST_CELLS = 10_000
-"""Per arm and phase; a larger plan is taken for a mistake."""
-
-
-@dataclass(frozen=True, slots=True)
-class ArmPlan:
-    """What an arm is going to run in its search phase, if nothing is pruned."""
-
-    arm: str
-    cells: int
-    epochs: int
-    """Per cell."""
-    budget_epochs: int
-    """What the arm may spend in all; pruned trials leave some of it for further cells."""
-
-
-def arm_plans(study: StudySpec) -> list[ArmPlan]:
-    """Cells and epochs of every arm's search phase.
-
-    Raises:
-        StudyFileError: an arm's budget is missing, too small for one trial or for its grid, or too large to be meant.
-    """
-    epochs = {arm: study.epochs(arm) for arm in study.arms}
-    grids = {arm: _grid_size(study, arm) for arm, spec in study.arms.items() if isinstance(spec.sampler, Grid)}
-    largest = max((size * epochs[arm] for arm, size in grids.items()), default=None)
-    plans = []
-    for arm, spec in study.arms.items():
-        budget = spec.budget or study.protocol.budget
-        if budget is not None:
-            allowed = budget.epochs if budget.epochs is not None else (budget.trials or 0) * epochs[arm]
-        elif largest is not None:
-            allowed = grids[arm] * epochs[arm] if arm in grids else largest
-        else:
-            raise StudyFileError(
-                f"arms.{arm}: no budget", hint="add protocol.budget = { epochs = … } or { trials = … }, or a grid arm"
-            )
-        cells = grids.get(arm, allowed // epochs[arm])
-        if cells * epochs[arm] > allowed or cells == 0:
-            needed = f"{grids[arm]} grid cells" if arm in grids else "one trial"
-            raise StudyFileError(
-                f"arms.{arm}: {needed} of {epochs[arm]} epochs need {max(cells, 1) * epochs[arm]} epochs, "
-                f"the budget is {allowed}"
-            )
-        if cells > MOST_CELLS:
-            raise StudyFileError(f"arms.{arm}: {cells} cells, at most {MOST_CELLS} are allowed; search fewer values")
-        plans.append(ArmPlan(arm, cells, epochs[arm], allowed))
-    return plans
 
 
 def spent_alike(study: StudySpec, spent: Mapping[str, int]) -> bool:
@@ -131,13 +84,6 @@ def ranking(cells: Sequence[Cell]) -> list[Configuration]:
         if {"finished"} <= {cell.ended for cell in same} <= {"finished", "diverged"}
     ]
     return sorted(configurations, key=lambda configuration: -configuration.score)
-
-
-def _grid_size(study: StudySpec, arm: str) -> int:
-    size = study.protocol.repeats
-    for searched in study.arms[arm].search.values():
-        size *= len(searched.labels()) if isinstance(searched, Values) else 1
-    return size
 
 
 def _slots(study: StudySpec, arm: str) -> Iterator[PlannedCell]:

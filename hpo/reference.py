@@ -25,6 +25,7 @@ from hpo.train.clock import Duration
 from hpo.train.data import Data
 from hpo.train.models import Initialization, Model
 from hpo.train.optimizers import Optimizer
+from hpo.train.plateau import Plateau
 from hpo.train.policies import Policy
 from hpo.train.regularizers import RegularizerSpec
 from hpo.train.schedules import Schedule
@@ -96,6 +97,7 @@ SECTIONS = (
     Section("Regularizers", "a regularizer", RegularizerSpec, "`regularizers.NAME = { kind = … }`, of the trial."),
     Section("Policies", "a policy", Policy, "`policy = { kind = … }`, of a regularizer."),
     Section("Early stopping", "early stopping", EarlyStopping, "`early_stopping = { … }`, of the trial."),
+    Section("Plateau", "a plateau", Plateau, "`plateau = { … }`, of the trial."),
     Section("Duration", "a duration", Duration, "`every = { epochs = 1 }`"),
 )
 
@@ -183,7 +185,7 @@ def _words(annotation: Any, constraints: Sequence[Any] = ()) -> str:
     if origin in (tuple, list) and arguments[0] not in ANYTHING:
         return _limited(f"list: {_words(arguments[0])}", constraints)
     if origin is dict and arguments[1] not in ANYTHING:
-        return _limited(f"table, {_key(arguments[0])} → {_words(arguments[1])}", constraints)
+        return _limited(f"table, {_key(*arguments)} → {_words(arguments[1])}", constraints)
     if annotation is str and any(isinstance(constraint, StringConstraints) for constraint in constraints):
         return "name"
     return _limited(WORDS[origin or annotation], constraints)
@@ -200,8 +202,10 @@ def _table(annotation: Any) -> str:
     return f"[{section.one}]({_anchor(section)})" + (f": {', '.join(some)}" if some else "")
 
 
-def _key(annotation: Any) -> str:
-    return "name" if get_origin(annotation) is Annotated else "dotted path"
+def _key(key: Any, held: Any) -> str:
+    if get_origin(key) is Annotated:
+        return "name"
+    return "label" if get_origin(held) is dict else "dotted path"
 
 
 def _flat(constraints: Sequence[Any]) -> Iterator[Any]:

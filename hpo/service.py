@@ -41,7 +41,8 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     spec = study.model_dump_json()
     storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__)
     row = storage.ledger.study(study.name)
-    changed = list(differences(json.loads(row.spec), json.loads(spec)))
+    stored = read_study(row.name, row.spec, row.hpo_version).model_dump_json()  # with what fields are new since
+    changed = list(differences(json.loads(stored), json.loads(spec)))
     if changed:
         shown = "\n".join(f"  {line}" for line in changed[:SHOWN_DIFFERENCES])
         more = f"\n  and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""

@@ -7,13 +7,16 @@ numbers, texts and booleans only; a value that is a list or a table is searched 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from itertools import product
+import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from hpo.errors import StudyFileError
+from hpo.explain import shown
 from hpo.spec import Spec
+from hpo.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -22,6 +25,10 @@ Label = bool | int | float | str
 """A parameter's value as Optuna stores it."""
 Params = dict[str, Label]
 """A point of the search space: dotted path -> value or label."""
+
+SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
+"""Of a range that is too long to be tried step by step, where a trial is checked besides the ends."""
+MOST_STEPS = 16
 
 
 class Range(Spec):
@@ -61,16 +68,39 @@ class Range(Spec):
         return FloatDistribution(self.low, self.high, log=self.log, step=self.step)
 
     def examples(self) -> list[Label]:
-        """Values to check a trial with: both ends and one between."""
-        if self.integer:
-            step = int(self.step or 1)
-            return [int(self.low), int(self.low) + (int(self.high) - int(self.low)) // step * step]
-        if self.step is not None:
-            return [self.low, self.low + (self.high - self.low) // self.step * self.step]
-        return [self.low, self.high, self.low + 0.382 * (self.high - self.low)]
+        """Values to check a trial with: both ends as they are written, if steps reach the high one."""
+        ends = [self.low, self.high] if self._steps is None or self._step_at(self._steps) == self.high else [self.low]
+        return [self._number(end) for end in ends]
+
+    def between(self) -> list[Label]:
+        """Further values to check it with: every step where they are few, else some, rounded to be readable."""
+        if self._steps is None:
+            values = [_rounded(self._at(share), 3) for share in SHARES]
+        elif self._steps <= MOST_STEPS:
+            values = [self._step_at(place) for place in range(1, self._steps + 1)]
+        else:
+            values = [self._step_at(round(share * self._steps)) for share in SHARES]
+        return [self._number(value) for value in values if self.low < value < self.high]
 
     def decode(self, label: Label) -> Any:
         return label
+
+    @property
+    def _steps(self) -> int | None:
+        """How many steps fit between the ends; None where every number counts."""
+        step = self.step or (1.0 if self.integer else None)
+        return None if step is None else math.floor((self.high - self.low) / step * (1 + 1e-12))
+
+    def _step_at(self, place: int) -> float:
+        return _rounded(self.low + place * (self.step or 1.0), 12)
+
+    def _at(self, share: float) -> float:
+        if self.log:
+            return math.exp(math.log(self.low) + share * math.log(self.high / self.low))
+        return self.low + share * (self.high - self.low)
+
+    def _number(self, value: float) -> float:
+        return int(value) if self.integer else value
 
 
 class Values(Spec):
@@ -78,6 +108,18 @@ class Values(Spec):
 
     values: Annotated[tuple[Any, ...] | dict[str, Any], Field(min_length=1, max_length=256)]
     """A list, or a table of label = value, where each value is a list or a table itself."""
+    then: dict[str, dict[str, Searched]] = {}
+    """Label -> what is searched besides where that label is chosen, by dotted path, such as a range that fits one
+    optimizer alone."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_path(cls, data: Any) -> Any:
+        then = data.get("then") if isinstance(data, dict) else None
+        if not isinstance(then, dict):
+            return data
+        flat = {label: by_path(below) if isinstance(below, dict) else below for label, below in then.items()}
+        return data | {"then": flat}
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
@@ -87,6 +129,20 @@ class Values(Spec):
             raise ValueError("values are numbers, texts, true or false, and lists and tables of these") from None
         if len(set(labels)) != len(labels):  # 1, 1.0 and true are the same to Optuna
             raise ValueError(f"a value stands twice in {labels}")
+        return self
+
+    @model_validator(mode="after")
+    def _after_a_label(self) -> Self:
+        known = [label_key(label) for label in self.labels()]
+        for label, below in self.then.items():
+            if label not in known:
+                allowed = ", ".join(known)
+                raise ValueError(
+                    f"then: no value has the label {label!r}; labels: {allowed}{did_you_mean(label, known)}"
+                )
+            deeper = [path for path, searched in below.items() if isinstance(searched, Values) and searched.then]
+            if deeper:
+                raise ValueError(f"then.{label}: {deeper[0]} can't have a `then` of its own")
         return self
 
     def labels(self) -> list[Label]:
@@ -100,7 +156,12 @@ class Values(Spec):
         return CategoricalDistribution(self.labels())
 
     def examples(self) -> list[Label]:
+        """Values to check a trial with: all of them."""
         return self.labels()
+
+    def between(self) -> list[Label]:
+        """There are no others."""
+        return []
 
     def decode(self, label: Label) -> Any:
         """The value that `label` stands for."""
@@ -114,6 +175,11 @@ class Values(Spec):
         return [(v if isinstance(v, Label) else json.dumps(v, sort_keys=True), v) for v in self.values]
 
 
+def label_key(label: Label) -> str:
+    """A label as the key of a table: a text as it is, others as TOML writes them."""
+    return label if isinstance(label, str) else json.dumps(label)
+
+
 def _which(data: Any) -> str:
     values = "values" in data if isinstance(data, Mapping) else isinstance(data, Values)
     return "values" if values else "range"
@@ -122,36 +188,71 @@ def _which(data: Any) -> str:
 Searched = Annotated[Annotated[Range, Tag("range")] | Annotated[Values, Tag("values")], Discriminator(_which)]
 
 
-def grid(search: Mapping[str, Range | Values]) -> Iterator[Params]:
-    """Every combination of the values, the last path varying fastest."""
-    choices = [searched.labels() for searched in search.values() if isinstance(searched, Values)]
-    for combination in product(*choices):
-        yield dict(zip(search, combination, strict=True))
+Values.model_rebuild()
 
 
-def decode(search: Mapping[str, Range | Values], params: Params) -> dict[str, Any]:
-    """A point as the study file wrote its values. Paths that are no longer searched are an error (KeyError)."""
-    return {path: search[path].decode(label) for path, label in params.items()}
+def by_path(search: dict[str, Any], above: str = "") -> dict[str, Any]:
+    """Search tables by dotted path, whether written `search."lr.peak"` or `search.lr.peak`."""
+    flat: dict[str, Any] = {}
+    for key, value in search.items():
+        path = f"{above}{key}"
+        nested = isinstance(value, dict) and value and all(isinstance(below, dict) for below in value.values())
+        found = by_path(value, f"{path}.") if nested and "values" not in value else {path: value}
+        for name in found:
+            if name in flat:
+                raise ValueError(f"search: {name!r} is given twice, once as a nested table and once as a dotted path")
+        flat |= found
+    return flat
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`, table by table. A table that names another `kind` replaces the whole one below it."""
+def merge(base: Mapping[str, Any], over: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """`over` laid over `base`, table by table; a table that names another `kind` replaces the whole one below it.
+
+    A table of numbers over a list sets its elements: `hidden.0 = 64`.
+
+    Raises:
+        StudyFileError: a list has no such element; the path is given below `where`.
+    """
     merged = dict(base)
     for key, value in over.items():
-        below = merged.get(key)
+        below, path = merged.get(key), f"{where}.{key}" if where else key
         if isinstance(value, Mapping) and isinstance(below, Mapping):
             other_kind = "kind" in value and value["kind"] != below.get("kind")
-            merged[key] = merge({} if other_kind else below, value)
+            merged[key] = merge({} if other_kind else below, value, path)
+        elif isinstance(below, list | tuple) and _are_places(value):
+            merged[key] = _with_elements(below, value, path)
         else:
             merged[key] = value
     return merged
 
 
-def overlay(base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with each dotted path of `values` set; what decides on a `kind` comes first, so that the rest counts."""
+def _are_places(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) > 0 and all(str(key).isdigit() for key in value)
+
+
+def _with_elements(base: Sequence[Any], over: Mapping[str, Any], where: str) -> list[Any]:
+    """A list with the elements replaced that `over` names by their place, from 0."""
+    places = {str(place): value for place, value in enumerate(base)}
+    for key in over:
+        if key not in places:
+            last = f", 0 to {len(base) - 1}" if base else ""
+            raise StudyFileError(f"{where}: there is no element {shown(key)}; the list has {len(base)}{last}")
+    return list(merge(places, over, where).values())
+
+
+def overlay(base: Mapping[str, Any], values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+    """`base` with each dotted path of `values` set; what decides on a `kind` comes first, so that the rest counts.
+
+    Raises:
+        StudyFileError: a list has no such element; the path is given below `where`.
+    """
     for path in sorted(values, key=lambda path: (path.removesuffix(".kind").count("."), path)):
         nested = values[path]
         for key in reversed(path.split(".")):
             nested = {key: nested}
-        base = merge(base, nested)
+        base = merge(base, nested, where)
     return dict(base)
+
+
+def _rounded(value: float, digits: int) -> float:
+    return float(f"{value:.{digits}g}")

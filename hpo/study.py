@@ -11,14 +11,18 @@ name, title       what the study is called
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import cache
 from typing import Any, Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from hpo.errors import StudyError, StudyFileError
 from hpo.explain import explain
+from hpo.parameters import Parameter, decode, parameters
+from hpo.places import Places, places
 from hpo.search import Grid, NoPruner, Pruner, Sampler
-from hpo.space import Params, Searched, decode, merge, overlay
+from hpo.space import Params, Searched, by_path, merge, overlay
 from hpo.spec import Name, Spec
 from hpo.train.trial import TrialSpec
 
@@ -62,6 +66,9 @@ class Protocol(Spec):
     """Fixes initializations, batch orders and proposals."""
     repeats: int = Field(default=1, ge=1, le=1000)
     """Seeds per grid point in the search phase."""
+    select: Literal["last", "best"] = "last"
+    """Of which epoch the validation accuracy is a trial's score in the search: by it configurations are chosen, and
+    samplers learn from it. Test, curves and claims are of the last epoch in any case."""
     audit: int = Field(default=0, ge=0, le=1000)
     """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
     share_prefixes: bool = False
@@ -92,22 +99,22 @@ class Arm(Spec):
     @classmethod
     def _search_paths(cls, data: Any) -> Any:
         if isinstance(data, dict) and isinstance(data.get("search"), dict):
-            return data | {"search": _flat(data["search"])}
+            return data | {"search": by_path(data["search"])}
         return data
 
+    @property
+    def parameters(self) -> dict[str, Parameter]:
+        """All that is searched, by the parameter's name, what stands under a choice included."""
+        return parameters(self.search)
 
-def _flat(search: dict[str, Any], above: str = "") -> dict[str, Any]:
-    """Search tables by dotted path, whether written `search."lr.peak"` or `search.lr.peak`."""
-    flat: dict[str, Any] = {}
-    for key, value in search.items():
-        path = f"{above}{key}"
-        nested = isinstance(value, dict) and value and all(isinstance(below, dict) for below in value.values())
-        found = _flat(value, f"{path}.") if nested and "values" not in value else {path: value}
-        for name in found:
-            if name in flat:
-                raise ValueError(f"search: {name!r} is given twice, once as a nested table and once as a dotted path")
-        flat |= found
-    return flat
+    @model_validator(mode="after")
+    def _each_path_once(self) -> Self:
+        """What is set by two parameters that a point may both have would depend on their order."""
+        owner: dict[str, str | None] = {}
+        for parameter in self.parameters.values():
+            if owner.setdefault(parameter.path, parameter.choice) != parameter.choice:
+                raise ValueError(f"search: {parameter.path!r} is searched twice, by itself or under several choices")
+        return self
 
 
 class Compared(Spec):
@@ -242,8 +249,7 @@ class StudySpec(Spec):
         Raises:
             StudyFileError: the point is no trial, with a line for every mistake.
         """
-        table = overlay(merge(self.trial, self.arms[arm].trial), self.values(arm, params))
-        return parse_trial(table, f"arms.{arm}.trial")
+        return trial_at(self.trial, arm, self.arms[arm], params)
 
 
 class StudyFile(StudySpec):
@@ -272,9 +278,26 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
         ) from None
 
 
+def trial_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> TrialSpec:
+    """What `arm`, called `name`, makes of the study's `trial` at the point `params`.
+
+    Raises:
+        StudyFileError: the point is no trial, with a line for every mistake.
+    """
+    where = f"arms.{name}.trial"
+    table = overlay(merge(trial, arm.trial, where), decode(arm.search, params), where)
+    return parse_trial(table, where)
+
+
 def parse_trial(table: dict[str, Any], where: str) -> TrialSpec:
     """`table` as a trial; `where` is named in the error."""
     try:
         return TrialSpec.model_validate(table)
     except ValidationError as error:
-        raise StudyFileError("\n".join(explain(error, table, where))) from None
+        raise StudyFileError("\n".join(explain(error, table, where, keys_of_a_file()))) from None
+
+
+@cache
+def keys_of_a_file() -> Places:
+    """Where each key of a study file belongs."""
+    return places({(): StudyFile, ("trial",): TrialSpec})

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
-from difflib import get_close_matches
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from hpo.checks import mistakes
+from hpo.checks.budgets import budget_mistakes
+from hpo.checks.limits import what_the_database_takes
 from hpo.errors import StudyFileError
 from hpo.explain import explain, quoted, shown
-from hpo.search import CmaEs, Grid
-from hpo.space import Params, Range, merge
+from hpo.space import merge
 from hpo.spec import Name
-from hpo.study import Arm, Comparison, StudySpec, parse_trial
+from hpo.study import StudySpec, keys_of_a_file
+from hpo.suggest import did_you_mean
 
 LARGEST_FILE = 1 << 20
 """Bytes."""
 DEEPEST_TABLE = 20
-MOST_MISTAKES = 10
-"""Told of one arm's values."""
-FIXED = ("data", "epochs", "batch_size")
-"""Parts of a trial that decide what an epoch costs or what it is scored on, so no search may touch them."""
+MOST_MISTAKES = 50
+"""Lines."""
 PROFILES = TypeAdapter(dict[Name, dict[str, Any]])
 
 
@@ -71,11 +70,16 @@ def parse(table: dict[str, Any]) -> StudySpec:
     try:
         study = StudySpec.model_validate(table)
     except ValidationError as error:
-        raise StudyFileError("\n".join(explain(error, table))) from None
-    mistakes = list(_mistakes(study))
-    if mistakes:
-        raise StudyFileError("\n".join(mistakes))
+        raise _refused([*explain(error, table, places=keys_of_a_file()), *mistakes(table)]) from None
+    lines = [*mistakes(table), *budget_mistakes(study), *what_the_database_takes(study)]
+    if lines:
+        raise _refused(lines)
     return study
+
+
+def _refused(lines: list[str]) -> StudyFileError:
+    more = [f"and {len(lines) - MOST_MISTAKES} more"] if len(lines) > MOST_MISTAKES else []
+    return StudyFileError("\n".join(lines[:MOST_MISTAKES] + more))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -111,9 +115,7 @@ def no_such_profile(name: str, profiles: Collection[str]) -> str:
     """What to say of a profile that a file doesn't have."""
     if not profiles:
         return f"there is no profile {shown(name)}; this file has none"
-    close = get_close_matches(name, list(profiles), n=1)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
-    return f"there is no profile {shown(name)}; the profiles are {', '.join(profiles)}{meant}"
+    return f"there is no profile {shown(name)}; the profiles are {', '.join(profiles)}{did_you_mean(name, profiles)}"
 
 
 def _lay(table: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -175,92 +177,6 @@ def _depth(value: Any) -> int:
             below for v in level if isinstance(v, dict | list) for below in (v.values() if isinstance(v, dict) else v)
         ]
     return deepest
-
-
-def _mistakes(study: StudySpec) -> Iterator[str]:
-    """What is wrong between the parts, each of which is well-formed."""
-    try:
-        parse_trial(study.trial, "trial")
-    except StudyFileError as error:
-        yield str(error)
-        return  # every arm would repeat it
-    for name, arm in study.arms.items():
-        yield from _arm_mistakes(study, name, arm)
-    yield from _published_mistakes(study)
-    if study.protocol.baseline is not None and study.protocol.baseline not in study.arms:
-        yield f"protocol.baseline: {_no_such_arm(study, study.protocol.baseline)}"
-    for number, claim in enumerate(study.claims):
-        yield from _claim_mistakes(study, claim.comparison, f"claims.{number}.{'greater' if claim.greater else 'less'}")
-
-
-def _claim_mistakes(study: StudySpec, comparison: Comparison, where: str) -> Iterator[str]:
-    for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
-        for role, arm in (("arm", pair.arm), ("than", pair.than)):
-            if arm not in study.arms:
-                yield f"{at}.{role}: {_no_such_arm(study, arm)}"
-        if pair.arm == pair.than:
-            yield f"{at}: compares {pair.arm!r} with itself"
-        if pair.at is not None and comparison.metric.startswith("test"):
-            yield f"{at}.at: {comparison.metric} is scored after the last epoch alone; name a validation metric"
-    if len(set(comparison.pairs)) < len(comparison.pairs):
-        yield f"{where}.against: the same pair"
-    if study.protocol.confirm is None and comparison.metric.startswith("test"):
-        yield f"{where}.metric: {comparison.metric} needs a confirm phase; add protocol.confirm"
-
-
-def _published_mistakes(study: StudySpec) -> Iterator[str]:
-    for number, row in enumerate(study.published):
-        where = f"published.{number}"
-        if row.arm not in study.arms:
-            yield f"{where}.arm: {_no_such_arm(study, row.arm)}"
-            continue
-        for path in row.params:
-            if path not in study.arms[row.arm].search:
-                known = ", ".join(study.arms[row.arm].search) or "nothing"
-                yield f"{where}.params: {row.arm} does not search {shown(path)}; it searches {known}"
-
-
-def _no_such_arm(study: StudySpec, name: str) -> str:
-    close = get_close_matches(name, list(study.arms), n=1)
-    meant = f"; did you mean {close[0]!r}?" if close else ""
-    return f"there is no arm {name!r}; the arms are {', '.join(study.arms)}{meant}"
-
-
-def _arm_mistakes(study: StudySpec, name: str, arm: Arm) -> Iterator[str]:
-    where = f"arms.{name}.search"
-    for path, searched in arm.search.items():
-        at = f"{where}.{quoted(path)}"
-        if path.split(".")[0] in FIXED:
-            yield f"{at}: {', '.join(FIXED)} can't be searched: arms would no longer be comparable; make it another arm"
-            return
-        if isinstance(arm.sampler, Grid) and isinstance(searched, Range):
-            yield f"{at}: a grid needs values, for example {{ values = [{searched.low:g}, {searched.high:g}] }}"
-            return
-    if not isinstance(arm.sampler, Grid) and not arm.search:
-        yield f"{where}: the sampler {arm.sampler.kind!r} needs something to search; use a grid for one configuration"
-    ranges = [searched for searched in arm.search.values() if isinstance(searched, Range)]
-    if isinstance(arm.sampler, CmaEs) and len(ranges) < max(2, len(arm.search)):
-        yield f"arms.{name}.sampler: cmaes needs two or more ranges and nothing else; use tpe"
-    if "data" in arm.trial:
-        yield f"arms.{name}.trial.data: arms must share the study's data to be comparable"
-        return
-    yield from islice(_searched_mistakes(study, name, arm), MOST_MISTAKES)
-
-
-def _searched_mistakes(study: StudySpec, name: str, arm: Arm) -> Iterator[str]:
-    """Mistakes of the arm's trial with every value and both ends of every range, one path at a time."""
-    first: Params = {path: searched.examples()[0] for path, searched in arm.search.items()}
-    points = [(path, first | {path: label}) for path, searched in arm.search.items() for label in searched.examples()]
-    told = set()
-    for path, point in points or [("", first)]:
-        try:
-            study.trial_of(name, point)
-        except StudyFileError as error:
-            for line in str(error).splitlines():
-                tried = f" (with {quoted(path)} = {shown(point[path])})" if path else ""
-                if line not in told:
-                    yield f"{line}{tried}"
-                told.add(line)
 
 
 def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:

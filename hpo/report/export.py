@@ -16,6 +16,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+from hpo import DISTRIBUTION
 from hpo.errors import UserError
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
@@ -38,7 +39,7 @@ class Table:
 
 def trials(study: StudySpec, cells: Sequence[Cell]) -> Table:
     """One row per cell, done or not, in the order of planning."""
-    paths = tuple(dict.fromkeys(path for arm in study.arms.values() for path in arm.search))
+    paths = tuple(dict.fromkeys(path for arm in study.arms.values() for path in arm.parameters))
     key, rest = attrgetter(*KEYS), attrgetter(*ENDS, *WORK)
     rows = []
     for cell in cells:
@@ -103,7 +104,7 @@ def _parquet() -> Callable[[Table, Path], None]:
         from pyarrow import parquet
     except ImportError:
         raise UserError(
-            "parquet needs the package pyarrow", hint="pip install 'hpo[parquet]', or --format csv"
+            "parquet needs the package pyarrow", hint=f"pip install '{DISTRIBUTION}[parquet]', or --format csv"
         ) from None
 
     def write_parquet(table: Table, path: Path) -> None:

@@ -6,7 +6,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.plan import ArmPlan, arm_plans
+from hpo.checks.budgets import ArmPlan, arm_plans
 from hpo.report.numbers import count
 from hpo.space import Range, Values, merge
 from hpo.study import StudySpec
@@ -35,7 +35,7 @@ def outline(study: StudySpec) -> RenderableType:
     for arm, spec in study.arms.items():
         if spec.search:
             lines.append(Text(f"\n{arm} searches", style="bold"))
-            lines += [Text(f"  {path}  {_range(what)}") for path, what in spec.search.items()]
+            lines += [Text(f"  {name}  {_range(what.searched)}") for name, what in spec.parameters.items()]
     if still := [arm for arm, spec in study.arms.items() if not spec.search]:
         lines += [Text("\nnothing is searched in", style="bold"), Text(f"  {', '.join(still)}")]
     return Group(

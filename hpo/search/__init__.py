@@ -7,6 +7,7 @@ Optuna's releases are always given explicitly.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
 
     Space = dict[str, BaseDistribution]
 
-# Samplers: build(seed, slot, space). `seed` belongs to the arm; with the slot, the cell's place in the arm, it fixes
-# the cell's own random numbers, so no two workers propose the same point.
+# Samplers: build(seed, slot, space, branches). `seed` belongs to the arm; with the slot, the cell's place in the arm,
+# it fixes the cell's own random numbers, so no two workers propose the same point. `branches`: whether some parameters
+# of the space exist under a choice alone.
 
 
 class Grid(Spec):
@@ -30,7 +32,7 @@ class Grid(Spec):
 
     kind: Literal["grid"] = "grid"
 
-    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
         from optuna.samplers import RandomSampler
 
         return RandomSampler(seed=derive(seed, slot))
@@ -41,7 +43,7 @@ class Random(Spec):
 
     kind: Literal["random"] = "random"
 
-    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
         from optuna.samplers import RandomSampler
 
         return RandomSampler(seed=derive(seed, slot))
@@ -58,16 +60,22 @@ class Tpe(Spec):
     multivariate: bool = True
     """Model the parameters jointly."""
 
-    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
+        from optuna.exceptions import ExperimentalWarning
         from optuna.samplers import TPESampler
 
-        return TPESampler(
-            n_startup_trials=self.startup,
-            n_ei_candidates=self.candidates,
-            multivariate=self.multivariate,
-            constant_liar=True,
-            seed=derive(seed, slot),
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)  # `group`
+            return TPESampler(
+                n_startup_trials=self.startup,
+                n_ei_candidates=self.candidates,
+                multivariate=self.multivariate,
+                # What is always met together is modelled jointly; otherwise all that exists under a choice alone would
+                # be modelled by itself.
+                group=self.multivariate and branches,
+                constant_liar=True,
+                seed=derive(seed, slot),
+            )
 
 
 class CmaEs(Spec):
@@ -75,7 +83,7 @@ class CmaEs(Spec):
 
     kind: Literal["cmaes"] = "cmaes"
 
-    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
         from optuna.samplers import CmaEsSampler
 
         return CmaEsSampler(seed=derive(seed, slot), warn_independent_sampling=False)
@@ -88,7 +96,7 @@ class Qmc(Spec):
     sequence: Literal["sobol", "halton"] = "sobol"
     """Which one: Sobol' (1967), best balanced when the trials are a power of two, or Halton (1960)."""
 
-    def build(self, seed: int, slot: int, space: Space) -> BaseSampler:
+    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
         from hpo.search.qmc import QmcPoint
 
         return QmcPoint(self.sequence, seed, slot, space)

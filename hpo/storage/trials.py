@@ -18,6 +18,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hpo.parameters import point
 from hpo.search import NoPruner, Pruner
 from hpo.seeds import derive
 from hpo.space import Params
@@ -94,7 +95,8 @@ class Trials:
         trial = self._trial(cell, draft, kept._trial_id)
         params = cell.params
         if params is None:
-            params = {path: _suggest(trial, path, distribution) for path, distribution in space.items()}
+            search = self._spec.arms[cell.arm].search
+            params = point(search, lambda name, searched: _suggest(trial, name, searched.distribution()))
         if cell.params is None or draft.changes != Changes():
             self._ledger.propose(lease, params, draft.changes.writes(kept._trial_id))
             draft.changes = Changes()
@@ -165,7 +167,8 @@ class Trials:
     def _trial(self, cell: Cell, draft: Draft, trial_id: int) -> Trial:
         arm = self._spec.arms[cell.arm]
         seed = derive(self._spec.protocol.seed, self._spec.name, cell.arm, cell.phase)
-        sampler: Any = arm.sampler.build(seed, cell.slot, self._space(cell))
+        branches = any(parameter.choice for parameter in arm.parameters.values())
+        sampler: Any = arm.sampler.build(seed, cell.slot, self._space(cell), branches)
         # TPE and CMA-ES infer what is searched from all trials of the study, which takes longer than to propose. Each
         # goes on from where the last one was; Optuna has no public way to say so.
         if isinstance(inferred := getattr(sampler, "_search_space", None), IntersectionSearchSpace):
@@ -181,7 +184,8 @@ class Trials:
         return self._asked(arm, phase).build(self._spec.epochs(arm))
 
     def _space(self, cell: Cell) -> dict[str, BaseDistribution]:
-        return {path: searched.distribution() for path, searched in self._spec.arms[cell.arm].search.items()}
+        arm = self._spec.arms[cell.arm]
+        return {name: parameter.searched.distribution() for name, parameter in arm.parameters.items()}
 
 
 def _draft(trial: Trial) -> Draft:

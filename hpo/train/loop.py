@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Literal
 
 from hpo.train.clock import Evaluation, Score
 from hpo.train.data.images import Splits
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
+
+Select = Literal["last", "best"]
 
 
 class Decision(Enum):
@@ -45,6 +48,13 @@ class Outcome:
     """Only of a finished trial that was given a test set."""
     checkpoint: bytes | None = None
     """Only of an interrupted trial: where to go on."""
+    best: Score | None = None
+    """Validation of the epoch with the highest accuracy, the first one of several."""
+
+    def score(self, select: Select) -> float:
+        """Validation accuracy of the last epoch or of the best, by which trials are compared; 0 if it diverged."""
+        chosen = self.best if select == "best" else self.validation
+        return 0.0 if chosen is None or self.ended is Ended.DIVERGED else chosen.accuracy
 
 
 Report = Callable[[Evaluation, Callable[[], bytes]], Decision]
@@ -74,14 +84,15 @@ def fit(
         run.restore(resume)
     while not run.complete and not run.diverged:
         if interrupted():
-            return Outcome(Ended.INTERRUPTED, run.clock.epoch, run.validation, checkpoint=run.checkpoint())
+            kept = run.checkpoint()
+            return Outcome(Ended.INTERRUPTED, run.clock.epoch, run.validation, checkpoint=kept, best=run.best)
         run.step()
         if run.clock.at_epoch_end:
             evaluation = run.evaluate()
             decision = report(evaluation, run.checkpoint)
             if decision is Decision.PRUNE and not run.diverged and not run.complete:
-                return Outcome(Ended.PRUNED, run.clock.epoch, run.validation)
+                return Outcome(Ended.PRUNED, run.clock.epoch, run.validation, best=run.best)
     if run.diverged:
-        return Outcome(Ended.DIVERGED, run.clock.epoch, run.validation)
+        return Outcome(Ended.DIVERGED, run.clock.epoch, run.validation, best=run.best)
     test = run.score(splits.test) if splits.test is not None else None
-    return Outcome(Ended.FINISHED, run.clock.epoch, run.validation, test)
+    return Outcome(Ended.FINISHED, run.clock.epoch, run.validation, test, best=run.best)

@@ -23,7 +23,7 @@ class Prefix:
 
     def __init__(self, trial: TrialSpec, seed: int, steps_per_epoch: int) -> None:
         self._trial, self._clock = trial, Clock(0, steps_per_epoch, trial.epochs)
-        self._moving = {name: spec for name, spec in trial.regularizers.items() if _follows_the_clock(spec)}
+        self._moving = {name: spec for name, spec in trial.regularizers.items() if _follows_the_clock(trial, spec)}
         self._strengths = {name: spec.strength for name, spec in self._moving.items()}
         self._hash = hashlib.sha256(json.dumps([_still(trial), seed, steps_per_epoch]).encode())
 
@@ -53,16 +53,20 @@ def common_epochs(one: tuple[str, ...], other: tuple[str, ...]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _follows_the_clock(spec: RegularizerSpec) -> bool:
-    """Whether the strength at a step is known beforehand; and a moving batch size decides which steps there are."""
-    return not isinstance(spec.policy, AccuracyGap | LossGap) and not isinstance(spec, BatchSize)
+def _follows_the_clock(trial: TrialSpec, spec: RegularizerSpec) -> bool:
+    """Whether the strength at a step is known beforehand; and a moving batch size decides which steps there are.
+
+    A strength may follow the learning rate, which isn't known either where a plateau lowers it.
+    """
+    answers = isinstance(spec.policy, AccuracyGap | LossGap) or trial.plateau is not None
+    return not answers and not isinstance(spec, BatchSize)
 
 
 def _still(trial: TrialSpec) -> dict[str, object]:
     """The trial without what `Prefix` follows step by step, and without its length, which only the clock looks at."""
     table = trial.model_dump(mode="json", exclude={"lr", "epochs"})
     for name, spec in trial.regularizers.items():
-        if _follows_the_clock(spec):
+        if _follows_the_clock(trial, spec):
             table["regularizers"][name] = spec.model_dump(mode="json", exclude={"strength", "policy"})
         else:  # it sees the schedule's peak and its length too
             table["regularizers"][name] |= {"peak": trial.lr.peak, "epochs": trial.epochs}

@@ -7,6 +7,7 @@ import io
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import astuple
 from typing import Any
 
 import torch
@@ -20,11 +21,12 @@ from hpo.train.clock import Clock, Evaluation, Observation, Score
 from hpo.train.compilation import compiled
 from hpo.train.data.images import Images, Splits
 from hpo.train.metrics import gradient_norm, named_parameters, score
+from hpo.train.plateau import PlateauState
 from hpo.train.prefix import Prefix
 from hpo.train.regularizers import decay, decay_groups
 from hpo.train.trial import TrialSpec
 
-CHECKPOINT_VERSION = 3
+CHECKPOINT_VERSION = 4
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
 
 
@@ -55,6 +57,8 @@ class Run:
         self._watched = named_parameters(self.model, trial.gradient_norms)
         self._gradient_norms: dict[str, float] = {}
         self._best_accuracy, self._epochs_since_best = -math.inf, 0
+        self._plateau = PlateauState()
+        self.best: Score | None = None
         self._peak_lr = trial.lr.peak
         self._prefix = Prefix(trial, seed, self._batches.per_epoch)
         self._lr = 0.0
@@ -88,7 +92,7 @@ class Run:
         clock = self.clock
         if clock.step % clock.steps_per_epoch == 0:
             self._begin_epoch()
-        self._lr = self._trial.lr(clock)
+        self._lr = self._trial.lr(clock) * self._plateau.share
         self._move_strengths(clock)
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr
@@ -116,6 +120,8 @@ class Run:
         for name, regularizer in self._regularizers.items():
             if regularizer.on_loss_gradients is not None:
                 regularizer.on_loss_gradients(self._strengths[name])
+        if self._trial.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self._parameters, self._trial.clip_norm)
         for name, regularizer in self._regularizers.items():
             if regularizer.on_gradients is not None:
                 regularizer.on_gradients(self._strengths[name])
@@ -134,7 +140,7 @@ class Run:
         self.train = Score(self._loss.item() / clock.steps_per_epoch, self._correct.item() / seen)
         trained = self._elapsed()
         self.validation = self.score(self._splits.validation)
-        self._note_improvement(self.validation.accuracy)
+        self._note_improvement(self.validation)
         return Evaluation(
             epoch=clock.epoch,
             step=clock.step,
@@ -157,8 +163,12 @@ class Run:
         wanted = self._trial.precision == "bfloat16"
         return torch.autocast(self._device.type, torch.bfloat16) if wanted else nullcontext()
 
-    def _note_improvement(self, accuracy: float) -> None:
-        stopping = self._trial.early_stopping
+    def _note_improvement(self, validation: Score) -> None:
+        accuracy, stopping = validation.accuracy, self._trial.early_stopping
+        if self.best is None or accuracy > self.best.accuracy:
+            self.best = validation
+        if self._trial.plateau is not None:
+            self._plateau = self._trial.plateau(self._plateau, validation)
         least = 0.0 if stopping is None else stopping.min_delta
         self._epochs_since_best += 1
         if accuracy > self._best_accuracy + least:
@@ -209,6 +219,8 @@ class Run:
             "correct": self._correct,
             "best_accuracy": self._best_accuracy,
             "epochs_since_best": self._epochs_since_best,
+            "plateau": list(astuple(self._plateau)),
+            "best": _numbers(self.best),
             "seconds": self._elapsed(),
             "train": _numbers(self.train),
             "validation": _numbers(self.validation),
@@ -246,6 +258,7 @@ class Run:
         self._correct.copy_(state["correct"])
         self.train, self.validation = _score(state["train"]), _score(state["validation"])
         self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
+        self._plateau, self.best = PlateauState(*state["plateau"]), _score(state["best"])
         self._strengths = state["strengths"]
         for name, strength in self._strengths.items():
             on_change = self._regularizers[name].on_change

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from hpo.spec import Name, Spec
 from hpo.train.augment import Augment
 from hpo.train.data import Data
 from hpo.train.models import Model
 from hpo.train.optimizers import Optimizer
+from hpo.train.plateau import Plateau
 from hpo.train.regularizers import RegularizerSpec
 from hpo.train.schedules import Schedule
 
@@ -46,6 +47,11 @@ class TrialSpec(Spec):
     """What turns gradients into steps."""
     lr: Schedule
     """The learning rate, as a schedule."""
+    plateau: Plateau | None = None
+    """Lowers the scheduled learning rate where validation no longer improves."""
+    clip_norm: PositiveFloat | None = None
+    """Gradients longer than this are shortened to it (Pascanu et al. 2013): the 2-norm over all parameters together, of
+    the loss's gradient alone; penalties and weight decay come after it."""
     regularizers: dict[Name, RegularizerSpec] = {}
     """By a name of your choice, under which the strength is traced."""
     precision: Literal["float32", "bfloat16"] = "float32"

@@ -141,7 +141,7 @@ class _CellRun:
 
     def _finish(self, trial: Trial, reporter: Reporter, outcome: Outcome) -> None:
         cell, ended, validation = self._lease.cell, outcome.ended.value, outcome.validation
-        score = validation.accuracy if validation and outcome.ended is not Ended.DIVERGED else 0.0
+        score = outcome.score(self._study.spec.protocol.select)
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
         self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, reporter.unwritten)

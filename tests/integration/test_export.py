@@ -144,7 +144,7 @@ def test_without_the_packages(sqlite_url: str, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(sys.modules, "pandas", None)
     refused = run(storage, NAME, "-o", str(tmp_path / "none"), "--format", "parquet")
     assert 2 == refused.exit_code
-    assert "error: parquet needs the package pyarrow\nhint: pip install 'hpo[parquet]'" in refused.stderr
+    assert "error: parquet needs the package pyarrow\nhint: pip install 'hpo-studies[parquet]'" in refused.stderr
     assert not (tmp_path / "none").exists()
     with pytest.raises(UserError, match="pandas"):
         hpo.load(sqlite_url, NAME)

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
+from hpo import DISTRIBUTION
 from hpo.cli import cli
 from hpo.study_file import parse
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+ANOTHER_AUTHORS = re.compile(r"(?<![\w.-])hpo\[[a-z]|pip install(?: --?[\w-]+)* ['\"]?hpo(?![\w-])")
 SETTING = re.compile(r"[A-Z][A-Z0-9_]*=\S*")
 
 
@@ -94,6 +96,33 @@ def test_commands_and_options_exist(page: Path, words: list[str]) -> None:
 def test_study_files_are_valid(page: Path, text: str) -> None:
     """A study file that a page shows as a whole can be copied from it."""
     parse(tomllib.loads(text))
+
+
+def test_nobody_is_sent_to_another_authors_package() -> None:
+    """`hpo` on the package index is something else: what is installed has the name that pyproject.toml gives it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert DISTRIBUTION == project["name"]
+    shipped = [*ROOT.glob("hpo/**/*.py"), *ROOT.glob("deploy/**/*"), *ROOT.glob("studies/**/*.md")]
+    texts = [path.read_text() for path in [*PAGES, *shipped, ROOT / "pyproject.toml"] if path.is_file()]
+    assert [] == [found.group() for text in texts for found in ANOTHER_AUTHORS.finditer(text)]
+    named = {extra for text in texts for extra in re.findall(rf"{DISTRIBUTION}\[([a-z]+)\]", text)}
+    assert {"notebook", "parquet"} <= named <= set(project["optional-dependencies"])
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("pip install hpo", True),
+        ("pip install --upgrade 'hpo'", True),
+        ("pip install 'hpo[notebook]'", True),
+        ('"hpo[test]"', True),
+        (f"pip install '{DISTRIBUTION}[notebook]'", False),
+        ("pip install --no-deps .", False),
+    ],
+)
+def test_another_authors_package_would_be_found(text: str, wrong: bool) -> None:
+    """By its name behind `pip install`, or before an extra."""
+    assert wrong == bool(ANOTHER_AUTHORS.search(text))
 
 
 def test_there_is_something_to_check() -> None:

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from hpo.checks.budgets import ArmPlan, arm_plans
+from hpo.checks.limits import CONFIRM_SEEDS
 from hpo.errors import StudyFileError
-from hpo.plan import CONFIRM_SEEDS, ArmPlan, arm_plans, first_cells, next_cells, ranking
+from hpo.plan import first_cells, next_cells, ranking
 from hpo.space import Params
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
@@ -123,7 +125,7 @@ def test_arm_plans(arms: dict[str, Any], protocol: dict[str, Any], expected: lis
 @pytest.mark.parametrize(
     ("arms", "protocol", "message"),
     [
-        ({"t": TPE}, {}, r"arms\.t: no budget"),
+        ({"t": TPE, "u": TPE}, {}, r"protocol\.budget: missing; t, u needs one"),
         (
             {"g": GRID},
             {"budget": {"epochs": 29}},
@@ -134,14 +136,34 @@ def test_arm_plans(arms: dict[str, Any], protocol: dict[str, Any], expected: lis
         (
             {"t": TPE},
             {"budget": {"epochs": 9}},
-            r"arms\.t: one trial of 10 epochs need 10 epochs, the budget is 9",
+            r"arms\.t: one trial of 10 epochs needs 10 epochs, the budget is 9",
         ),
-        ({"t": TPE}, {"budget": {"trials": 10_001}}, "10001 cells, at most 10000"),
+        ({"t": TPE}, {"budget": {"trials": 10_001}}, r"^protocol\.budget\.trials: 10,001 trials in t; at most 10,000"),
+        (
+            {"t": TPE | {"budget": {"epochs": 100_019}}},
+            {"budget": {"trials": 1}},
+            r"^arms\.t\.budget\.epochs: 100,019 epochs are 10,001 trials of 10 epochs in t; at most 10,000",
+        ),
+        (
+            {"g": GRID | {"trial": {"epochs": 40_000}}, "t": TPE},
+            {},
+            r"^protocol\.budget: without one, t has the largest grid's epochs, which are 12,000 trials; at most 10,000",
+        ),
         ({"g": GRID}, {"repeats": 1000, "budget": {"epochs": 10**9}}, None),
         (
             {"g": {"search": {"lr.peak": {"values": [0.1 * i for i in range(1, 12)]}}}},
             {"repeats": 1000},
-            "11000 cells",
+            r"^arms\.g\.search: the grid has 11,000 trials \(11 points, protocol\.repeats = 1000\); at most 10,000",
+        ),
+        (
+            {"t": TPE},
+            {"budget": {"trials": 100}, "confirm": {"top": 100, "seeds": 1000}},
+            r"^protocol\.confirm: 1000 seeds for each of the best 100 are 100,000 trials in t; .*: lower seeds or top$",
+        ),
+        (
+            {f"t{number}": TPE for number in range(21)},
+            {"budget": {"trials": 10_000}},
+            r"^arms: 210,000 trials in all, at most 200,000 are allowed in one study, .*; make several studies of it$",
         ),
     ],
 )
@@ -152,6 +174,20 @@ def test_budget_refused(arms: dict[str, Any], protocol: dict[str, Any], message:
         return
     with pytest.raises(StudyFileError, match=message):
         arm_plans(study(arms, **protocol))
+
+
+def test_every_budget_is_looked_at() -> None:
+    """One that doesn't fit hides none of the others."""
+    with pytest.raises(StudyFileError) as caught:
+        study({"g": GRID, "t": TPE, "u": TPE | {"budget": {"trials": 20_000}}}, budget={"epochs": 9})
+    assert ["arms.g", "arms.t", "arms.u.budget.trials"] == [
+        line.split(":")[0] for line in str(caught.value).splitlines()
+    ]
+
+
+def test_no_more_are_confirmed_than_were_tried() -> None:
+    """The best hundred of three are three."""
+    assert study({"g": GRID}, confirm={"top": 100, "seeds": 1000}).protocol.confirm
 
 
 # --- the search phase

@@ -46,6 +46,8 @@ def prefixes(spec: TrialSpec, seed: int = 7) -> tuple[str, ...]:
     return tuple(Prefix(spec, seed, STEPS).epochs())
 
 
+PLATEAU = {"patience": 1, "factor": 0.5}
+LATER = {"kind": "follows_lr", "table": [[0.1, 1.0], [0.04, 3.0]]}
 GAP = {"kind": "accuracy_gap", "raise_above": 0.05}
 COMMON: list[tuple[dict[str, Any], dict[str, Any], int]] = [
     ({}, {}, 4),
@@ -60,6 +62,19 @@ COMMON: list[tuple[dict[str, Any], dict[str, Any], int]] = [
     ({}, {"optimizer.momentum": 0.8}, 0),
     ({}, {"regularizers.dropout.strength": 0.3}, 0),
     ({}, {"early_stopping": {"patience": 3}}, 0),
+    ({"clip_norm": 1.0}, {"clip_norm": 1.0}, 4),
+    ({"clip_norm": 1.0}, {}, 0),
+    ({"plateau": PLATEAU}, {"plateau": PLATEAU}, 4),
+    ({"plateau": PLATEAU}, {"plateau": PLATEAU, "lr.factors": [1.0, 0.2]}, 2),
+    ({"plateau": PLATEAU}, {"plateau": PLATEAU | {"factor": 0.4}}, 0),
+    ({"plateau": PLATEAU}, {}, 0),
+    # By the schedule alone the two tables would be the same until it falls, but it may have been lowered before.
+    ({f"{DECAY}.policy": LATER}, {f"{DECAY}.policy": LATER | {"table": [[0.1, 1.0], [0.05, 3.0]]}}, 4),
+    (
+        {"plateau": PLATEAU, f"{DECAY}.policy": LATER},
+        {"plateau": PLATEAU, f"{DECAY}.policy": LATER | {"table": [[0.1, 1.0], [0.05, 3.0]]}},
+        0,
+    ),
     # What answers to the scores is the same only as a whole.
     ({f"{DECAY}.policy": GAP}, {f"{DECAY}.policy": GAP}, 4),
     ({f"{DECAY}.policy": GAP}, {f"{DECAY}.policy": GAP | {"raise_above": 0.06}}, 0),

@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.space import Range, Searched, Values, decode, grid, merge, overlay
+from hpo.space import Range, Searched, Values, merge, overlay
 
 
 @pytest.mark.parametrize(
@@ -116,26 +116,6 @@ def test_decode_gives_back_what_was_written(value: Any) -> None:
         searched = Values(values=values)
         decoded = searched.decode(searched.labels()[0])
         assert (type(value), value) == (type(decoded), decoded)
-
-
-def test_decode_a_point() -> None:
-    """Path by path; a path that isn't searched is an error."""
-    search: dict[str, Range | Values] = {
-        "lr.peak": Range(low=0.01, high=1.0),
-        "model.hidden": Values(values={"small": [10], "large": [100, 100]}),
-    }
-    assert {"model.hidden": [100, 100], "lr.peak": 0.3} == decode(search, {"model.hidden": "large", "lr.peak": 0.3})
-    with pytest.raises(KeyError):
-        decode(search, {"lr.floor": 0.0})
-
-
-def test_grid() -> None:
-    """Every combination once, the last path varying fastest; nothing searched is one point."""
-    search: dict[str, Range | Values] = {"a": Values(values=[1, 2]), "b": Values(values=["x", "y", "z"])}
-    assert [(1, "x"), (1, "y"), (1, "z"), (2, "x"), (2, "y"), (2, "z")] == [
-        (point["a"], point["b"]) for point in grid(search)
-    ]
-    assert [{}] == list(grid({}))
 
 
 @pytest.mark.parametrize(

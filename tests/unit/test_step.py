@@ -26,7 +26,7 @@ def splits() -> Splits:
     return digits(SOURCE)
 
 
-def started(splits: Splits, **regularizers: dict[str, Any]) -> Run:
+def started(splits: Splits, clip_norm: float | None = None, **regularizers: dict[str, Any]) -> Run:
     """A run of plain gradient descent that has yet to take its only step."""
     table: dict[str, Any] = {
         "epochs": 1,
@@ -36,6 +36,7 @@ def started(splits: Splits, **regularizers: dict[str, Any]) -> Run:
         "optimizer": {"kind": "sgd", "momentum": 0.0},
         "lr": {"kind": "constant", "peak": RATE},
         "regularizers": regularizers,
+        "clip_norm": clip_norm,
     }
     return Run(TrialSpec.model_validate(table), 7, splits)
 
@@ -70,6 +71,29 @@ def test_masks_come_before_penalties(splits: Splits) -> None:
             masked = of_loss.abs() < 1e-6
             assert int(masked.sum()) >= round(0.5 * gradient.numel())
             torch.testing.assert_close(of_loss[~masked], gradient[~masked], rtol=1e-3, atol=2e-6)
+
+
+def length(tensors: list[Tensor]) -> float:
+    """The 2-norm of all of them together."""
+    return float(torch.stack([tensor.norm() for tensor in tensors]).norm())
+
+
+def test_a_long_gradient_is_shortened(splits: Splits) -> None:
+    """To the given length, in the same direction; a penalty comes after it."""
+    run = started(splits, clip_norm=0.05, decay={"kind": "l2", "strength": 0.2, "on": "all"})
+    loss, weights = gradients(run, splits), [p.detach().clone() for p in run.model.parameters()]
+    assert length(loss) > 0.1
+    of_loss = [moved - 0.2 * weight for moved, weight in zip(moves(run), weights, strict=True)]
+    assert pytest.approx(0.05, rel=1e-3) == length(of_loss)
+    for gradient, moved in zip(loss, of_loss, strict=True):
+        torch.testing.assert_close(moved, gradient * (0.05 / length(loss)), rtol=1e-2, atol=2e-6)
+
+
+def test_a_short_gradient_stays(splits: Splits) -> None:
+    """Bit for bit as without the limit."""
+    run, plain = started(splits, clip_norm=100.0), started(splits)
+    for mine, theirs in zip(moves(run), moves(plain), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_label_smoothing_moves_weights_and_not_the_reported_loss(splits: Splits) -> None:

@@ -70,7 +70,8 @@ def tails(paths: Sequence[str]) -> list[str]:
 def _importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[str, float]:
     import optuna
 
-    distributions = {path: one.distribution() for path, one in study.arms[arm].search.items()}
+    known = study.arms[arm].parameters
+    distributions = {name: parameter.searched.distribution() for name, parameter in known.items()}
     own = [
         cell
         for cell in cells
@@ -84,7 +85,9 @@ def _importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[str,
     trials.add_trials(
         [
             optuna.trial.create_trial(
-                value=cell.score or 0.0, params=dict(cell.params or {}), distributions=distributions
+                value=cell.score or 0.0,
+                params=dict(cell.params or {}),
+                distributions={name: distributions[name] for name in cell.params or {}},
             )
             for cell in own
         ]

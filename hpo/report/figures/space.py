@@ -79,8 +79,12 @@ def gains(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
 
 def _searched(study: StudySpec) -> dict[str, dict[str, Range | Values]]:
     """Path -> arm -> what the arm searches there, in the order of the study file."""
-    paths = dict.fromkeys(path for arm in study.arms.values() for path in arm.search)
-    return {path: {name: arm.search[path] for name, arm in study.arms.items() if path in arm.search} for path in paths}
+    known = {arm: spec.parameters for arm, spec in study.arms.items()}
+    names = dict.fromkeys(name for parameters in known.values() for name in parameters)
+    return {
+        name: {arm: parameters[name].searched for arm, parameters in known.items() if name in parameters}
+        for name in names
+    }
 
 
 def _points(study: StudySpec, cells: Sequence[Cell], arm: str, path: str, scale: Scale, panel: int) -> Iterator[Series]:
@@ -110,8 +114,9 @@ def _best_at(cells: Sequence[Cell], arm: str, path: str) -> dict[Label, dict[int
     """Value of the path -> seed -> score of the best configuration that has it."""
     best: dict[Label, dict[int, float]] = {}
     for configuration in ranking([cell for cell in cells if cell.arm == arm]):
-        scores = {cell.seed: cell.score or 0.0 for cell in configuration.cells}
-        best.setdefault(configuration.params[path], scores)
+        if path in configuration.params:  # what is searched under a choice is not in every one
+            scores = {cell.seed: cell.score or 0.0 for cell in configuration.cells}
+            best.setdefault(configuration.params[path], scores)
     return best
 
 

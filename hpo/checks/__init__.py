@@ -1,0 +1,117 @@
+"""What is wrong with the tables of a study beyond each of them: between its parts, and in the trials that they make.
+
+Every part is looked at by itself, as far as it is well-formed, so that one mistake hides no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from itertools import islice
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from hpo.checks.arms import arm_mistakes
+from hpo.errors import StudyFileError
+from hpo.explain import shown
+from hpo.spec import Spec
+from hpo.study import Arm, Claim, Comparison, Published, parse_trial
+from hpo.suggest import did_you_mean
+
+T = TypeVar("T", bound=Spec)
+
+MOST_OF_AN_ARM = 10
+"""Mistakes that are told of one arm."""
+
+
+def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each mistake that no table has by itself; what is malformed is told elsewhere, and left out here."""
+    given = _table(table.get("arms"))
+    arms = _all_well_formed(given)
+    overlays = _all_well_formed({name: {"trial": _table(raw).get("trial", {})} for name, raw in given.items()})
+    yield from _trial_mistakes(table.get("trial"), overlays | arms)
+    yield from _baseline_mistakes(_table(table.get("protocol")), given)
+    confirmed = "confirm" in _table(table.get("protocol"))
+    for number, raw in enumerate(_list(table.get("claims"))):
+        claim = _well_formed(Claim, raw)
+        if claim is not None:
+            where = f"claims.{number}.{'greater' if claim.greater else 'less'}"
+            yield from _claim_mistakes(claim.comparison, where, given, confirmed)
+    for number, raw in enumerate(_list(table.get("published"))):
+        row = _well_formed(Published, raw)
+        if row is not None:
+            yield from _published_mistakes(row, f"published.{number}", given, arms)
+
+
+def _trial_mistakes(trial: Any, arms: Mapping[str, Arm]) -> Iterator[str]:
+    """Mistakes of the study's trial, then of each arm's where they are its own."""
+    if not isinstance(trial, dict):
+        return
+    own: list[str] = []
+    try:
+        parse_trial(trial, "trial")
+    except StudyFileError as error:
+        own = str(error).splitlines()
+        yield from own
+    for name, arm in arms.items():
+        repeated = {f"arms.{name}.{line}" for line in own}
+        fresh = (line for line in arm_mistakes(trial, name, arm) if line not in repeated)
+        yield from islice(fresh, MOST_OF_AN_ARM)
+        if next(fresh, None) is not None:
+            yield f"arms.{name}: more mistakes of this kind"
+
+
+def _baseline_mistakes(protocol: Mapping[str, Any], arms: Collection[str]) -> Iterator[str]:
+    baseline = protocol.get("baseline")
+    if isinstance(baseline, str) and baseline not in arms:
+        yield f"protocol.baseline: {_no_such_arm(baseline, arms)}"
+
+
+def _claim_mistakes(comparison: Comparison, where: str, arms: Collection[str], confirmed: bool) -> Iterator[str]:
+    for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
+        for role, arm in (("arm", pair.arm), ("than", pair.than)):
+            if arm not in arms:
+                yield f"{at}.{role}: {_no_such_arm(arm, arms)}"
+        if pair.arm == pair.than:
+            yield f"{at}: compares {pair.arm!r} with itself"
+        if pair.at is not None and comparison.metric.startswith("test"):
+            yield f"{at}.at: {comparison.metric} is scored after the last epoch alone; name a validation metric"
+    if len(set(comparison.pairs)) < len(comparison.pairs):
+        yield f"{where}.against: the same pair"
+    if not confirmed and comparison.metric.startswith("test"):
+        yield f"{where}.metric: {comparison.metric} needs a confirm phase; add protocol.confirm"
+
+
+def _published_mistakes(row: Published, where: str, given: Collection[str], arms: Mapping[str, Arm]) -> Iterator[str]:
+    if row.arm not in given:
+        yield f"{where}.arm: {_no_such_arm(row.arm, given)}"
+    elif row.arm in arms:
+        known = arms[row.arm].parameters
+        for path in row.params:
+            if path not in known:
+                searched = ", ".join(known) or "nothing"
+                meant = did_you_mean(path, known)
+                yield f"{where}.params: {row.arm} does not search {shown(path)}; it searches {searched}{meant}"
+
+
+def _no_such_arm(name: str, arms: Collection[str]) -> str:
+    return f"there is no arm {shown(name)}; the arms are {', '.join(map(str, arms))}{did_you_mean(name, arms)}"
+
+
+def _all_well_formed(given: Mapping[str, Any]) -> dict[str, Arm]:
+    return {name: arm for name, raw in given.items() if (arm := _well_formed(Arm, raw)) is not None}
+
+
+def _well_formed(form: type[T], raw: Any) -> T | None:
+    try:
+        return form.model_validate(raw)
+    except ValidationError:
+        return None
+
+
+def _table(raw: Any) -> dict[str, Any]:
+    return raw if isinstance(raw, dict) else {}
+
+
+def _list(raw: Any) -> list[Any]:
+    return raw if isinstance(raw, list) else []
