@@ -235,7 +235,7 @@ def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints
     """`checkpoints` travels in the environment: such a URL may hold a secret."""
     for study in studies:
         if study.startswith("-"):
-            raise UserError(f"there can be no study {study!r}", hint="options stand before a --")
+            raise UserError(f"there can be no study {study!r}", hint="options stand before the --")
     source = click.get_current_context().get_parameter_source
     chosen = {name: value for name, value in given.items() if source(name) is not ParameterSource.DEFAULT}
     options = [f"--{name.replace('_', '-')}={value:g}" for name, value in chosen.items()]
