@@ -1,5 +1,5 @@
 -- Three roles beside the owner of the tables, each with what its work needs and no more:
---   hpo_worker     trains: claims cells, writes results; can't plan, delete or change a study's file, or make tables
+--   hpo_worker     trains: claims cells, writes results; can't launch or delete a study, change its file, or make tables
 --   hpo_dashboard  reads: hpo status, hpo report, hpo dashboard --read-only
 --   hpo_editor     reads, and writes what a dashboard writes: hpo dashboard, hpo report -o; can't touch a cell
 --
@@ -38,12 +38,12 @@ alter default privileges in schema public grant select on tables to hpo_worker, 
 alter default privileges in schema public grant usage on sequences to hpo_worker, hpo_editor;
 
 -- Workers: our tables.
--- Of a study only the fingerprint of its images, which also allows the lock that planning takes.
-grant update (data) on hpo_study to hpo_worker;
+-- Of a study the fingerprint of its images, and that it has failed; which also allows the lock that planning takes.
+grant update (data, state, reason) on hpo_study to hpo_worker;
 -- Cells are planned when an arm's search is done, and change hands; they are never deleted by a worker.
 grant insert, update on hpo_cell, hpo_worker to hpo_worker;
 -- What belongs to a trial goes when it is done, or when the trial goes on from another one's.
-grant insert, update, delete on hpo_curve, hpo_checkpoint, hpo_fork to hpo_worker;
+grant insert, update, delete on hpo_curve, hpo_checkpoint, hpo_fork, hpo_part to hpo_worker;
 
 -- Workers: Optuna's tables. Trials and what belongs to them; studies are made by whoever launches them.
 grant update (study_name) on studies to hpo_worker; -- for the lock under which Optuna numbers trials

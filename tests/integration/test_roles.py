@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,10 +14,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from hpo.cli import cli
+from hpo.errors import HpoError
 from hpo.service import begin_study
 from hpo.storage import create_storage, open_storage
 from hpo.storage.rows import Cell
-from hpo.storage.tables import fork
+from hpo.storage.tables import fork, part
 from hpo.worker import Worker, WorkerOptions
 from tests.conftest import start_postgres
 from tests.dashboard import running_dashboard
@@ -38,10 +40,11 @@ def sampled(sampler: str, pruner: dict[str, Any]) -> dict[str, Any]:
     return {"sampler": {"kind": sampler}, "search": RANGES, "pruner": pruner, "budget": {"trials": 4}}
 
 
-# Every sampler, every pruner that keeps notes, trials that begin alike, one that diverges.
+# Every sampler, every pruner that keeps notes, trials that begin alike, checkpoints in parts, one that diverges.
+LARGE = {"model": {"hidden": [512]}}
 ARMS: dict[str, Any] = {
-    "hold": {"search": {"lr.peak": {"values": [0.03, 1e6]}}},
-    "fade": {"search": {"lr.peak": {"values": [0.03]}}, "trial": {"regularizers": {"l2": {"policy": FADING}}}},
+    "hold": {"search": {"lr.peak": {"values": [0.03, 1e6]}}, "trial": LARGE},
+    "fade": {"search": {"lr.peak": {"values": [0.03]}}, "trial": LARGE | {"regularizers": {"l2": {"policy": FADING}}}},
     "random": sampled("random", {"kind": "successive_halving", "reduction": 2}),
     "tpe": sampled("tpe", {"kind": "hyperband", "reduction": 2}),
     "cmaes": sampled("cmaes", {"kind": "wilcoxon"}),
@@ -100,8 +103,23 @@ def test_a_worker_needs_no_more_than_its_role(server: PostgresServer, trained: l
     assert any(cell.leader_epochs for cell in trained)
     storage = open_storage(url(server, "hpo_worker"))
     with storage.engine.connect() as connection:
-        assert 0 == connection.execute(select(func.count()).select_from(fork)).scalar()
+        for table in (fork, part):
+            assert 0 == connection.execute(select(func.count()).select_from(table)).scalar()
     storage.close()
+
+
+def test_a_study_that_fails(server: PostgresServer) -> None:
+    """A worker may say so, with the reason."""
+    owner, storage = open_storage(server.url("shared")), open_storage(url(server, "hpo_worker"))
+    trial = {"gradient_norms": ["no.such.layer"]}
+    arms = {"grid": {"search": {"lr.peak": {"values": [0.01, 0.02, 0.03, 0.04]}}}}
+    begin_study(owner, make_study(arms, "hopeless", trial, attempts=1))
+    with suppress(HpoError):
+        Worker(storage, ["hopeless"], WorkerOptions(device="cpu"), Event()).run()
+    assert "failed" == owner.ledger.study("hopeless").state
+    assert "no.such.layer" in str(owner.ledger.study("hopeless").reason)
+    storage.close()
+    owner.close()
 
 
 @pytest.mark.parametrize("role", NAMES)
@@ -145,7 +163,7 @@ def test_a_table_that_comes_later(server: PostgresServer) -> None:
         ("hpo_worker", "delete from hpo_study"),
         ("hpo_worker", "delete from hpo_cell"),
         ("hpo_worker", "update hpo_study set spec = '{}'"),
-        ("hpo_worker", "update hpo_study set state = 'stopped'"),
+        ("hpo_worker", "update hpo_study set name = 'mine'"),
         ("hpo_worker", "update hpo_version set version = 99"),
         ("hpo_worker", "delete from hpo_worker"),
         ("hpo_worker", "delete from trials"),
