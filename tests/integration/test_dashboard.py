@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from benchmarks.large_study import NAME, fill, make_study
 from hpo import service
+from hpo.report.note import BEGIN
 from hpo.report.publish import publish
 from hpo.storage import Storage, create_storage, open_storage
 from tests.dashboard import SECONDS, Dashboard, running_dashboard
@@ -180,7 +181,7 @@ def test_published_twice(filled: Storage, tmp_path: Path) -> None:
         for arm in ("arm1", "arm2"):
             study = dashboard.ask(f"/api/studies/{study_id(dashboard, f'{NAME}/{arm}')}").json
             assert 1 == study["note"]["version"]
-            assert study["note"]["body"].startswith(f"# {arm}\n")
+            assert study["note"]["body"].startswith(f"{BEGIN}\n\n# {arm}\n")
             assert "[report.html](/artifacts/" in study["note"]["body"]
             assert ["curves"] == [figure["id"] for figure in study["plotly_graph_objects"]]
             assert (["report.html"] if arm == "arm1" else []) == [each["filename"] for each in study["artifacts"]]
