@@ -34,8 +34,8 @@ def note(report: Report, arm: ArmResult, links: Mapping[str, str]) -> str:
 def with_ours(body: str, ours: str) -> str:
     """The note `body` with our part in its place, or below all else where it has none yet."""
     marked = f"{BEGIN}\n\n{ours}\n\n{END}"
-    end = body.find(END)
-    begin = body.rfind(BEGIN, 0, max(end, 0))
-    if begin == -1:
+    begin = body.rfind(BEGIN, 0, max(body.rfind(END), 0))
+    if begin == -1:  # or a person has deleted one of the marks: then nothing tells ours from theirs
         return f"{body.rstrip()}\n\n{marked}\n" if body.strip() else f"{marked}\n"
-    return body[:begin] + marked + body[end + len(END) :]
+    end = body.index(END, begin) + len(END)
+    return body[:begin] + marked + body[end:]
