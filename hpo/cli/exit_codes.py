@@ -74,8 +74,8 @@ def of_file_system(error: OSError) -> HpoError:
 
 def of_database(error: Exception, storage: str) -> HpoError:
     """What the database said, and what to do about it."""
-    from hpo.storage.engine import parse_url
     from hpo.storage.sqlstate import describe
+    from hpo.storage.url import parse_url
 
     return describe(error, parse_url(storage))
 

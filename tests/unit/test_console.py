@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
@@ -13,6 +14,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpo import cli
 from hpo.cli.console import Console
 from hpo.report import nodes, progress
 from hpo.report.outline import outline
@@ -145,3 +147,11 @@ def test_no_number_of_a_worker_is_cut(sqlite_url: str, width: int) -> None:
     narrow = shown(nodes.table(storage, known), width)
     assert not numbers(shown(nodes.table(storage, known), 400)) - numbers(narrow)
     storage.close()
+
+
+def test_no_verb_speaks_past_it() -> None:
+    """What is written with click, print or the streams would reach the terminal as it is."""
+    past = re.compile(r"click\.(echo|secho)\(|(?<![.\w])print\(|std(out|err)\.write\(")
+    found = {path.name: past.findall(path.read_text()) for path in Path(cli.__file__).parent.glob("*.py")}
+    assert len(found) > 5
+    assert {"streams.py"} == {name for name, calls in found.items() if calls}
