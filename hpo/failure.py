@@ -15,6 +15,10 @@ LONGEST = 200
 """Characters of a cause that are shown."""
 PACKAGE = Path(__file__).parent
 FRAME = re.compile(r'^  File "(?P<path>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
+BEGINS = "Traceback (most recent call last):"
+OF_DATABASE = re.compile(r"sqlalchemy\.exc\.\w+: \([\w.]+\) (?P<said>.+)")
+"""The class of SQLAlchemy's error, that of the driver's, and the first line of what the database said."""
+WRAPPED = "optuna.exceptions.StorageInternalError: "
 LIBRARIES = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3[^/\\]*)[/\\]|^<")
 
 
@@ -38,17 +42,30 @@ def cause(error: str) -> str:
 
 
 def _last(error: str) -> str:
-    """The last of the tracebacks that a chain of exceptions makes: that of the exception that came out."""
-    return error[max(error.rfind("Traceback (most recent call last):"), 0) :]
+    """The last of the tracebacks that a chain of exceptions makes: that of the exception that came out.
+
+    Optuna wraps what a database said in an exception that says less.
+    """
+    *_, before, last = ["", *error.split(BEGINS)]
+    return before if f"\n{WRAPPED}" in last and FRAME.search(before) else last
 
 
 def _exception(traceback: str) -> str:
-    """Its class and the first line of its message: what follows the stack, which is indented."""
+    """Its class and the first line of its message: what follows the stack, which is indented.
+
+    Of a database's error, what the database said. PyTorch's "Error(s) in loading state_dict for Net:" says nothing
+    without the line that follows.
+    """
     stack_ends = [found.end() for found in FRAME.finditer(traceback)][-1]
-    for line in traceback[stack_ends:].splitlines():
-        if line and not line.startswith(" "):
-            return line
-    return "unknown"
+    lines = [line for line in traceback[stack_ends:].splitlines() if line.strip()]
+    while lines and lines[0].startswith(" "):
+        lines.pop(0)
+    if not lines:
+        return "unknown"
+    if found := OF_DATABASE.match(lines[0]):
+        return f"the database said: {found['said']}"
+    introduces = lines[0].endswith(":") and len(lines) > 1
+    return f"{lines[0]} {lines[1].strip()}" if introduces else lines[0]
 
 
 def _first_line(text: str) -> str:

@@ -86,7 +86,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise StudyFileError(f"{path}: larger than {LARGEST_FILE} bytes, which no study file is")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark first
     except OSError as error:
         raise StudyFileError(f"{path}: {error.strerror}", hint="give the path of a study file (TOML)") from None
     except (ValueError, RecursionError) as error:  # TOML's and Unicode's errors, and numbers of thousands of digits

@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from hpo import __version__
+from hpo.cli import streams
 from hpo.cli.launch import start_workers, stop_workers
 from hpo.cli.results import dashboard, export, report, status
 from hpo.cli.studies import check, delete, launch_study, migrate, resume, retry, stop
@@ -34,4 +35,5 @@ for command in (*ON_STUDIES, *ON_WORKERS):
 
 def main() -> None:
     """The entry point of the command."""
+    streams.prepare()
     cli.main(prog_name="hpo")

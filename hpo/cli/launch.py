@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from hpo.cli.exit_codes import exit_codes
 from hpo.cli.options import (
     checkpoint_option,
     checkpoints_option,
@@ -25,7 +26,7 @@ from hpo.cli.options import (
     stall_option,
     storage_option,
 )
-from hpo.cli.terminal import told
+from hpo.cli.terminal import say
 from hpo.errors import HpoError, UserError
 from hpo.launch.order import Order, hidden
 from hpo.signals import on_signal
@@ -59,7 +60,7 @@ def start_workers() -> None:
 @start_workers.command()
 @worker_options
 @device_option
-@told
+@exit_codes
 def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **given: Any) -> None:
     """On this machine, one worker for each GPU, each seeing that one alone.
 
@@ -71,7 +72,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     order = _order(studies, **given)
     tasks = launcher.tasks(order, device, launcher.gpus())
     if dry_run:
-        click.echo(launcher.text(order, tasks), nl=False)
+        say(launcher.text(order, tasks), nl=False)
         return
     stopped = on_signal()
     opened = create_storage(storage) if given["forever"] else open_storage(storage)
@@ -80,9 +81,9 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     opened.close()
     gpus = len({task.gpu for task in tasks if task.gpu is not None})
     where = "the CPU" if gpus == 0 else "1 GPU" if gpus == 1 else f"{gpus} GPUs"
-    click.echo(f"workers: {len(tasks)} on {where}, storage {opened}", err=True)
+    say(f"workers: {len(tasks)} on {where}, storage {opened}", err=True)
     environment = _environment(storage, given["checkpoints"], ())
-    codes = launcher.run(order, tasks, environment, lambda line: click.echo(line, err=True), stopped)
+    codes = launcher.run(order, tasks, environment, lambda line: say(line, err=True), stopped)
     if any(codes):
         said = ", ".join(map(str, codes))
         raise (UserError if UserError.exit_code in codes else HpoError)(f"exit codes of the workers: {said}")
@@ -96,7 +97,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
 @ssh_option
 @click.option("--hpo", default="hpo", metavar="PATH", help="The command on the hosts.")
 @folder_option
-@told
+@exit_codes
 def ssh(
     studies: tuple[str, ...],
     storage: str,
@@ -119,8 +120,8 @@ def ssh(
     order, environment, shown = _for_other_machines(studies, storage, names, **given)
     asked = _hosts(named, hosts)
     if dry_run:
-        click.echo(f"on each of {', '.join(asked)}: {ssh} {' '.join(launcher.OPTIONS)} HOST sh -s <<'END'")
-        click.echo(launcher.start_script(order, shown, hpo, folder) + "END")
+        say(f"on each of {', '.join(asked)}: {ssh} {' '.join(launcher.OPTIONS)} HOST sh -s <<'END'")
+        say(launcher.start_script(order, shown, hpo, folder) + "END")
         return
     _told(launcher.run(asked, launcher.start_script(order, environment, hpo, folder), ssh))
 
@@ -131,7 +132,7 @@ def ssh(
 @ssh_option
 @folder_option
 @click.option("--wait", default=60.0, type=click.FloatRange(0.0), metavar="SECONDS", help="For trials to be saved.")
-@told
+@exit_codes
 def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: str, wait: float) -> None:
     """Let the workers that `hpo start-workers ssh` has started save their trials and go.
 
@@ -158,7 +159,7 @@ def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: s
 @click.option("--output", default="hpo-%A_%a.log", metavar="PATTERN", help="What a task's workers write.")
 @click.option("--sbatch", "extra", multiple=True, metavar="OPTION", help="A further option, such as --account=NAME.")
 @click.option("--hpo", metavar="COMMAND", help="The command on the nodes.  [default: the present one]")
-@told
+@exit_codes
 def slurm(
     studies: tuple[str, ...],
     storage: str,
@@ -183,12 +184,12 @@ def slurm(
     job = launcher.Job(nodes, gpus, partition, time, grace, output, extra)
     script = launcher.script(order, job, launcher.HERE if hpo is None else launcher.command(hpo))
     if dry_run:
-        click.echo(f"sbatch --parsable, with {_settings(shown)} in its environment", err=True)
-        click.echo(script, nl=False)
+        say(f"sbatch --parsable, with {_settings(shown)} in its environment", err=True)
+        say(script, nl=False)
         return
     number = launcher.run(script, environment)
-    click.echo(number)
-    click.echo(f"hint: squeue -j {number} shows it, scancel {number} lets its workers save and go", err=True)
+    say(number)
+    say(f"hint: squeue -j {number} shows it, scancel {number} lets its workers save and go", err=True)
 
 
 @start_workers.command()
@@ -201,7 +202,7 @@ def slurm(
 @click.option("--data", metavar="CLAIM", help="A persistent volume claim with data sets.")
 @click.option("--name", default="hpo-workers", help="Of the Deployment or Job.")
 @click.option("--kubectl", default="kubectl", metavar="COMMAND", help="The client, with options of yours.")
-@told
+@exit_codes
 def kubernetes(
     studies: tuple[str, ...],
     storage: str,
@@ -225,10 +226,10 @@ def kubernetes(
     order, environment, shown = _for_other_machines(studies, storage, names, **given)
     asked = launcher.Pods(image, name, pods, gpus, memory, data, f"{name}-storage")
     if dry_run:
-        click.echo(f"{launcher.secret(shown, asked)}---\n{launcher.manifest(order, asked)}", nl=False)
+        say(f"{launcher.secret(shown, asked)}---\n{launcher.manifest(order, asked)}", nl=False)
         return
     said = launcher.run(f"{launcher.secret(environment, asked)}---\n{launcher.manifest(order, asked)}", kubectl)
-    click.echo(said, err=True)
+    say(said, err=True)
 
 
 def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints: str | None, **given: float) -> Order:
@@ -294,7 +295,7 @@ def _told(replies: Any) -> None:
     """
     failed = []
     for reply in replies:
-        click.echo(f"{reply.host}: {reply.said or 'no answer'}", err=True)
+        say(f"{reply.host}: {reply.said or 'no answer'}", err=True)
         if reply.code != 0:
             failed.append(f"{reply.host} ({reply.code})")
     if failed:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from hpo.cli.terminal import say
+
 DEFAULT_STORAGE = "sqlite:///hpo.db"
 REPORTS = Path("hpo-reports")
 DEFAULT_ARTIFACTS = REPORTS / "artifacts"
@@ -19,8 +21,8 @@ def warn_of_password(context: click.Context, parameter: click.Parameter, url: st
 
     given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
     if given and url is not None and masked(url) != url:
-        click.echo("warning: other users of this machine can see a password on the command line", err=True)
-        click.echo(f"hint: set {parameter.envvar}; Postgres takes PGPASSWORD and a PGPASSFILE too", err=True)
+        say("warning: other users of this machine can see a password on the command line", err=True)
+        say(f"hint: set {parameter.envvar}; Postgres takes PGPASSWORD and a PGPASSFILE too", err=True)
     return url
 
 

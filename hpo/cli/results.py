@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
+from hpo.cli.exit_codes import exit_codes
 from hpo.cli.options import DEFAULT_ARTIFACTS, storage_option
-from hpo.cli.terminal import display, refresh, told
+from hpo.cli.terminal import display, refresh, say
 from hpo.signals import on_signal
 
 
@@ -17,7 +18,7 @@ from hpo.signals import on_signal
 @storage_option
 @click.option("--watch", is_flag=True, help="Refresh until the study is done.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-@told
+@exit_codes
 def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
     """Say how far STUDY (or every study) is."""
     from hpo.report import progress
@@ -25,7 +26,7 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 
     opened = open_storage(storage)
     if as_json:
-        click.echo(json.dumps(progress.status_json(opened, study), indent=2))
+        say(json.dumps(progress.status_json(opened, study), indent=2))
     elif watch:
         refresh(lambda: progress.status(opened, study), lambda: progress.anything_open(opened, study))
     else:
@@ -40,7 +41,7 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 )
 @click.option("--format", "form", type=click.Choice(["terminal", "markdown"]), default="terminal", help="On stdout.")
 @click.option("--publish/--no-publish", default=True, help="With -o: show the report in the dashboard too.")
-@told
+@exit_codes
 def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
     """Compare the arms of STUDY, as far as it has been run."""
     from hpo import service
@@ -50,12 +51,12 @@ def report(study: str, storage: str, output: Path | None, form: str, publish: bo
     opened = open_storage(storage)
     found = service.findings(opened, study)
     if form == "markdown":
-        click.echo(markdown(found.report))
+        say(markdown(found.report))
     else:
         display(terminal(found.report))
     if output is not None:
         [page, *others] = service.write_report(opened, found, output, DEFAULT_ARTIFACTS if publish else None)
-        click.echo(f"wrote {page} and {len(others)} other files", err=True)
+        say(f"wrote {page} and {len(others)} other files", err=True)
 
 
 @click.command()
@@ -69,7 +70,7 @@ def report(study: str, storage: str, output: Path | None, form: str, publish: bo
     metavar="DIR",
     help=f"Where reports have put their files.  [default: {DEFAULT_ARTIFACTS}, if there is one]",
 )
-@told
+@exit_codes
 def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
     """Serve optuna-dashboard for the storage on 127.0.0.1."""
     from hpo.report.dashboard import serve
@@ -81,7 +82,7 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
     serve(
         opened,
         port,
-        lambda url: click.echo(f"{url}  (Ctrl-C ends)", err=True),
+        lambda url: say(f"{url}  (Ctrl-C ends)", err=True),
         interrupted,
         read_only=read_only,
         artifacts=folder,
@@ -99,14 +100,14 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
     default=Path("."),
     help="Write into this folder.  [default: the working directory]",
 )
-@told
+@exit_codes
 def export(study: str, storage: str, form: str, output: Path) -> None:
     """Write every trial of STUDY, and every epoch of each, as two tables."""
-    from hpo.report import export as tables
+    from hpo.report import sheets
     from hpo.service import find_study
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
     row, spec = find_study(opened, study)
-    for path in tables.write(spec, opened.ledger.cells(row.id), opened.ledger.curves(row.id), output, form):
-        click.echo(f"wrote {path}", err=True)
+    for path in sheets.write(spec, opened.ledger.cells(row.id), opened.ledger.curves(row.id), output, form):
+        say(f"wrote {path}", err=True)

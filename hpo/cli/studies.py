@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 
+from hpo.cli.exit_codes import exit_codes
+from hpo.cli.folders import try_folders
 from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
     DEFAULT_STORAGE,
@@ -19,7 +21,7 @@ from hpo.cli.options import (
     lease_option,
     storage_option,
 )
-from hpo.cli.terminal import display, shown_progress, told
+from hpo.cli.terminal import display, say, shown_progress
 from hpo.signals import on_signal
 
 profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
@@ -32,7 +34,7 @@ settings_option = click.option(
 @click.argument("file", type=click.Path(path_type=Path))
 @profile_option
 @settings_option
-@told
+@exit_codes
 def check(file: Path, profile: str | None, settings: tuple[str, ...]) -> None:
     """Say what FILE would run, without running it."""
     from hpo.report.outline import outline
@@ -56,7 +58,7 @@ def check(file: Path, profile: str | None, settings: tuple[str, ...]) -> None:
 @lease_option
 @checkpoint_option
 @checkpoints_option
-@told
+@exit_codes
 def launch_study(
     file: Path,
     storage: str,
@@ -80,14 +82,16 @@ def launch_study(
     from hpo.study_file import load
 
     study = load(file, settings, name, profile)
+    if workers != 0:
+        try_folders(REPORTS / study.name, DEFAULT_ARTIFACTS)
     opened = create_storage(storage)
     row = service.begin_study(opened, study)
     gpus = visible_gpus() if device == "auto" else 0
     count = max(gpus, 1) if workers is None else workers
     if count == 0:
-        click.echo(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
+        say(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
         return
-    click.echo(f"{row.name} in {opened}, workers: {count}", err=True)
+    say(f"{row.name} in {opened}, workers: {count}", err=True)
     interrupted = on_signal()
     options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
     if checkpoints:  # by the environment: a command line is public, and such a URL may hold a secret
@@ -96,19 +100,19 @@ def launch_study(
     with shown_progress() as show:
         done = service.run_locally(opened, row.name, devices, options, show, interrupted)
     if not done:
-        click.echo("stopped; to go on, give the same command again", err=True)
+        say("stopped; to go on, give the same command again", err=True)
         sys.exit(130 if interrupted.is_set() else 0)
     found = service.findings(opened, row.name)
     display(terminal(found.report))
     [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
-    click.echo(f"the page: {page}", err=True)
-    click.echo(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
+    say(f"the page: {page}", err=True)
+    say(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
 
 
 @click.command()
 @click.argument("study")
 @storage_option
-@told
+@exit_codes
 def stop(study: str, storage: str) -> None:
     """Let the workers of STUDY finish their epoch, save and let go."""
     _set_state(storage, study, "stopped")
@@ -117,7 +121,7 @@ def stop(study: str, storage: str) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
-@told
+@exit_codes
 def resume(study: str, storage: str) -> None:
     """Let workers claim trials of a stopped STUDY again."""
     _set_state(storage, study, "running")
@@ -126,18 +130,18 @@ def resume(study: str, storage: str) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
-@told
+@exit_codes
 def retry(study: str, storage: str) -> None:
     """Plan the failed trials of STUDY again."""
     from hpo.storage import open_storage
 
     ledger = open_storage(storage).ledger
-    click.echo(f"planned again: {ledger.retry_failed(ledger.study(study).id)} trials", err=True)
+    say(f"planned again: {ledger.retry_failed(ledger.study(study).id)} trials", err=True)
 
 
 @click.command()
 @storage_option
-@told
+@exit_codes
 def migrate(storage: str) -> None:
     """Take the tables of an older hpo to this version.
 
@@ -145,14 +149,14 @@ def migrate(storage: str) -> None:
     """
     from hpo.storage import migrate_storage
 
-    click.echo(f"{migrate_storage(storage)}: its tables have this version", err=True)
+    say(f"{migrate_storage(storage)}: its tables have this version", err=True)
 
 
 @click.command()
 @click.argument("study")
 @storage_option
 @click.option("--yes", is_flag=True, help="Don't ask.")
-@told
+@exit_codes
 def delete(study: str, storage: str, yes: bool) -> None:
     """Remove STUDY with all its results."""
     from hpo import service
@@ -163,7 +167,7 @@ def delete(study: str, storage: str, yes: bool) -> None:
     if not yes and not click.confirm(f"delete the study {study!r} and all its results from {opened}?", err=True):
         return
     service.delete_study(opened, study)
-    click.echo(f"deleted {study}", err=True)
+    say(f"deleted {study}", err=True)
 
 
 def _storage_flag(storage: str) -> str:
@@ -180,4 +184,4 @@ def _set_state(storage: str, study: str, state: str) -> None:
 
     ledger = open_storage(storage).ledger
     ledger.set_state(ledger.study(study).id, state)
-    click.echo(f"{study}: {state}", err=True)
+    say(f"{study}: {state}", err=True)

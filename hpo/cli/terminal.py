@@ -1,65 +1,52 @@
-"""How a verb speaks: results on stdout, progress on stderr, errors as messages and exit codes."""
+"""How a verb speaks: results on stdout, progress on stderr. What others wrote is shown and does nothing."""
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any
 
-import click
-
-from hpo.errors import HpoError
+from hpo.cli.streams import VisibleLines, written
 from hpo.signals import on_signal
+from hpo.visible import visible
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from hpo.storage.rows import ArmProgress
 
-P = ParamSpec("P")
-R = TypeVar("R")
 
-
-def told(command: Callable[P, R]) -> Callable[P, R]:
-    """The one place where our errors become messages and exit codes."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return command(*args, **kwargs)
-        except HpoError as error:
-            click.echo(f"error: {error}", err=True)
-            if error.hint:
-                click.echo(f"hint: {error.hint}", err=True)
-            sys.exit(error.exit_code)
-        except KeyboardInterrupt:
-            sys.exit(130)
-        except Exception as error:
-            from sqlalchemy.exc import DBAPIError
-
-            if not isinstance(error, DBAPIError):
-                raise
-            click.echo(f"error: the database went away: {str(error.orig).splitlines()[0]}", err=True)
-            sys.exit(1)
-
-    return run
+def say(text: object, *, err: bool = False, nl: bool = True) -> None:
+    """Write a line to stdout, or to stderr."""
+    stream = sys.stderr if err else sys.stdout
+    with written(stream):
+        stream.write(visible(str(text)) + "\n" * nl)
+        stream.flush()
 
 
 def display(renderable: Any) -> None:
-    from rich.console import Console
+    """Lay out a result on stdout."""
+    with written(sys.stdout):
+        _console().print(renderable)
 
-    Console().print(renderable)
+
+def log_to_stderr() -> None:
+    """Write what is logged to stderr, each line with its time."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(VisibleLines("%(asctime)s %(message)s", datefmt="%H:%M:%S"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
 
 
 @contextmanager
 def shown_progress() -> Iterator[Callable[[list[ArmProgress]], None]]:
     """A function that shows progress: a live table on a terminal, else a line whenever something has changed."""
-    from rich.console import Console
     from rich.live import Live
 
     from hpo.report import progress
 
-    console = Console(stderr=True)
+    console = _console(stderr=True)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
             yield lambda arms: live.update(progress.table(arms))
@@ -70,7 +57,7 @@ def shown_progress() -> Iterator[Callable[[list[ArmProgress]], None]]:
         nonlocal last
         line = progress.line(arms)
         if line != last:
-            click.echo(line, err=True)
+            say(line, err=True)
         last = line
 
     yield show
@@ -81,7 +68,13 @@ def refresh(view: Callable[[], Any], goes_on: Callable[[], bool]) -> None:
     from rich.live import Live
 
     interrupted = on_signal()
-    with Live(view(), refresh_per_second=1) as live:
+    with Live(view(), console=_console(), refresh_per_second=1) as live:
         while goes_on() and not interrupted.wait(1.0):
             live.update(view())
         live.update(view())
+
+
+def _console(**options: Any) -> Console:
+    from hpo.cli.console import Console  # rich is slow to import
+
+    return Console(**options)

@@ -7,6 +7,7 @@ import sys
 
 import click
 
+from hpo.cli.exit_codes import exit_codes
 from hpo.cli.options import (
     checkpoint_option,
     checkpoints_option,
@@ -17,7 +18,7 @@ from hpo.cli.options import (
     stall_option,
     storage_option,
 )
-from hpo.cli.terminal import display, told
+from hpo.cli.terminal import display, log_to_stderr, say
 
 
 @click.command()
@@ -30,7 +31,7 @@ from hpo.cli.terminal import display, told
 @forever_option
 @patience_option
 @stall_option
-@told
+@exit_codes
 def worker(
     studies: tuple[str, ...],
     storage: str,
@@ -47,7 +48,6 @@ def worker(
     Needs the storage and nothing else; start as many as you like, on as many machines. SIGTERM and Ctrl-C save the
     trial in progress and let it go. `hpo start-workers` starts one on every GPU.
     """
-    import logging
     import warnings
 
     from hpo.signals import while_listening
@@ -55,7 +55,7 @@ def worker(
     from hpo.storage.retry import Retry
     from hpo.worker import WorkerOptions, call_deadline, work
 
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    log_to_stderr()
     warnings.simplefilter("ignore")  # of libraries, about things that a user of the worker can't change
     options = WorkerOptions(
         device=device,
@@ -76,7 +76,7 @@ def worker(
 @click.option("--all", "everyone", is_flag=True, help="Those that are gone too.")
 @click.option("--here", is_flag=True, help="Only this machine; exit code 1 if no worker is alive on it.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-@told
+@exit_codes
 def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
     """Say which workers are alive on which machines, and what each holds."""
     import socket
@@ -89,7 +89,7 @@ def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
     if here:
         workers = [worker for worker in workers if worker.host == socket.gethostname()]
     if as_json:
-        click.echo(json.dumps(nodes_json(opened, workers), indent=2))
+        say(json.dumps(nodes_json(opened, workers), indent=2))
     else:
         display(table(opened, workers))
     if here and not any(worker.alive for worker in workers):

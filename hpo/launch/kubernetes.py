@@ -188,7 +188,7 @@ def run(text: str, kubectl: str = "kubectl") -> str:
     """
     command = [*words("--kubectl", kubectl), "apply", "--server-side", "-f", "-"]  # without it a Secret is kept twice
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", errors="replace", check=False)
     except OSError as error:
         raise UserError(f"{command[0]}: {error.strerror}", hint="install kubectl, or name one: --kubectl") from None
     if done.returncode != 0:

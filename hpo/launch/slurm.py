@@ -138,7 +138,8 @@ def run(text: str, environment: Mapping[str, str]) -> str:
             input=text,
             env=os.environ | environment,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
         )
     except OSError:

@@ -140,7 +140,8 @@ def run(hosts: Sequence[str], script: str, ssh: str = "ssh") -> Iterator[Reply]:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
             )
             for host in hosts
         ]

@@ -8,16 +8,12 @@ are in UTC, durations in seconds; what is unknown, or a loss that is not finite,
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
-from hpo import DISTRIBUTION
-from hpo.errors import UserError
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 
@@ -70,66 +66,11 @@ def curves(study: StudySpec, cells: Sequence[Cell], points: Sequence[CurvePoint]
     return Table(("study", *KEYS, "cell", *EPOCH, *named, *SPEED), rows)
 
 
-def write(
-    study: StudySpec, cells: Sequence[Cell], points: Sequence[CurvePoint], folder: Path, form: str = "csv"
-) -> list[Path]:
-    """Write both tables into `folder` as `STUDY-trials` and `STUDY-curves`, csv or parquet; returns the paths.
-
-    Raises:
-        UserError: parquet without the package for it.
-    """
-    writer = WRITERS[form]()
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, table in (("trials", trials(study, cells)), ("curves", curves(study, cells, points))):
-        path = folder / f"{study.name}-{name}.{form}"
-        writer(table, path)
-        written.append(path)
-    return written
-
-
-def _csv() -> Callable[[Table, Path], None]:
-    def write_csv(table: Table, path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as file:
-            lines = csv.writer(file)
-            lines.writerow(table.columns)
-            lines.writerows(table.rows)
-
-    return write_csv
-
-
-def _parquet() -> Callable[[Table, Path], None]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise UserError(
-            "parquet needs the package pyarrow", hint=f"pip install '{DISTRIBUTION}[parquet]', or --format csv"
-        ) from None
-
-    def write_parquet(table: Table, path: Path) -> None:
-        columns = {name: _of_one_type(values) for name, values in by_column(table).items()}
-        parquet.write_table(pyarrow.table(columns), path)
-
-    return write_parquet
-
-
-WRITERS = {"csv": _csv, "parquet": _parquet}
-
-
 def by_column(table: Table) -> dict[str, list[Any]]:
     """The same table, column by column."""
     if not table.rows:
         return {name: [] for name in table.columns}
     return dict(zip(table.columns, map(list, zip(*table.rows, strict=True)), strict=True))
-
-
-def _of_one_type(values: list[Any]) -> list[Any]:
-    """As parquet wants them: where a searched path has numbers in one arm and texts in another, all are texts."""
-    kinds = {type(value) for value in values if value is not None}
-    if len(kinds) <= 1 or kinds == {int, float}:
-        return values
-    return [None if value is None else str(value) for value in values]
 
 
 def _names(rows: Iterable[Mapping[str, float]]) -> tuple[str, ...]:

@@ -21,8 +21,9 @@ MATTERS = ("hpo", "commit", "torch", "cuda", "threads", "processor")
 def table(storage: Storage, workers: Sequence[WorkerRow]) -> RenderableType:
     """One line a worker, by host: its device, since when it is there, and what it holds."""
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("host", "pid", "device"):
-        view.add_column(name, overflow="fold")
+    view.add_column("host", overflow="fold")
+    view.add_column("pid", justify="right")
+    view.add_column("device", overflow="fold")
     view.add_column("up", justify="right")
     view.add_column("holds", overflow="fold")
     holds = held(storage)

@@ -1,7 +1,8 @@
 """A report as one self-contained page: no script, no network, readable on light and dark paper, on a phone, in print.
 
 Rules come before the verdict, the verdict before the table, the table before the figures; at the end stands what it
-takes to repeat the study. Everything that a user wrote is escaped, and the page's content policy allows no script.
+takes to repeat the study. Everything that a user wrote is escaped, what acts instead of showing is replaced
+(`hpo.visible`), and the page's content policy allows no script.
 """
 
 from __future__ import annotations
@@ -20,44 +21,47 @@ from hpo.report.statistics import Summary
 from hpo.report.tables import tables
 from hpo.report.text import configuration
 from hpo.study import Metric
+from hpo.visible import visible
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
 def page(report: Report, figures: Sequence[Figure], context: Context) -> str:
     """The whole page."""
+    return visible("\n".join(_lines(report, figures, context)))
+
+
+def _lines(report: Report, figures: Sequence[Figure], context: Context) -> list[str]:
     title = report.title or report.name
-    return "\n".join(
-        [
-            "<!DOCTYPE html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{escape(title)}</title>",
-            f"<style>\n{_style()}</style>",
-            "</head>",
-            "<body>",
-            "<header>",
-            f"<h1>{escape(title)}</h1>",
-            f'<p class="quiet">Study {escape(report.name)}: {count(len(report.arms), "arm")}, '
-            f"compared with {escape(report.baseline)}.</p>",
-            *_unfinished(report),
-            "</header>",
-            "<main>",
-            *_section("rules", "Rules", _list(report.rules, "rules")),
-            *_section("verdict", "Verdict", _verdict(report)),
-            *_section("arms", "Arms", _arms(report)),
-            *_section("statistics", "Statistics", _statistics(report)),
-            *_section("figures", "Figures", (line for figure in figures for line in _figure(figure))),
-            *_section("repeat", "To repeat this", _context(context)),
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
-    )
+    return [
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title>",
+        f"<style>\n{_style()}</style>",
+        "</head>",
+        "<body>",
+        "<header>",
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="quiet">Study {escape(report.name)}: {count(len(report.arms), "arm")}, '
+        f"compared with {escape(report.baseline)}.</p>",
+        *_unfinished(report),
+        "</header>",
+        "<main>",
+        *_section("rules", "Rules", _list(report.rules, "rules")),
+        *_section("verdict", "Verdict", _verdict(report)),
+        *_section("arms", "Arms", _arms(report)),
+        *_section("statistics", "Statistics", _statistics(report)),
+        *_section("figures", "Figures", (line for figure in figures for line in _figure(figure))),
+        *_section("repeat", "To repeat this", _context(context)),
+        "</main>",
+        "</body>",
+        "</html>",
+        "",
+    ]
 
 
 def _style() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from html import escape
 from math import log10
 from typing import TYPE_CHECKING, Any
 
 from hpo.report.figures.values import Axis, Figure, Series
 from hpo.report.palette import LIGHT, PLOTLY_MARKERS, dashed, place
+from hpo.visible import on_one_line
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure
@@ -26,7 +28,7 @@ def plotly_figure(figure: Figure) -> PlotlyFigure:
     places: list[list[dict[str, Any] | None]] = [
         [{} if row * columns + column < used else None for column in range(columns)] for row in range(rows)
     ]
-    titles = [panel.title for panel in figure.panels]
+    titles = [_text(panel.title) for panel in figure.panels]
     made = make_subplots(rows, columns, specs=places, subplot_titles=titles, horizontal_spacing=0.15)
     named: set[str] = set()
     for series in figure.series:
@@ -41,7 +43,7 @@ def plotly_figure(figure: Figure) -> PlotlyFigure:
         made.update_xaxes(**_axis(panel.x), row=row + 1, col=column + 1)
         made.update_yaxes(**_axis(panel.y), row=row + 1, col=column + 1)
     made.update_layout(
-        title=figure.title,
+        title=_text(figure.title),
         template="plotly_white",
         height=round(PANEL_HEIGHT * figure.stretch) * rows + 100,
         barmode="overlay",
@@ -83,13 +85,19 @@ def _whiskers(middle: list[float], low: list[float], high: list[float]) -> dict[
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    drawn: dict[str, Any] = {"title": axis.label, "type": "log" if axis.log else "linear"}
+    drawn: dict[str, Any] = {"title": _text(axis.label), "type": "log" if axis.log else "linear"}
     drawn |= {"zeroline": axis.zero, "zerolinecolor": "black", "zerolinewidth": 1}
     if axis.ticks:
-        drawn |= {"tickvals": [position for position, _ in axis.ticks], "ticktext": [text for _, text in axis.ticks]}
+        drawn["tickvals"] = [position for position, _ in axis.ticks]
+        drawn["ticktext"] = [_text(text) for _, text in axis.ticks]
     if axis.limits:
         drawn["range"] = [log10(end) for end in axis.limits] if axis.log else list(axis.limits)
     return drawn
+
+
+def _text(text: str) -> str:
+    """As plotly shows it: it reads HTML in every label, links too."""
+    return escape(on_one_line(text), quote=False)
 
 
 def _faint(colour: str) -> str:

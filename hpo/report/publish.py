@@ -1,13 +1,15 @@
 """The verdict inside optuna-dashboard: who opens only that finds a note, the figures and the files at every arm.
 
 They belong to the Optuna study of an arm's search phase. Publishing again replaces what was published before, so there
-is always one note, one figure per id and one file per name. Nothing published names the storage.
+is always one figure per id and one file per name. A note is shared with the people who write there: ours stands between
+two marks, and what stands around them is theirs and stays. Nothing published names the storage.
 """
 
 from __future__ import annotations
 
 import copy
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,16 +19,21 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 from optuna_dashboard.artifact import get_artifact_path
 
-from hpo.report.numbers import NONE, change, count, is_accuracy, mean, number
-from hpo.report.results import ArmResult, Report
-from hpo.report.text import escape, markdown
+from hpo.report.note import note, with_ours
+from hpo.report.results import Report
 from hpo.storage import Storage
+from hpo.storage.sqlstate import is_database_error, reason, sqlstate
 from hpo.storage.trials import study_name
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
+log = logging.getLogger(__name__)
+
+MAY_ONLY_READ = ("42501", "25006")
+"""The SQLSTATEs of a role and of a session that may only read."""
+SQLITE_MAY_ONLY_READ = "attempt to write a readonly database"
 HEIGHT = 450
 """Of a figure's card in the dashboard, in pixels."""
 ARTIFACT = "artifacts:"
@@ -44,8 +51,33 @@ def publish(
     """Put a note, the figures (by ids of letters, digits, `-` and `_`) and the files where the dashboard shows them.
 
     The files are copied into the folder `artifacts`, which the dashboard has to serve, once, and listed at the
-    baseline; the note of every arm links to them. Arms whose Optuna study someone has deleted are left out.
+    baseline; the note of every arm links to them. Arms whose Optuna study someone has deleted are left out. Who may
+    not write there is told so, and nothing fails.
     """
+    try:
+        _publish(storage, study, report, figures, files, artifacts)
+    except OSError as error:
+        log.warning("not shown in the dashboard: %s: %s", error.filename, error.strerror)
+    except Exception as error:
+        if not _may_not_write(error):
+            raise
+        log.warning("not shown in the dashboard: %s", reason(error))
+
+
+def _may_not_write(error: Exception) -> bool:
+    if not is_database_error(error):
+        return False
+    return sqlstate(error) in MAY_ONLY_READ or reason(error) == SQLITE_MAY_ONLY_READ
+
+
+def _publish(
+    storage: Storage,
+    study: StudySpec,
+    report: Report,
+    figures: Mapping[str, Figure],
+    files: Sequence[Path],
+    artifacts: Path | None,
+) -> None:
     there = {found.study_name for found in storage.optuna.get_all_studies()}
     arms = {arm: name for arm in study.arms if (name := study_name(study.name, arm, "search")) in there}
     opened = {arm: optuna.load_study(study_name=name, storage=storage.optuna) for arm, name in arms.items()}
@@ -55,8 +87,9 @@ def publish(
     for result in report.arms:
         if result.name not in opened:
             continue
-        body = note(report, result, links)
-        if get_note(opened[result.name]) != body:
+        found = get_note(opened[result.name])
+        body = with_ours(found, note(report, result, links))
+        if found != body:
             save_note(opened[result.name], body)
         for name, figure in figures.items():
             save_plotly_graph_object(opened[result.name], _fitted(figure), graph_object_id=name)
@@ -72,24 +105,6 @@ def _fitted(figure: Figure) -> Figure:
         legend={"orientation": "h", "x": 0.0, "y": 0.91, "yref": "container", "yanchor": "top"},
     )
     return fitted
-
-
-def note(report: Report, arm: ArmResult, links: Mapping[str, str]) -> str:
-    """What stands at an arm: its own result, the files, and the whole verdict; `links` is file name -> address."""
-    metric = report.metric
-    measured = arm.test if metric == "test_accuracy" else arm.validation
-    what = metric.replace("_", " ") + (", percent" if is_accuracy(metric) else "")
-    own = {
-        what: f"{mean(measured, metric)} ({count(measured.n, 'seed')})" if measured else NONE,
-        "search best, optimistic": f"{number(arm.search_best, 'validation_accuracy')} of {arm.tried} tried",
-    }
-    if arm.name != report.baseline:
-        own[f"difference to {escape(report.baseline)}"] = change(arm.difference, metric)
-    lines = [f"# {escape(arm.name)}", "", f"| arm | {escape(arm.name)} |", "| --- | ---: |"]
-    lines += [f"| {name} | {value} |" for name, value in own.items()]
-    if links:
-        lines += ["", "Files: " + ", ".join(f"[{escape(name)}]({address})" for name, address in links.items())]
-    return "\n".join([*lines, "", markdown(report), "", "*The next `hpo report` replaces this note.*", ""])
 
 
 def _upload(study: optuna.Study, files: Sequence[Path], artifacts: Path) -> dict[str, str]:

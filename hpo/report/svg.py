@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from hpo.report.figures.values import Axis, Figure, Series
 from hpo.report.palette import LIGHT, MARKERS, dashed, place
+from hpo.visible import on_one_line
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -93,7 +95,8 @@ def _rendered(figure: Figure, shown: Sequence[int], form: str, *, whole: bool) -
     size = (PANEL[0] * columns, PANEL[1] * figure.stretch * rows + 0.4 * whole)
     dates = {"Date": None} if form == "svg" else {"Software": None}
     file = io.BytesIO()
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.id}):
+    with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.id}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # that its font lacks; a box stands for it
         canvas = Canvas(figsize=size, layout="constrained", facecolor="white" if whole else "none")
         places = canvas.subplots(rows, columns, squeeze=False).flat
         for axes in places[len(shown) :]:
@@ -112,7 +115,7 @@ def _draw(axes: Axes, figure: Figure, index: int) -> None:
         if series.panel == index:
             _series(axes, series, figure.arms.index(series.arm), len(figure.shown))
     if panel.title:
-        axes.set_title(panel.title)
+        axes.set_title(on_one_line(panel.title))
     axes.set_xscale("log" if panel.x.log else "linear")
     axes.set_yscale("log" if panel.y.log else "linear")
     _axis(axes.xaxis, panel.x)
@@ -160,7 +163,7 @@ def _line(arm: int) -> Literal["-", "--"]:
 def _axis(drawn: DrawnAxis, axis: Axis) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-    drawn.set_label_text(axis.label)
+    drawn.set_label_text(on_one_line(axis.label))
     if axis.log:
         low, high = drawn.get_view_interval()
         steps = (1.0, 2.0, 5.0) if high / low < 100 else (1.0,)
@@ -170,7 +173,8 @@ def _axis(drawn: DrawnAxis, axis: Axis) -> None:
     else:
         drawn.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=axis.label.startswith("epoch")))
     if axis.ticks:
-        drawn.set_ticks([position for position, _ in axis.ticks], [text for _, text in axis.ticks])
+        positions = [position for position, _ in axis.ticks]
+        drawn.set_ticks(positions, [on_one_line(text) for _, text in axis.ticks])
 
 
 def _legend(canvas: Canvas, figure: Figure, columns: int) -> None:

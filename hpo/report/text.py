@@ -1,7 +1,7 @@
 """A report as text: for the terminal, at 80 columns or more, and as Markdown. Accuracies are in percent.
 
 Titles, claims and searched values are a user's own text: neither rich's markup nor Markdown in them is
-interpreted, and nothing of them reaches the terminal as a control character.
+interpreted, and what acts instead of showing is replaced (`hpo.visible`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
 from hpo.report.tables import Table as Numbers
 from hpo.report.tables import tables
 from hpo.report.toml import key_of, toml
+from hpo.visible import on_one_line
 
 COLUMNS = ("arm", "tried", "search best", "validation", "test", "difference", "seeds", "epochs")
 STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow"}
@@ -33,7 +34,7 @@ def terminal(report: Report) -> RenderableType:
             _bullets(report.unfinished),
         ]
     parts += [
-        Text(plain(_heading(report)), style="bold"),
+        Text(on_one_line(_heading(report)), style="bold"),
         _bullets(report.rules, style="dim"),
         *(_claim(claim) for claim in report.claims),
         Text(),
@@ -55,7 +56,7 @@ def _warnings(report: Report) -> tuple[str, ...]:
 
 
 def _title(table: Numbers) -> Text:
-    return Text(f"{plain(table.title)}. ", style="bold").append(plain(table.note), style="not bold dim")
+    return Text(f"{on_one_line(table.title)}. ", style="bold").append(on_one_line(table.note), style="not bold dim")
 
 
 def _numbers(table: Numbers) -> Table:
@@ -66,20 +67,22 @@ def _numbers(table: Numbers) -> Table:
         else:
             view.add_column(column.replace(" to ", " to\n"), justify="right", overflow="fold")
     for row in table.rows:
-        view.add_row(*(Text(plain(cell)) for cell in row))
+        view.add_row(*(Text(on_one_line(cell)) for cell in row))
     return view
 
 
 def _bullets(lines: Iterable[str], style: str = "") -> Table:
     grid = Table.grid(padding=(0, 1))
     for line in lines:
-        grid.add_row("-", Text(plain(line)), style=style)
+        grid.add_row("-", Text(on_one_line(line)), style=style)
     return grid
 
 
 def _claim(claim: ClaimResult) -> Group:
     verdict = Text(_verdict(claim).upper(), style=STYLES[claim.verdict])
-    return Group(Text(), verdict.append(f": {plain(claim.text)}", style="not bold default"), _indented(claim.reason))
+    return Group(
+        Text(), verdict.append(f": {on_one_line(claim.text)}", style="not bold default"), _indented(claim.reason)
+    )
 
 
 def _indented(text: str, style: str = "") -> Padding:
@@ -155,16 +158,11 @@ def configuration(arm: ArmResult) -> list[str]:
     if arm.configuration is None:
         return ["# no configuration has finished"]
     lines = [f"{_path(path)} = {toml(value)}" for path, value in arm.configuration.items()]
-    return [plain(line) for line in lines] or ["# nothing searched: the arm's own trial"]
+    return [on_one_line(line) for line in lines] or ["# nothing searched: the arm's own trial"]
 
 
 def _path(path: str) -> str:
     return ".".join(key_of(key) for key in path.split("."))
-
-
-def plain(text: str) -> str:
-    """`text` on one line, with nothing in it that moves a cursor or changes a colour."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def markdown(report: Report) -> str:
@@ -212,4 +210,4 @@ def _cells(cells: Iterable[str]) -> str:
 
 def escape(text: str) -> str:
     """`text` as Markdown that reads as it is: on one line, every character that could mean something escaped."""
-    return re.sub(r"([\\`*_{}\[\]<>#|!~&])", r"\\\1", plain(text))
+    return re.sub(r"([\\`*_{}\[\]<>#|!~&$])", r"\\\1", on_one_line(text))

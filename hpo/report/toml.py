@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.study import StudySpec
+from hpo.visible import visible
 
 
 def study_file(study: StudySpec) -> str:
@@ -55,5 +56,14 @@ def key_of(key: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    # JSON's text is TOML's but for DEL, and for characters that JSON writes as two surrogates unless left as they are.
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # JSON's text is TOML's, unless JSON writes a character as two surrogates, which is why they are left as they are.
+    return re.sub(r"[^ -~]", _escaped, json.dumps(text, ensure_ascii=False))
+
+
+def _escaped(found: re.Match[str]) -> str:
+    """A character that would act instead of showing by its number, so that the file reads as what it is."""
+    char = found[0]
+    if visible(char) == char:
+        return char
+    code = ord(char)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

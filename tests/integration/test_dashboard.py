@@ -11,12 +11,15 @@ from pathlib import Path
 import optuna
 import plotly.graph_objects as go
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from benchmarks.large_study import NAME, fill, make_study
 from hpo import service
+from hpo.report.note import BEGIN, END
 from hpo.report.publish import publish
+from hpo.report.results import Report
 from hpo.storage import Storage, create_storage, open_storage
+from hpo.study import StudySpec
 from tests.dashboard import SECONDS, Dashboard, running_dashboard
 from tests.postgres import PostgresServer
 
@@ -59,8 +62,13 @@ def read_only(filled_url: str) -> Iterator[Dashboard]:
 
 def publish_again(storage: Storage, files: Sequence[Path] = (), artifacts: Path | None = None) -> None:
     """As `hpo report` does."""
+    publish(storage, *reported(storage), {"curves": FIGURE}, files, artifacts)
+
+
+def reported(storage: Storage) -> tuple[StudySpec, Report]:
+    """The study, and what is to be said of it."""
     _, study = service.find_study(storage, NAME)
-    publish(storage, study, service.verdict(storage, NAME), {"curves": FIGURE}, files, artifacts)
+    return study, service.verdict(storage, NAME)
 
 
 def attributes(storage: Storage) -> list[tuple[str, str]]:
@@ -180,10 +188,44 @@ def test_published_twice(filled: Storage, tmp_path: Path) -> None:
         for arm in ("arm1", "arm2"):
             study = dashboard.ask(f"/api/studies/{study_id(dashboard, f'{NAME}/{arm}')}").json
             assert 1 == study["note"]["version"]
-            assert study["note"]["body"].startswith(f"# {arm}\n")
+            assert study["note"]["body"].startswith(f"{BEGIN}\n\n# {arm}\n")
             assert "[report.html](/artifacts/" in study["note"]["body"]
             assert ["curves"] == [figure["id"] for figure in study["plotly_graph_objects"]]
             assert (["report.html"] if arm == "arm1" else []) == [each["filename"] for each in study["artifacts"]]
+
+
+def test_a_note_of_a_person(filled_url: str, served: Dashboard) -> None:
+    """What people write above and below our part of a note stays, however often a report replaces that."""
+    storage = open_storage(filled_url)
+    path = f"/api/studies/{study_id(served, f'{NAME}/arm2')}"
+
+    def written(body: str) -> str:
+        """The note after a person has saved `body`, and a report has followed."""
+        version = served.ask(path).json["note"]["version"] + 1
+        assert 204 == served.ask(f"{path}/note", "PUT", body={"version": version, "body": body}).status
+        publish_again(storage)
+        return str(served.ask(path).json["note"]["body"])
+
+    first = written("mine")
+    assert first.startswith(f"mine\n\n{BEGIN}\n\n# arm2\n")
+    assert first.endswith(f"{END}\n")
+    assert f"{first}below" == written(f"{first}below")
+    changed = first.replace("# arm2", "# of an earlier report")
+    assert f"above{first}below" == written(f"above{changed}below")
+    assert f"{first}below".replace("mine", "mine, too") == written(f"{first}below".replace("mine", "mine, too"))
+    storage.close()
+
+
+def test_who_may_only_read(filled_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Nothing fails, and one line says that the dashboard shows nothing new."""
+    storage = open_storage(filled_url)
+    before = attributes(storage)
+    storage.close()
+    event.listen(storage.engine, "connect", lambda driver, record: driver.execute("pragma query_only = on"))
+    publish(storage, *reported(storage), {"another": FIGURE})
+    assert ["not shown in the dashboard: attempt to write a readonly database"] == caplog.messages
+    assert before == attributes(storage)
+    storage.close()
 
 
 def test_a_deleted_arm(filled: Storage) -> None:

@@ -6,6 +6,7 @@ import csv
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -19,6 +20,8 @@ from hpo.cli import cli
 from hpo.errors import StudyError, UserError
 from hpo.report import export
 from hpo.report.export import Table
+from hpo.report.sheets import parquet_bytes, write
+from hpo.service import begin_study
 from hpo.storage import Storage, open_storage
 from hpo.study_file import parse
 from tests.integration.helpers import TRIAL
@@ -69,6 +72,22 @@ def test_csv(filled: Storage, tmp_path: Path) -> None:
     assert "gradient_norm.output.weight" in curves[0]
 
 
+def test_no_formula(sqlite_url: str, tmp_path: Path) -> None:
+    """A text that a spreadsheet would compute is marked as text, and what acts on a terminal shows; as in a report."""
+    study = make_study(TRIALS, EPOCHS, 2)
+    storage = open_storage(sqlite_url)
+    begin_study(storage, study)
+    cells = storage.ledger.cells(storage.ledger.study(NAME).id)
+    hostile = ["=cmd|'/c calc'!A0", "+1", "-1", "@sum", "\t=1", "＝1", "plain \x1b[2J"]
+    cells = [replace(cell, error=error, score=-0.5) for cell, error in zip(cells, hostile, strict=False)]
+    trials, _ = write(study, cells, [], tmp_path)
+    with trials.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [f"'{text}" for text in hostile[:-1]] + ["plain ␛[2J"] == [row["error"] for row in rows]
+    assert {"-0.5"} == {row["score"] for row in rows}
+    storage.close()
+
+
 def test_frames(filled: Storage, tmp_path: Path) -> None:
     """Data frames, parquet and CSV hold the same, with types."""
     loaded = hpo.load(filled.url.render_as_string(hide_password=False), NAME)
@@ -91,8 +110,6 @@ def test_frames(filled: Storage, tmp_path: Path) -> None:
 
 def test_planned_only(sqlite_url: str, tmp_path: Path) -> None:
     """A study of which nothing has been run: trials without results, and no epochs."""
-    from hpo.service import begin_study
-
     storage = open_storage(sqlite_url)
     begin_study(storage, make_study(TRIALS, EPOCHS, 2))
     for form in ("csv", "parquet"):
@@ -105,8 +122,6 @@ def test_planned_only(sqlite_url: str, tmp_path: Path) -> None:
 
 def test_labels(sqlite_url: str, tmp_path: Path) -> None:
     """A path that has lists in one arm and is not searched in another, as Optuna shows it; mixed types as texts."""
-    from hpo.service import begin_study
-
     study = parse(
         {
             "name": "labels",
@@ -130,7 +145,7 @@ def test_labels(sqlite_url: str, tmp_path: Path) -> None:
 def test_mixed_types(tmp_path: Path) -> None:
     """Parquet takes one type per column."""
     table = Table(("number", "mixed"), [(1, 0.5), (2.5, "auto"), (None, None)])
-    export.WRITERS["parquet"]()(table, tmp_path / "t.parquet")
+    (tmp_path / "t.parquet").write_bytes(parquet_bytes(table))
     frame = pd.read_parquet(tmp_path / "t.parquet")
     assert [1.0, 2.5] == frame["number"].dropna().tolist()
     assert ["0.5", "auto"] == frame["mixed"].dropna().tolist()

@@ -97,6 +97,8 @@ def cell(arm: str, phase: str, slot: int, **fields: Any) -> Cell:
         "test_loss": None,
         "test_accuracy": None,
         "error": None,
+        "reason": None,
+        "failed_by": None,
         "worker": None,
         "started": None,
         "finished": None,

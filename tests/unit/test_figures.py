@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from html import escape
 from itertools import pairwise
 from xml.etree import ElementTree
 
@@ -248,6 +249,15 @@ def test_files() -> None:
     assert svg.png(figure).startswith(b"\x89PNG")
     assert "<dc:date>" not in svg.svg(figure).decode()
     ElementTree.fromstring(svg.svg(figure))
+
+
+def test_plotly_reads_no_markup_in_texts() -> None:
+    """It takes HTML in titles and at axes for what it is, links too; here it is text."""
+    layout = plotly_figure(hostile()).to_dict()["layout"]
+    shown = [layout["title"]["text"], layout["xaxis"]["title"]["text"], layout["xaxis"]["ticktext"][0]]
+    shown.append(layout["annotations"][0]["text"])
+    assert [escape(HOSTILE, quote=False)] * 4 == shown
+    assert "<" not in "".join(shown)
 
 
 def test_plotly_shows_the_same_numbers() -> None:

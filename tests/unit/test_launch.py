@@ -101,6 +101,22 @@ def test_a_dry_run_shows_no_password(arguments: list[str]) -> None:
     assert arguments[0] == "local" or "***" in done.output
 
 
+def test_a_host_that_answers_in_another_encoding(tmp_path: Path) -> None:
+    """What can't be read of it is replaced, and what acts on a terminal shows."""
+    client = tmp_path / "client"
+    client.write_text("#!/bin/sh\ncat > /dev/null; printf 'h\\374he\\033[2J'\n")
+    client.chmod(0o755)
+    command = ["stop-workers", "--host", "n1", "--ssh", str(client)]
+    assert "n1: h�he␛[2J\n" == CliRunner().invoke(cli, command).stderr
+
+
+def test_a_file_of_hosts_with_a_mark(tmp_path: Path) -> None:
+    """Some editors put a byte order mark first."""
+    (tmp_path / "hosts").write_bytes(b"\xef\xbb\xbfn1\r\nn2\r\n")
+    command = ["start-workers", "ssh", "--hosts", str(tmp_path / "hosts"), "--dry-run"]
+    assert "on each of n1, n2: " in CliRunner().invoke(cli, command, env={"HPO_STORAGE": URL}).stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -99,6 +99,13 @@ def test_loads(study: Load) -> None:
     assert 12 == spec.epochs("direction")
 
 
+def test_a_mark_that_some_editors_put_first(tmp_path: Path) -> None:
+    """A file in UTF-8 with a byte order mark reads as without it."""
+    for name, begins in (("with", b"\xef\xbb\xbf"), ("without", b"")):
+        (tmp_path / name).write_bytes(begins + STUDY.encode())
+    assert load(tmp_path / "without") == load(tmp_path / "with")
+
+
 def test_trials_of_its_arms(study: Load) -> None:
     """The arm's tables over the study's, the point over both."""
     spec = study()
