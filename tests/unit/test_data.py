@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,39 @@ def test_validation_refused(validation: Any) -> None:
     """Validation is a whole number of images or a share."""
     with pytest.raises(ValidationError):
         Digits(validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong", "named"),
+    [
+        (Digits, {"validation": 1500}, "holds out 1,500 of 1,438 training images; it must be 1 to 1,437"),
+        (Digits, {"validation": 0.0001}, "holds out 0 of 1,438"),
+        (Digits, {"validation": 1430}, "leaves 8 images to train on; one of each class makes at least 10"),
+        (Digits, {"train_limit": 9}, "9 images are too few: one of each class makes at least 10"),
+        (Cifar10, {"validation": 50_000}, "holds out 50,000 of 50,000"),
+        (Cifar100, {"train_limit": 99}, "at least 100"),
+        (partial(Npz, file="x.npz"), {"train_limit": 1}, "at least 2"),
+    ],
+)
+def test_refused_without_the_files(source: Any, wrong: dict[str, Any], named: str) -> None:
+    """What can't be, whatever the files hold, is known from the study file alone."""
+    with pytest.raises(ValidationError, match=named):
+        source(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "images"),
+    [
+        (Digits(validation=0.2), 1150),
+        (Digits(validation=438, train_limit=2000), 1000),
+        (Cifar100(validation=5000, train_limit=3000), 3000),
+        (Npz(file="x.npz", train_limit=300), 300),
+        (Npz(file="x.npz"), None),
+    ],
+)
+def test_images_of_an_epoch(source: Source, images: int | None) -> None:
+    """Known without the files, where the data set has a size of its own or there is a limit."""
+    assert images == source.images_per_epoch
 
 
 @pytest.mark.parametrize("source", [Digits(validation=1), Digits(validation=0.5), Cifar10(download=True)])
@@ -213,29 +247,38 @@ def test_all_grey_images_keep_one_channel(pets: Path) -> None:
     assert torch.equal(grey.train.inputs.expand(-1, 3, -1, -1), mixed.train.inputs)
 
 
-def test_cache_spares_the_decoding(pets: Path) -> None:
-    """Files of the same names, sizes and times aren't read again, even if they are no images now."""
-    first = PETS.load()
-    for file in (pets / "train/cat").iterdir():
-        stat = file.stat()
-        file.write_bytes(b"x" * stat.st_size)
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    again = PETS.load()
+def decoded(caplog: pytest.LogCaptureFixture) -> int:
+    """How often images were decoded up to now."""
+    return caplog.messages.count("decoding 8 images")
+
+
+def test_cache_spares_the_decoding(pets: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files that have not changed aren't read again, whatever names their folder has."""
+    caplog.set_level("INFO")
+    first, again = PETS.load(), PETS.load()
+    assert 1 == decoded(caplog)
     assert first.fingerprint == again.fingerprint
     assert (first.classes, again.train.labels.tolist()) == (again.classes, first.train.labels.tolist())
+    (pets.parent / "link").symlink_to(pets)
+    assert first.fingerprint == ImageFolder(folder="link").load().fingerprint
+    assert 1 == decoded(caplog)
 
 
 def test_changed_files_are_decoded_again(pets: Path) -> None:
-    """A new time of one file is another data set."""
-    first = PETS.load()
-    save(pets / "train/cat/0.png", pixels(4, 6, 3, seed=77))
-    os.utime(pets / "train/cat/0.png", ns=(1, 1))
+    """A file that was written anew is another one, even with its old size and time; the former pixels are removed."""
+    first, changed = PETS.load(), pets / "test/cat/9.bmp"
+    before = changed.stat()
+    save(changed, pixels(4, 6, 3, seed=77))
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (before.st_size, before.st_mtime_ns) == (changed.stat().st_size, changed.stat().st_mtime_ns)
     assert first.fingerprint != PETS.load().fingerprint
+    assert only_cached().exists()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped"])
-def test_damaged_cache_is_made_again(pets: Path, damage: str) -> None:
+def test_damaged_cache_is_made_again(pets: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever happened to the cache, the images are right, and the cache is whole afterwards."""
+    caplog.set_level("INFO")
     first = PETS.load()
     whole = only_cached().read_bytes()
     middle = whole.index(first.train.inputs.numpy().tobytes()[:32]) + 8
@@ -243,11 +286,9 @@ def test_damaged_cache_is_made_again(pets: Path, damage: str) -> None:
     only_cached().write_bytes({"empty": b"", "cut": whole[:-100], "flipped": flipped}[damage])
     assert first.fingerprint == PETS.load().fingerprint
     assert len(whole) == len(only_cached().read_bytes())
-    for file in (pets / "train/cat").iterdir():  # only the cache can answer now
-        stat = file.stat()
-        file.write_bytes(b"x" * stat.st_size)
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    caplog.clear()
     assert first.fingerprint == PETS.load().fingerprint
+    assert 0 == decoded(caplog)
 
 
 def test_several_processes_at_once(pets: Path) -> None:
@@ -298,13 +339,13 @@ def wrong_size(pets: Path) -> None:
         (wrong_size, r"train/dog/1\.png is 7 x 5 pixels, .*train/cat/0\.png is 6 x 4"),
         (
             lambda pets: (pets / "train/dog/1.png").write_bytes(b"no image"),
-            r"can't read the image .*dog/1\.png",
+            r"can't read the image .*dog/1\.png: it is none of PNG",
         ),
         (lambda pets: (pets / "train/dog/0.png").rename(pets / "train/cat.png"), None),
         (lambda pets: (pets / "test/dog/9.bmp").unlink(), r"test/dog holds no image"),
         (lambda pets: (pets / "test/dog").rename(pets / "test/fox"), "differ in the classes dog, fox"),
         (lambda pets: (pets / "test").rename(pets / "tests"), r"can't list .*pets/test:"),
-        (lambda pets: (pets / "test/dog/x.png").symlink_to("nowhere"), r"can't read the image .*x\.png"),
+        (lambda pets: (pets / "test/dog/x.png").symlink_to("nowhere"), r"there is no file .*x\.png"),
         (
             lambda pets: save(pets / "train/dog/1.png", pixels(4, 6).astype(np.uint16) * 257),
             "more than 8 bits",
@@ -508,10 +549,11 @@ def test_train_limit() -> None:
     [
         (made((4, 4)), Digits(validation=0.01), r"holds out 0 of 8"),
         (made((4, 4)), Digits(validation=8), r"holds out 8 of 8"),
-        (made((4, 4)), Digits(validation=5000), r"holds out 5000 of 8"),
+        (made((4, 4)), Digits(validation=1000), r"holds out 1,000 of 8"),
+        (made((8,)), Digits(), "one class, 'c0'"),
         (
             made((4, 4, 4)),
-            Digits(validation=3, train_limit=2),
+            Npz(file="x", validation=3, train_limit=2),
             r"1 of 3 classes, the first 'c2'.*the 2 to train on",
         ),
         (made((9, 1)), Digits(validation=9), r"'c\d', have no image among the 1 to train on \(of 10"),
