@@ -25,7 +25,8 @@ from hpo.pulse import Interrupted
 
 def _importable(target: str) -> str:
     module, _, function = target.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), function)):
+    named = all(part.isidentifier() for part in (*module.split("."), function))
+    if not named or module.endswith(".py"):  # a file; there is hardly a module called `py`
         raise ValueError(f"{target!r} is not MODULE:FUNCTION; {_meant(module, function)}")
     return target
 
