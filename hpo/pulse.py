@@ -27,6 +27,15 @@ def beat() -> None:
     """
     global _last
     _last = time.monotonic()
+    heed()
+
+
+def heed() -> None:
+    """End if a stop is asked for, without a mark: what is waited for has made no progress.
+
+    Raises:
+        Interrupted: inside `interruptible`, once its question is answered with yes.
+    """
     if _asked_to_stop():
         raise Interrupted
 

@@ -34,13 +34,20 @@ settings_option = click.option(
 @click.argument("file", type=click.Path(path_type=Path))
 @profile_option
 @settings_option
+@click.option("--data", is_flag=True, help="Load the images on this machine as a worker would, and say what they are.")
 @exit_codes
-def check(file: Path, profile: str | None, settings: tuple[str, ...]) -> None:
+def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
     """Say what FILE would run, without running it."""
+    from hpo.report.images import images
     from hpo.report.outline import outline
     from hpo.study_file import load
 
-    display(outline(load(file, settings, profile=profile)))
+    study = load(file, settings, profile=profile)
+    plan = outline(study)
+    found = images(study) if data else None
+    display(plan)
+    if found:
+        display(found)
 
 
 @click.command("launch-study")

@@ -9,10 +9,7 @@ from rich.text import Text
 from hpo.checks.budgets import ArmPlan, arm_plans
 from hpo.report.numbers import count
 from hpo.space import Range, Values, merge
-from hpo.study import StudySpec
-
-TRAIN_IMAGES = {"digits": 1_438, "cifar10": 50_000, "cifar100": 50_000}
-"""Before the split, of the data sets that have a size of their own."""
+from hpo.study import StudySpec, parse_trial
 
 
 def outline(study: StudySpec) -> RenderableType:
@@ -22,6 +19,7 @@ def outline(study: StudySpec) -> RenderableType:
         StudyFileError: the study's budgets don't fit its arms.
     """
     plans = arm_plans(study)
+    data = parse_trial(study.trial, "trial").data
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("arm", "sampler", "pruner"):
         view.add_column(name, overflow="fold")
@@ -45,7 +43,8 @@ def outline(study: StudySpec) -> RenderableType:
         *lines,
         Text(f"\n{_confirm(study)}"),
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
-        Text(f"cost: {_cost(study, plans)}"),
+        Text(f"data: {data.kind}; to see what its images are: hpo check --data"),
+        Text(f"cost: {_cost(study, plans, data.images_per_epoch)}"),
     )
 
 
@@ -66,30 +65,19 @@ def _confirm(study: StudySpec) -> str:
     return f"then the {best} of each arm with {confirm.seeds} fresh seeds, scored on test"
 
 
-def _cost(study: StudySpec, plans: list[ArmPlan]) -> str:
+def _cost(study: StudySpec, plans: list[ArmPlan], images: int | None) -> str:
     """Trials, epochs and, where the file tells how many images an epoch has, images and optimizer steps."""
     confirm = study.protocol.confirm
     again = confirm.top * confirm.seeds if confirm else 0
     epochs = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
     cells = sum(plan.cells + again for plan in plans)
     parts = [f"at most {sum(epochs.values()):,} epochs in all, in {cells:,} trials if none is pruned"]
-    images = _images(study)
     if images is not None:
         sizes = {arm: merge(study.trial, spec.trial)["batch_size"] for arm, spec in study.arms.items()}
-        steps = sum(epochs[arm] * (images // sizes[arm]) for arm in epochs)
+        steps = sum(epochs[arm] * (images // min(images, sizes[arm])) for arm in epochs)
         seen = _short(sum(epochs.values()) * images)
         parts.append(f"{seen} images, {_short(steps)} steps ({images:,} images an epoch)")
     return "; ".join(parts)
-
-
-def _images(study: StudySpec) -> int | None:
-    """Training images of an epoch; None if only the data themselves tell."""
-    data = study.trial["data"]
-    total, limit, validation = TRAIN_IMAGES.get(data["kind"]), data.get("train_limit"), data.get("validation", 0.1)
-    if total is None:
-        return limit if isinstance(limit, int) else None
-    left = total - (validation if isinstance(validation, int) else round(validation * total))
-    return left if limit is None else min(left, int(limit))
 
 
 def _short(number: int) -> str:

@@ -2,28 +2,52 @@
 
 A study file may come from elsewhere, so a worker imports nothing that its operator has not named in the environment
 variable `HPO_CUSTOM_TARGETS`: modules or packages, separated by commas. Reading a study file imports nothing at all.
+
+Python reads a module once. A worker whose modules were edited since would train a new study with the old code and say
+nothing; `check_code` refuses that.
 """
 
 from __future__ import annotations
 
 import os
+import sys
+import traceback
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from hpo.errors import TargetError
+from hpo.errors import HpoError, TargetError
+from hpo.pulse import Interrupted
 
 
 def _importable(target: str) -> str:
     module, _, function = target.partition(":")
-    if not all(part.isidentifier() for part in (*module.split("."), function)):
-        raise ValueError(f"{target!r} is not MODULE:FUNCTION; write for example my_package.models:build")
+    named = all(part.isidentifier() for part in (*module.split("."), function))
+    if not named or module.endswith(".py"):  # a file; there is hardly a module called `py`
+        raise ValueError(f"{target!r} is not MODULE:FUNCTION; {_meant(module, function)}")
     return target
 
 
+def _meant(module: str, function: str) -> str:
+    """What someone who wrote a path, or no function, may have meant."""
+    path = PurePosixPath(module)
+    dotted = ".".join(path.with_suffix("").parts) if path.suffix == ".py" or "/" in module else module
+    if all(part.isidentifier() for part in dotted.split(".")):
+        if function.isidentifier():
+            return f"a module is named without .py and with dots: did you mean {dotted}:{function}?"
+        if not function:
+            return f"the function is missing: {dotted}:FUNCTION"
+    return "write for example my_package.models:build"
+
+
 Target = Annotated[str, Field(max_length=256), AfterValidator(_importable)]
+
+_Status = tuple[int, ...]
+_imported: dict[Path, _Status] = {}
+"""The files of the modules that were imported for targets, as they were then."""
 
 
 def import_target(target: Target, what: str) -> Callable[..., Any]:
@@ -34,14 +58,54 @@ def import_target(target: Target, what: str) -> Callable[..., Any]:
     """
     module, _, name = target.partition(":")
     _check_allowed(module)
+    before = set(sys.modules)
     try:
         function: Callable[..., Any] = getattr(import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (HpoError, Interrupted):
+        raise
+    except Exception as error:  # a module may raise anything
         raise TargetError(
-            f"the {what}'s target {target} can't be imported: {error}",
+            f"the {what}'s target {target} can't be imported: {raised(error)}",
             hint="install its package where the worker runs, or name its folder in PYTHONPATH",
         ) from error
+    finally:
+        _remember({module, *sys.modules} - (before - {module}))
     return function
+
+
+def check_code() -> None:
+    """Whether all that was imported for targets is still what the disk holds; to be asked before a new study.
+
+    Raises:
+        TargetError: a file has changed.
+    """
+    changed = [str(file) for file, status in _imported.items() if _status(file) != status]
+    if changed:
+        raise TargetError(f"{', '.join(changed)} changed after this worker read it", hint="start the worker again")
+
+
+def raised(error: Exception) -> str:
+    """What code of the user's raised, in a line, and where."""
+    text = f"{type(error).__name__}: {error}"
+    frames = traceback.extract_tb(error.__traceback__)
+    last = frames[-1] if frames else None
+    return f"{text} (line {last.lineno} of {last.filename})" if last else text
+
+
+def _remember(modules: set[str]) -> None:
+    for name in modules:
+        file = getattr(sys.modules.get(name), "__file__", None)
+        if file is not None:
+            _imported.setdefault(Path(file), _status(Path(file)))
+
+
+def _status(file: Path) -> _Status:
+    # Without st_ctime: package managers link installed files into other environments, which changes it.
+    try:
+        found = file.stat()
+    except OSError:
+        return ()
+    return found.st_size, found.st_mtime_ns, found.st_ino
 
 
 def _check_allowed(module: str) -> None:

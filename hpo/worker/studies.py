@@ -65,9 +65,9 @@ class Studies:
             pulse.Interrupted: the worker was asked to let go meanwhile.
         """
         with pulse.interruptible(self._session.heartbeat.asked_to_let_go):
-            dataset = cache.load(trial.data)
+            dataset = cache.load(trial.data, lease.study_uuid)
             self._check(lease, dataset.fingerprint, trial.data.kind)
-            return cache.splits(trial.data, with_test, self._session.device)
+            return cache.splits(trial.data, with_test, self._session.device, lease.study_uuid)
 
     def _check(self, lease: Lease, fingerprint: str, kind: str) -> None:
         if (lease.study_uuid, fingerprint) in self._checked:

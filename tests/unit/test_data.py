@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from hpo.errors import DataError, TargetError
 from hpo.train.data import (
     Cifar10,
     Cifar100,
+    Custom,
     Data,
     Dataset,
     Digits,
@@ -33,7 +35,7 @@ from hpo.train.data import (
     split,
 )
 from hpo.train.data.fingerprint import fingerprint
-from hpo.train.data.folders import locked
+from hpo.train.data.folders import check_folders, locked
 from hpo.train.data.splits import hold_out, statistics
 
 CPU = torch.device("cpu")
@@ -70,6 +72,26 @@ def test_folders_of_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (Path.home() / "images", Path.home() / ".cache/hpo/cache") == (data_dir(), cache_dir())
 
 
+@pytest.mark.parametrize("variable", ["HPO_DATA_DIR", "HPO_CACHE_DIR"])
+def test_no_home_folder(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in a home that isn't there is said with the variable to set."""
+    monkeypatch.setenv(variable, "~no-such-user/x")
+    with pytest.raises(DataError, match="there is no home folder for ~no-such-user/x") as raised:
+        check_folders()
+    assert f"set {variable} to a folder, or HOME" in raised.value.hint
+
+
+def test_check_folders(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Folders that are there or not yet will do, and none is made; a file in the place of one won't."""
+    check_folders()
+    assert not cache_dir().exists()
+    monkeypatch.setenv("HPO_CACHE_DIR", str(folders / "file"))
+    (folders / "file").write_text("")
+    with pytest.raises(DataError, match="file is no folder") as raised:
+        check_folders()
+    assert "HPO_CACHE_DIR" in raised.value.hint
+
+
 @pytest.mark.parametrize("path", ["/etc", "../x", "a/../../x", "..", "a\nb", "a\0b", "a\x1b[1m", "..\\x", ""])
 def test_paths_stay_inside_the_data_folder(path: str) -> None:
     """A study file can't reach the node's other files."""
@@ -93,6 +115,39 @@ def test_validation_refused(validation: Any) -> None:
     """Validation is a whole number of images or a share."""
     with pytest.raises(ValidationError):
         Digits(validation=validation)
+
+
+@pytest.mark.parametrize(
+    ("source", "wrong", "named"),
+    [
+        (Digits, {"validation": 1500}, "holds out 1,500 of 1,438 training images; it must be 1 to 1,437"),
+        (Digits, {"validation": 0.0001}, "holds out 0 of 1,438"),
+        (Digits, {"validation": 1430}, "leaves 8 images to train on; one of each class makes at least 10"),
+        (Digits, {"train_limit": 9}, "9 images are too few: one of each class makes at least 10"),
+        (Cifar10, {"validation": 50_000}, "holds out 50,000 of 50,000"),
+        (Cifar100, {"train_limit": 99}, "at least 100"),
+        (partial(Npz, file="x.npz"), {"train_limit": 1}, "at least 2"),
+    ],
+)
+def test_refused_without_the_files(source: Any, wrong: dict[str, Any], named: str) -> None:
+    """What can't be, whatever the files hold, is known from the study file alone."""
+    with pytest.raises(ValidationError, match=named):
+        source(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "images"),
+    [
+        (Digits(validation=0.2), 1150),
+        (Digits(validation=438, train_limit=2000), 1000),
+        (Cifar100(validation=5000, train_limit=3000), 3000),
+        (Npz(file="x.npz", train_limit=300), 300),
+        (Npz(file="x.npz"), None),
+    ],
+)
+def test_images_of_an_epoch(source: Source, images: int | None) -> None:
+    """Known without the files, where the data set has a size of its own or there is a limit."""
+    assert images == source.images_per_epoch
 
 
 @pytest.mark.parametrize("source", [Digits(validation=1), Digits(validation=0.5), Cifar10(download=True)])
@@ -213,29 +268,38 @@ def test_all_grey_images_keep_one_channel(pets: Path) -> None:
     assert torch.equal(grey.train.inputs.expand(-1, 3, -1, -1), mixed.train.inputs)
 
 
-def test_cache_spares_the_decoding(pets: Path) -> None:
-    """Files of the same names, sizes and times aren't read again, even if they are no images now."""
-    first = PETS.load()
-    for file in (pets / "train/cat").iterdir():
-        stat = file.stat()
-        file.write_bytes(b"x" * stat.st_size)
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    again = PETS.load()
+def decoded(caplog: pytest.LogCaptureFixture) -> int:
+    """How often images were decoded up to now."""
+    return caplog.messages.count("decoding 8 images")
+
+
+def test_cache_spares_the_decoding(pets: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Files that have not changed aren't read again, whatever names their folder has."""
+    caplog.set_level("INFO")
+    first, again = PETS.load(), PETS.load()
+    assert 1 == decoded(caplog)
     assert first.fingerprint == again.fingerprint
     assert (first.classes, again.train.labels.tolist()) == (again.classes, first.train.labels.tolist())
+    (pets.parent / "link").symlink_to(pets)
+    assert first.fingerprint == ImageFolder(folder="link").load().fingerprint
+    assert 1 == decoded(caplog)
 
 
 def test_changed_files_are_decoded_again(pets: Path) -> None:
-    """A new time of one file is another data set."""
-    first = PETS.load()
-    save(pets / "train/cat/0.png", pixels(4, 6, 3, seed=77))
-    os.utime(pets / "train/cat/0.png", ns=(1, 1))
+    """A file that was written anew is another one, even with its old size and time; the former pixels are removed."""
+    first, changed = PETS.load(), pets / "test/cat/9.bmp"
+    before = changed.stat()
+    save(changed, pixels(4, 6, 3, seed=77))
+    os.utime(changed, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (before.st_size, before.st_mtime_ns) == (changed.stat().st_size, changed.stat().st_mtime_ns)
     assert first.fingerprint != PETS.load().fingerprint
+    assert only_cached().exists()
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "flipped"])
-def test_damaged_cache_is_made_again(pets: Path, damage: str) -> None:
+def test_damaged_cache_is_made_again(pets: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever happened to the cache, the images are right, and the cache is whole afterwards."""
+    caplog.set_level("INFO")
     first = PETS.load()
     whole = only_cached().read_bytes()
     middle = whole.index(first.train.inputs.numpy().tobytes()[:32]) + 8
@@ -243,11 +307,9 @@ def test_damaged_cache_is_made_again(pets: Path, damage: str) -> None:
     only_cached().write_bytes({"empty": b"", "cut": whole[:-100], "flipped": flipped}[damage])
     assert first.fingerprint == PETS.load().fingerprint
     assert len(whole) == len(only_cached().read_bytes())
-    for file in (pets / "train/cat").iterdir():  # only the cache can answer now
-        stat = file.stat()
-        file.write_bytes(b"x" * stat.st_size)
-        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    caplog.clear()
     assert first.fingerprint == PETS.load().fingerprint
+    assert 0 == decoded(caplog)
 
 
 def test_several_processes_at_once(pets: Path) -> None:
@@ -287,6 +349,32 @@ def test_cache_that_cannot_be_written(pets: Path, monkeypatch: pytest.MonkeyPatc
     assert "HPO_CACHE_DIR" in raised.value.hint
 
 
+def test_images_of_any_size(pets: Path) -> None:
+    """With `size` the shorter side is resized to it, the longer one cut off at both ends; each size has its cache."""
+    wide = np.full((4, 12, 3), 7, np.uint8)
+    wide[:, :4], wide[:, -4:] = 255, 255
+    save(pets / "train/cat/0.png", wide)
+    save(pets / "train/cat/1.png", wide.transpose(1, 0, 2))
+    with pytest.raises(DataError, match="all must have one size") as raised:
+        PETS.load()
+    assert "`size = 32`" in raised.value.hint
+    cut = ImageFolder(folder="pets", size=4).load()
+    assert {7} == set(cut.train.inputs[:2].flatten().tolist())
+    shrunk = ImageFolder(folder="pets", size=2).load()
+    assert ((6, 3, 2, 2), (2, 3, 2, 2)) == (shrunk.train.inputs.shape, shrunk.test.inputs.shape)
+    assert 2 == len(list(cache_dir().glob("*.npz")))
+
+
+def test_transparency_is_dropped_and_said(pets: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Once for all images; what lies under it is used. Images that are opaque all over are not counted."""
+    image = pixels(4, 6, 4)
+    save(pets / "train/cat/0.png", image)
+    save(pets / "train/cat/1.png", np.dstack([image[:, :, :3], np.full((4, 6), 255, np.uint8)]))
+    dataset = PETS.load()
+    assert np.array_equal(image[:, :, :3].transpose(2, 0, 1), dataset.train.inputs[0].numpy())
+    assert ["1 of 8 images are transparent in parts; their transparency is dropped"] == caplog.messages
+
+
 def wrong_size(pets: Path) -> None:
     save(pets / "train/dog/1.png", pixels(5, 7, 3))
     save(pets / "train/dog/2.png", pixels(8, 8, 3))
@@ -298,13 +386,13 @@ def wrong_size(pets: Path) -> None:
         (wrong_size, r"train/dog/1\.png is 7 x 5 pixels, .*train/cat/0\.png is 6 x 4"),
         (
             lambda pets: (pets / "train/dog/1.png").write_bytes(b"no image"),
-            r"can't read the image .*dog/1\.png",
+            r"can't read the image .*dog/1\.png: it is none of PNG",
         ),
         (lambda pets: (pets / "train/dog/0.png").rename(pets / "train/cat.png"), None),
         (lambda pets: (pets / "test/dog/9.bmp").unlink(), r"test/dog holds no image"),
         (lambda pets: (pets / "test/dog").rename(pets / "test/fox"), "differ in the classes dog, fox"),
         (lambda pets: (pets / "test").rename(pets / "tests"), r"can't list .*pets/test:"),
-        (lambda pets: (pets / "test/dog/x.png").symlink_to("nowhere"), r"can't read the image .*x\.png"),
+        (lambda pets: (pets / "test/dog/x.png").symlink_to("nowhere"), r"there is no file .*x\.png"),
         (
             lambda pets: save(pets / "train/dog/1.png", pixels(4, 6).astype(np.uint16) * 257),
             "more than 8 bits",
@@ -379,6 +467,73 @@ def test_npz_errors(folders: Path, wrong: dict[str, Any], named: str) -> None:
         Npz(file="x.npz").load()
 
 
+@pytest.mark.parametrize(
+    ("wrong", "hint"),
+    [
+        (
+            {"train_inputs": pixels(6, 3, 4, 4) / 255},
+            "for values from 0 to 1, (inputs * 255).round().astype(numpy.uint8)",
+        ),
+        ({"test_inputs": pixels(3, 3, 4, 4).astype(int)}, "for values from 0 to 255, inputs.astype(numpy.uint8)"),
+        ({"test_inputs": pixels(3, 3, 4, 4) > 9}, "for pixels of False and True, (inputs * 255).astype(numpy.uint8)"),
+        ({"train_labels": np.eye(3)[[0, 1, 2, 0, 1, 2]]}, "labels.argmax(axis=1)"),
+    ],
+)
+def test_npz_hints(folders: Path, wrong: dict[str, Any], hint: str) -> None:
+    """What is right but for its type is told how to become it."""
+    np.savez(folders / "x.npz", **arrays(**wrong))
+    with pytest.raises(DataError) as raised:
+        Npz(file="x.npz").load()
+    assert hint in raised.value.hint
+
+
+NCHW, NHWC = (3, 8, 8), (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "read"),
+    [
+        (NHWC, "NHWC", (3, 8, 8)),
+        (NCHW, "NCHW", (3, 8, 8)),
+        (NCHW, None, (3, 8, 8)),
+        (NHWC, "NCHW", (8, 8, 3)),
+        ((8, 9), "NHWC", (1, 8, 9)),
+        ((3, 3, 3), None, (3, 3, 3)),
+        ((16, 8, 8), None, (16, 8, 8)),
+        ((2, 8, 8), None, (2, 8, 8)),
+        ((8, 8, 2), "NHWC", (2, 8, 8)),
+    ],
+)
+def test_layout(folders: Path, shape: tuple[int, ...], layout: Any, read: tuple[int, ...]) -> None:
+    """The channels come first, whichever way round they were written; what is said is believed."""
+    given = pixels(6, *shape)
+    np.savez(folders / "x.npz", **arrays(train_inputs=given, test_inputs=pixels(3, *shape)))
+    inputs = Npz(file="x.npz", layout=layout).load().train.inputs
+    assert read == inputs.shape[1:]
+    expected = given.transpose(0, 3, 1, 2) if layout == "NHWC" and given.ndim == 4 else given
+    assert np.array_equal(expected.reshape(6, *read), inputs.numpy())
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout", "looks", "hint"),
+    [
+        (NHWC, None, "(N, H, W, C)", 'layout = "NHWC"'),
+        ((28, 28, 1), None, "(N, H, W, C)", "transpose(0, 3, 1, 2)"),
+        ((8, 8, 4), None, "(N, H, W, C)", 'layout = "NHWC"'),
+        (NCHW, "NHWC", "(N, C, H, W)", 'layout = "NCHW"'),
+    ],
+)
+def test_layout_that_is_evidently_another(
+    folders: Path, shape: tuple[int, ...], layout: Any, looks: str, hint: str
+) -> None:
+    """NumPy's own layout would train, as images of many channels and three pixels a row."""
+    np.savez(folders / "x.npz", **arrays(train_inputs=pixels(6, *shape), test_inputs=pixels(3, *shape)))
+    with pytest.raises(DataError, match="train_inputs has the shape") as raised:
+        Npz(file="x.npz", layout=layout).load()
+    assert f"looks like {looks}" in str(raised.value)
+    assert hint in raised.value.hint
+
+
 @pytest.mark.parametrize(("content", "named"), [(None, "there is no file"), (b"no archive", "can't be read")])
 def test_npz_missing_or_damaged(folders: Path, content: bytes | None, named: str) -> None:
     """The error names the file."""
@@ -394,6 +549,8 @@ def test_npz_missing_or_damaged(folders: Path, content: bytes | None, named: str
 
 def reversed_images(count: int) -> Any:
     """What a study's `custom` data imports here."""
+    if count == 0:
+        raise FileNotFoundError("my images")
     return arrays(train_inputs=pixels(6, 3, 4, 4)[:, :, ::-1]) if count == 6 else "no arrays"
 
 
@@ -406,17 +563,26 @@ def test_custom(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {source} == {source, again}
 
 
+def test_custom_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for a file."""
+    monkeypatch.setenv("HPO_CUSTOM_TARGETS", "tests.unit")
+    source = Custom(target="tests.unit.test_data:reversed_images", args={"count": 6}, layout="NHWC")
+    assert (6, 4, 3, 4) == source.load().train.inputs.shape
+
+
 def test_custom_errors(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A function that this worker may not import, or that returns something else, is named."""
-    source = TypeAdapter(Data).validate_python(
-        {"kind": "custom", "target": "tests.unit.test_data:reversed_images", "args": {"count": 5}}
-    )
+    """A function that this worker may not import, or that raises or returns something else, is named."""
+    wrong, raising = (Custom(target="tests.unit.test_data:reversed_images", args={"count": n}) for n in (5, 0))
     monkeypatch.delenv("HPO_CUSTOM_TARGETS", raising=False)
     with pytest.raises(TargetError, match=r"may not import tests\.unit\.test_data"):
-        source.load()
+        wrong.load()
     monkeypatch.setenv("HPO_CUSTOM_TARGETS", "tests.unit")
     with pytest.raises(DataError, match="reversed_images returned 'no arrays'; it must return train_inputs"):
-        source.load()
+        wrong.load()
+    with pytest.raises(
+        DataError, match=r"reversed_images raised FileNotFoundError: my images \(line \d+ of .*test_data"
+    ):
+        raising.load()
 
 
 # --- fingerprint
@@ -508,10 +674,11 @@ def test_train_limit() -> None:
     [
         (made((4, 4)), Digits(validation=0.01), r"holds out 0 of 8"),
         (made((4, 4)), Digits(validation=8), r"holds out 8 of 8"),
-        (made((4, 4)), Digits(validation=5000), r"holds out 5000 of 8"),
+        (made((4, 4)), Digits(validation=1000), r"holds out 1,000 of 8"),
+        (made((8,)), Digits(), "one class, 'c0'"),
         (
             made((4, 4, 4)),
-            Digits(validation=3, train_limit=2),
+            Npz(file="x", validation=3, train_limit=2),
             r"1 of 3 classes, the first 'c2'.*the 2 to train on",
         ),
         (made((9, 1)), Digits(validation=9), r"'c\d', have no image among the 1 to train on \(of 10"),

@@ -5,15 +5,17 @@ A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009. Te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 
 from hpo.errors import DataError
+from hpo.train.data.files import Identity, file_identity
 from hpo.train.data.fingerprint import fingerprint
 from hpo.train.data.folders import data_dir, locked
 from hpo.train.data.images import Dataset, Images
 from hpo.train.data.source import Source
+from hpo.train.data.waiting import watched
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -27,6 +29,15 @@ class Cifar10(Source):
     download: bool = False
     """Let a node that lacks the files fetch them (about 170 MB) into `HPO_DATA_DIR`."""
 
+    TRAIN_IMAGES: ClassVar[int | None] = 50_000
+    CLASSES: ClassVar[int] = 10
+
+    def identity(self) -> Identity:
+        """Of the files that there are."""
+        from torchvision.datasets import CIFAR10
+
+        return _identity(CIFAR10)
+
     def load(self) -> Dataset:
         """All images, on the CPU.
 
@@ -35,7 +46,7 @@ class Cifar10(Source):
         """
         from torchvision.datasets import CIFAR10
 
-        return _load(CIFAR10, self.download)
+        return watched(lambda: _load(CIFAR10, self.download))
 
 
 class Cifar100(Source):
@@ -46,6 +57,15 @@ class Cifar100(Source):
     download: bool = False
     """Let a node that lacks the files fetch them (about 170 MB) into `HPO_DATA_DIR`."""
 
+    TRAIN_IMAGES: ClassVar[int | None] = 50_000
+    CLASSES: ClassVar[int] = 100
+
+    def identity(self) -> Identity:
+        """Of the files that there are."""
+        from torchvision.datasets import CIFAR100
+
+        return _identity(CIFAR100)
+
     def load(self) -> Dataset:
         """All images, on the CPU.
 
@@ -54,7 +74,18 @@ class Cifar100(Source):
         """
         from torchvision.datasets import CIFAR100
 
-        return _load(CIFAR100, self.download)
+        return watched(lambda: _load(CIFAR100, self.download))
+
+
+def _identity(cifar: type[CIFAR10]) -> Identity:
+    folder = data_dir() / cifar.base_folder
+    try:
+        files = sorted(file for file in folder.iterdir() if file.is_file())
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        raise DataError(f"can't list {folder}: {error.strerror}") from error
+    return tuple(file_identity(file) for file in files)
 
 
 def _load(cifar: type[CIFAR10], download: bool) -> Dataset:
@@ -62,6 +93,8 @@ def _load(cifar: type[CIFAR10], download: bool) -> Dataset:
     move = f"set HPO_DATA_DIR to the folder that holds {cifar.base_folder}"
     try:
         return _read(cifar, download=False)
+    except OSError as error:
+        raise DataError(f"can't read {cifar.__name__} in {folder}: {error}", hint=move) from error
     except RuntimeError as error:  # torchvision's word for files that are missing or fail their checksum
         if not download:
             raise DataError(

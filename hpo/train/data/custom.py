@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import deepcopy
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import JsonValue
 
-from hpo.errors import DataError
+from hpo.errors import DataError, HpoError
+from hpo.pulse import Interrupted
 from hpo.spec import Name
 from hpo.train.data.arrays import REQUIRED, from_arrays
+from hpo.train.data.files import Identity
 from hpo.train.data.images import Dataset
+from hpo.train.data.layout import Layout
 from hpo.train.data.source import Source
-from hpo.train.target import Target, import_target
+from hpo.train.data.waiting import watched
+from hpo.train.target import Target, check_code, import_target, raised
 
 
 class Custom(Source):
@@ -31,17 +36,41 @@ class Custom(Source):
     args: dict[Name, JsonValue] = {}
     """Arguments of the function."""
 
+    layout: Layout | None = None
+    """As for `npz`."""
+
+    KNOWS_ITS_FILES: ClassVar[bool] = False
+
     def __hash__(self) -> int:  # a worker keeps data sets by their spec; a dict of arguments has no hash of its own
         return hash(self.model_dump_json())
+
+    def identity(self) -> Identity:
+        """Always the same: what files it reads is its own affair.
+
+        Raises:
+            TargetError: its code is not what this process has imported.
+        """
+        check_code()
+        return ()
 
     def load(self) -> Dataset:
         """All images, on the CPU.
 
         Raises:
             TargetError: this worker may not import the target, or it is not there.
-            DataError: what it returns is not as described.
+            DataError: it raises, or what it returns is not as described.
         """
-        returned = import_target(self.target, "data set")(**deepcopy(self.args))
+        function = import_target(self.target, "data set")
+        returned = watched(lambda: self._called(function))
         if not isinstance(returned, dict):
             raise DataError(f"{self.target} returned {returned!r:.100}; it must return {', '.join(REQUIRED)} in a dict")
-        return from_arrays({name: np.asarray(array) for name, array in returned.items()}, self.target)
+        arrays = {name: np.asarray(array) for name, array in returned.items()}
+        return from_arrays(arrays, self.target, self.layout)
+
+    def _called(self, function: Callable[..., Any]) -> Any:
+        try:
+            return function(**deepcopy(self.args))
+        except (HpoError, Interrupted):
+            raise
+        except Exception as error:  # its files are missing, or it can't read them: another machine may
+            raise DataError(f"{self.target} raised {raised(error)}") from error

@@ -8,11 +8,12 @@ images), drawn with a seed that no study can change, is the test set here. Accur
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
 
+from hpo.train.data.files import Identity
 from hpo.train.data.fingerprint import fingerprint
 from hpo.train.data.images import Dataset, Images
 from hpo.train.data.source import Source
@@ -26,6 +27,13 @@ class Digits(Source):
     """8 x 8 grey handwritten digits: 1,438 to learn from, 359 for the end."""
 
     kind: Literal["digits"] = "digits"
+
+    TRAIN_IMAGES: ClassVar[int | None] = 1_438
+    CLASSES: ClassVar[int] = 10
+
+    def identity(self) -> Identity:
+        """Always the same: they are part of an installed package."""
+        return ()
 
     def load(self) -> Dataset:
         """All images, on the CPU."""

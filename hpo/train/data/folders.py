@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -15,17 +16,54 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from hpo import pulse
 from hpo.errors import DataError
+from hpo.train.data.waiting import POLL_SECONDS
 
 
 def data_dir() -> Path:
-    """The folder that holds the data sets: `HPO_DATA_DIR`, else `~/.cache/hpo/data`."""
-    return Path(os.environ.get("HPO_DATA_DIR") or "~/.cache/hpo/data").expanduser()
+    """The folder that holds the data sets: `HPO_DATA_DIR`, else `~/.cache/hpo/data`.
+
+    Raises:
+        DataError: it lies in a home folder, and there is none.
+    """
+    return _folder("HPO_DATA_DIR", "~/.cache/hpo/data")
 
 
 def cache_dir() -> Path:
-    """The folder for what can be made again: `HPO_CACHE_DIR`, else `~/.cache/hpo/cache`."""
-    return Path(os.environ.get("HPO_CACHE_DIR") or "~/.cache/hpo/cache").expanduser()
+    """The folder for what can be made again: `HPO_CACHE_DIR`, else `~/.cache/hpo/cache`.
+
+    Raises:
+        DataError: it lies in a home folder, and there is none.
+    """
+    return _folder("HPO_CACHE_DIR", "~/.cache/hpo/cache")
+
+
+def check_folders() -> None:
+    """Whether this machine can hold images, asked before there is anything to read. Makes no folder.
+
+    Raises:
+        DataError: one of the two folders can't be named, is none, or can't be used by this user.
+    """
+    for variable, folder, needed in (
+        ("HPO_DATA_DIR", data_dir(), os.R_OK | os.X_OK),
+        ("HPO_CACHE_DIR", cache_dir(), os.R_OK | os.W_OK | os.X_OK),
+    ):
+        hint = f"set {variable} to another folder"
+        if folder.exists() and not folder.is_dir():
+            raise DataError(f"{folder} is no folder", hint=hint)
+        if folder.exists() and not os.access(folder, needed):
+            raise DataError(f"this user may not {'write' if needed & os.W_OK else 'read'} in {folder}", hint=hint)
+
+
+def _folder(variable: str, default: str) -> Path:
+    given = os.environ.get(variable) or default
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # HOME is not set, and the user is none of this machine's
+        raise DataError(
+            f"there is no home folder for {given}", hint=f"set {variable} to a folder, or HOME to a home folder"
+        ) from None
 
 
 def _stays_inside(path: str) -> str:
@@ -46,14 +84,33 @@ def locked(path: Path) -> Iterator[None]:
     """Hold the lock file beside `path`, one process of this node at a time; it is freed if the process dies.
 
     Raises:
-        DataError: the lock file can't be made.
+        DataError: the lock file can't be made or locked.
     """
+    # Opened so that a pipe in its place can't keep us waiting, and so that nothing is cut off.
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.with_name(f"{path.name}.lock").open("w")
+        lock = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
-        hint = "set HPO_CACHE_DIR and HPO_DATA_DIR to folders that can be written"
-        raise DataError(f"can't write in {path.parent}: {error.strerror}", hint=hint) from error
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        raise _not_writable(path.parent, error) from error
+    try:
+        while not _taken(lock, path.parent):
+            pulse.beat()  # who holds it is at work, or else is ended by its own watcher
+            time.sleep(POLL_SECONDS)
         yield
+    finally:
+        os.close(lock)
+
+
+def _taken(lock: int, folder: Path) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # a file system without locks
+        raise _not_writable(folder, error) from error
+    return True
+
+
+def _not_writable(folder: Path, error: OSError) -> DataError:
+    hint = "set HPO_CACHE_DIR and HPO_DATA_DIR to folders that can be written"
+    return DataError(f"can't write in {folder}: {error.strerror}", hint=hint)

@@ -11,23 +11,21 @@ from torch import Tensor
 
 from hpo.errors import DataError
 from hpo.train.data.images import Dataset, Splits
-from hpo.train.data.source import Source
+from hpo.train.data.source import Source, held_out
 
 
 def split(dataset: Dataset, source: Source, *, with_test: bool, device: torch.device) -> Splits:
     """The parts of `dataset` that a trial may see, resident on `device`.
 
     Raises:
-        DataError: validation takes nothing or everything, or a class is left without a training image.
+        DataError: validation takes nothing or everything, there is one class alone, or one without a training image.
     """
-    labels, total = dataset.train.labels, len(dataset.train)
-    held_out = source.validation if isinstance(source.validation, int) else round(source.validation * total)
-    if not 0 < held_out < total:
-        raise DataError(
-            f"validation = {source.validation} holds out {held_out} of {total} training images; "
-            f"it must be 1 to {total - 1}"
-        )
-    validation, train = hold_out(labels, held_out, source.split_seed)
+    labels = dataset.train.labels
+    try:
+        count = held_out(source.validation, len(labels))
+    except ValueError as error:
+        raise DataError(str(error)) from None
+    validation, train = hold_out(labels, count, source.split_seed)
     if source.train_limit is not None and source.train_limit < len(train):
         train = train[hold_out(labels[train], source.train_limit, source.split_seed)[0]]
     _check_classes(dataset, source, labels[train])
@@ -69,6 +67,9 @@ def statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _check_classes(dataset: Dataset, source: Source, labels: Tensor) -> None:
+    if len(dataset.classes) < 2:
+        [only] = dataset.classes
+        raise DataError(f"all images belong to one class, {only!r}: there is nothing to tell apart")
     counts = torch.bincount(labels, minlength=len(dataset.classes))
     if empty := [name for name, count in zip(dataset.classes, counts.tolist(), strict=True) if count == 0]:
         raise DataError(
