@@ -33,5 +33,5 @@ for command in (*ON_STUDIES, *ON_WORKERS):
 
 
 def main() -> None:
-    """The entry point of the command."""
+    """Run the command; `hpo.__main__` calls it."""
     cli.main(prog_name="hpo")
