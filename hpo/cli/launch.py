@@ -72,7 +72,9 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     order = _order(studies, **given)
     gpus = launcher.gpus_for(device)
     placements = launcher.placements(device, gpus.names, order.options, per_device=order.per_device)
+    workers = f"workers: {len(placements)} on {launcher.where(device, gpus)}"
     if dry_run:
+        click.echo(workers, err=True)
         click.echo(launcher.text(studies, placements), nl=False)
         return
     stopped = on_signal()
@@ -80,7 +82,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     for study in studies:
         opened.ledger.study(study)  # a wrong name is told here and not by every worker
     opened.close()
-    click.echo(f"workers: {len(placements)} on {launcher.where(device, gpus)}, storage {opened}", err=True)
+    click.echo(f"{workers}, storage {opened}", err=True)
     environment = launcher.environment(storage, given["checkpoints"])
     run_workers(
         studies, placements, environment, lambda line: click.echo(line, err=True), stopped, forever=given["forever"]

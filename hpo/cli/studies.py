@@ -96,7 +96,7 @@ def launch_study(
     environment = local.environment(storage, checkpoints)
 
     def say(line: str) -> None:
-        click.echo(line, err=True)
+        print(line, file=sys.stderr)  # above the table of progress, which click would write into
 
     with shown_progress() as show:
         done = run_locally(opened, row.name, placements, environment, logs, show, say, interrupted)
