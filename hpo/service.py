@@ -1,33 +1,22 @@
-"""What the commands do: studies begun, found, run on this machine, compared, removed."""
+"""What the commands do: studies begun, found, compared, removed."""
 
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event
 
 import hpo
-from hpo.errors import HpoError, StudyError, UserError
-from hpo.launch import local
+from hpo.errors import StudyError
 from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
 from hpo.storage import Storage
-from hpo.storage.retry import Retry
-from hpo.storage.rows import ArmProgress, Cell, CurvePoint, StudyRow, WorkerRow
+from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.study_file import differences
 
-LOOK_SECONDS = 0.5
-"""Between two looks at a running study."""
-PATIENCE_SECONDS = 900.0
-"""How long the database may be away."""
-REPLACEMENTS = 3
-"""How often a local worker that died is replaced."""
 SHOWN_DIFFERENCES = 10
 
 
@@ -64,58 +53,6 @@ def find_study(storage: Storage, name: str) -> tuple[StudyRow, StudySpec]:
     """
     row = storage.ledger.study(name)
     return row, read_study(row.name, row.spec, row.hpo_version)
-
-
-def run_locally(
-    storage: Storage,
-    name: str,
-    devices: Sequence[str],
-    options: Sequence[str],
-    show: Callable[[list[ArmProgress]], None],
-    interrupted: Event,
-) -> bool:
-    """Run a study with one worker per entry of `devices`; True when it is done, False when interrupted.
-
-    Raises:
-        UserError: the workers can't work here, with what the first of them said.
-        HpoError: they keep dying.
-    """
-    row, study = find_study(storage, name)
-    patience = Retry(PATIENCE_SECONDS, interrupted)
-    url = storage.url.render_as_string(hide_password=False)
-    folder = Path(tempfile.mkdtemp(prefix=f"hpo-{name}-"))
-
-    def start(place: int) -> local.LocalWorker:
-        log = folder / f"worker-{place}.log"
-        return local.start(url, [name], log, [*options, f"--device={devices[place]}"])
-
-    running = [start(place) for place in range(len(devices))]
-    replaced = 0
-    try:
-        while True:
-            show(patience(lambda: storage.ledger.progress(row.id)))
-            for place, worker in enumerate(running):
-                code = worker.process.poll()
-                if code in (None, 0):
-                    continue
-                said = _last_words(worker.log)
-                if code == UserError.exit_code:
-                    raise UserError(said)
-                if replaced == REPLACEMENTS * len(devices):
-                    raise HpoError(f"the workers keep dying, the last one with exit code {code}:\n{said}")
-                replaced += 1
-                running[place] = start(place)
-            if all(worker.process.poll() == 0 for worker in running):
-                if patience(lambda: is_done(storage, row, study)):
-                    show(patience(lambda: storage.ledger.progress(row.id)))
-                    return True
-                if patience(lambda: storage.ledger.study(name)).state != "running":
-                    return False
-                raise HpoError(f"the workers have left and the study is not done; what they said: {folder}")
-            if interrupted.wait(LOOK_SECONDS):
-                return False
-    finally:
-        local.stop(running)
 
 
 def is_done(storage: Storage, row: StudyRow, study: StudySpec) -> bool:
@@ -176,10 +113,3 @@ def delete_study(storage: Storage, name: str) -> None:
     row, study = find_study(storage, name)
     storage.ledger.delete_study(row.id)
     Trials(storage, study).delete_studies()
-
-
-def _last_words(log: Path) -> str:
-    """The error that a worker ended with, without the tag that the command line puts before it."""
-    lines = log.read_text(errors="replace").splitlines()
-    start = max((number for number, line in enumerate(lines) if line.startswith("error: ")), default=len(lines) - 5)
-    return "\n".join(lines[max(start, 0) :]).removeprefix("error: ")

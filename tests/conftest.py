@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from hpo.storage import create_storage
+from tests.nvidia import NvidiaSmi
 from tests.postgres import NoPostgresError, PostgresServer
 
 # Its assertions explain themselves only if pytest knows of it before anything imports it.
@@ -112,3 +113,11 @@ def own_postgres() -> Iterator[PostgresServer]:
     server = start_postgres()
     yield server
     server.remove()
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> NvidiaSmi:
+    """The driver's program, which says what the test wants."""
+    folder = tmp_path / "nvidia"
+    folder.mkdir()
+    return NvidiaSmi(folder, monkeypatch)

@@ -1,7 +1,7 @@
 """The command `hpo`: one short function per verb, which translates and calls.
 
-Data goes to stdout, progress and errors to stderr. Exit code 0: done; 2: something the user can mend; 1: it failed;
-130: interrupted, everything resumable. What a verb needs is imported in it, so that `hpo --help` answers at once.
+Data goes to stdout, progress and errors to stderr. Exit code 0: done; 130: interrupted, everything resumable; the
+others are in `hpo.errors`. What a verb needs is imported in it, so that `hpo --help` answers at once.
 """
 
 from __future__ import annotations
@@ -34,6 +34,6 @@ for command in (*ON_STUDIES, *ON_WORKERS):
 
 
 def main() -> None:
-    """The entry point of the command."""
+    """Run the command; `hpo.__main__` calls it."""
     streams.prepare()
     cli.main(prog_name="hpo")

@@ -67,26 +67,25 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     What they write comes out on stderr, each line with the worker's number. Ctrl-C and SIGTERM let all save and let go.
     """
     from hpo.launch import local as launcher
+    from hpo.local_run import run_workers
     from hpo.storage import create_storage, open_storage
 
     order = _order(studies, **given)
-    tasks = launcher.tasks(order, device, launcher.gpus())
+    gpus = launcher.gpus_for(device)
+    placements = launcher.placements(device, gpus.names, order.options, per_device=order.per_device)
+    workers = f"workers: {len(placements)} on {launcher.where(device, gpus)}"
     if dry_run:
-        say(launcher.text(order, tasks), nl=False)
+        say(workers, err=True)
+        say(launcher.text(studies, placements), nl=False)
         return
     stopped = on_signal()
     opened = create_storage(storage) if given["forever"] else open_storage(storage)
     for study in studies:
         opened.ledger.study(study)  # a wrong name is told here and not by every worker
     opened.close()
-    gpus = len({task.gpu for task in tasks if task.gpu is not None})
-    where = "the CPU" if gpus == 0 else "1 GPU" if gpus == 1 else f"{gpus} GPUs"
-    say(f"workers: {len(tasks)} on {where}, storage {opened}", err=True)
-    environment = _environment(storage, given["checkpoints"], ())
-    codes = launcher.run(order, tasks, environment, lambda line: say(line, err=True), stopped)
-    if any(codes):
-        said = ", ".join(map(str, codes))
-        raise (UserError if UserError.exit_code in codes else HpoError)(f"exit codes of the workers: {said}")
+    say(f"{workers}, storage {opened}", err=True)
+    environment = launcher.environment(storage, given["checkpoints"])
+    run_workers(studies, placements, environment, lambda line: say(line, err=True), stopped, forever=given["forever"])
 
 
 @start_workers.command()
@@ -244,7 +243,9 @@ def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints
 
 
 def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) -> dict[str, str]:
-    given = {"HPO_STORAGE": storage} | ({"HPO_CHECKPOINTS": checkpoints} if checkpoints else {})
+    from hpo.launch.local import environment
+
+    given = environment(storage, checkpoints)
     for name in names:
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
             raise UserError(f"--env {name!r}: this is no name of a variable")

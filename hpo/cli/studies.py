@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -23,6 +23,7 @@ from hpo.cli.options import (
 )
 from hpo.cli.terminal import display, say, shown_progress
 from hpo.signals import on_signal
+from hpo.visible import visible
 
 profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
 settings_option = click.option(
@@ -83,7 +84,8 @@ def launch_study(
     The same command again goes on where it was; Ctrl-C leaves everything resumable.
     """
     from hpo import service
-    from hpo.launch.local import visible_gpus
+    from hpo.launch import local
+    from hpo.local_run import run_locally
     from hpo.report.text import terminal
     from hpo.storage import create_storage
     from hpo.study_file import load
@@ -93,19 +95,23 @@ def launch_study(
         try_folders(REPORTS / study.name, DEFAULT_ARTIFACTS)
     opened = create_storage(storage)
     row = service.begin_study(opened, study)
-    gpus = visible_gpus() if device == "auto" else 0
-    count = max(gpus, 1) if workers is None else workers
-    if count == 0:
+    if workers == 0:
         say(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
         return
-    say(f"{row.name} in {opened}, workers: {count}", err=True)
-    interrupted = on_signal()
+    gpus = local.gpus_for(device)
     options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
-    if checkpoints:  # by the environment: a command line is public, and such a URL may hold a secret
-        os.environ["HPO_CHECKPOINTS"] = checkpoints
-    devices = [f"cuda:{n % gpus}" for n in range(count)] if gpus else [device] * count
+    placements = local.placements(device, gpus.names, options, workers)
+    logs = Path(tempfile.mkdtemp(prefix=f"hpo-{row.name}-"))
+    say(f"{row.name} in {opened}, workers: {len(placements)} on {local.where(device, gpus)}", err=True)
+    say(f"logs: {logs}", err=True)
+    interrupted = on_signal()
+    environment = local.environment(storage, checkpoints)
+
+    def pass_on(line: str) -> None:
+        print(visible(line), file=sys.stderr)  # above the table of progress, which click would write into
+
     with shown_progress() as show:
-        done = service.run_locally(opened, row.name, devices, options, show, interrupted)
+        done = run_locally(opened, row.name, placements, environment, logs, show, pass_on, interrupted)
     if not done:
         say("stopped; to go on, give the same command again", err=True)
         sys.exit(130 if interrupted.is_set() else 0)

@@ -1,4 +1,4 @@
-"""Workers as child processes on this machine: those of `hpo launch-study`, and those of a node."""
+"""Workers as child processes on this machine: which device each gets, and how it is started."""
 
 from __future__ import annotations
 
@@ -8,143 +8,140 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from threading import Event, Thread
+from threading import Thread
 from typing import IO
 
-from hpo.launch.order import Order
+from hpo.gpus import VARIABLE, Gpus, visible
 
 PR_SET_PDEATHSIG = 1  # prctl.h
 PRCTL = ctypes.CDLL(None).prctl  # looked up here: little is safe between fork and exec
-LOOK_SECONDS = 0.2
-"""Between two looks at the workers."""
-REPLACEMENTS = 3
-"""How often a worker that was killed, as for want of memory, is started anew."""
-FAREWELL_SECONDS = 5.0
-"""For what an ended worker has written last."""
-GPUS = "CUDA_VISIBLE_DEVICES"
+LAST_LINES = 5
+"""Of a log, where no error stands in it."""
+LAST_WORDS_SECONDS = 5.0
+"""How long what an ended worker has written last is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
-class LocalWorker:
-    """A worker process of ours, and the file that holds what it says."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Task:
-    """A worker that is to run here: the options of its own, and the GPU that it alone sees."""
+class Placement:
+    """Where a worker runs: its options, and the device that it alone sees."""
 
     options: tuple[str, ...]
     gpu: str | None = None
 
     def environment(self) -> dict[str, str]:
         """What it finds in its environment beside everything else."""
-        return {} if self.gpu is None else {GPUS: self.gpu}
+        return {} if self.gpu is None else {VARIABLE: self.gpu}
 
 
-def command(studies: Sequence[str], options: Sequence[str] = ()) -> list[str]:
-    """The command line of a worker for `studies`; holds no URL, since command lines are public on a machine."""
-    return [sys.executable, "-m", "hpo", "worker", *studies, *options]
+def gpus_for(device: str) -> Gpus:
+    """The GPUs to place workers on: all that are visible, unless a device is named."""
+    return visible() if device == "auto" else Gpus(())
 
 
-def start(storage_url: str, studies: Sequence[str], log: Path, options: Sequence[str] = ()) -> LocalWorker:
-    """Start one worker that writes to a file. It gets SIGTERM if this process dies, so that none is left behind."""
-    with log.open("ab") as output:
-        return LocalWorker(_spawn(command(studies, options), {"HPO_STORAGE": storage_url}, output), log)
+def placements(
+    device: str, gpus: Sequence[str], options: Sequence[str] = (), workers: int | None = None, per_device: int = 1
+) -> list[Placement]:
+    """Which worker gets which device: the `gpus` in turn, or where there are none what `device` says.
+
+    There are `per_device` workers on each, unless the number of `workers` is given.
+    """
+    count = per_device * max(len(gpus), 1) if workers is None else workers
+    if not gpus:
+        return [Placement((f"--device={device}", *options))] * count
+    return [Placement(("--device=cuda", *options), gpus[number % len(gpus)]) for number in range(count)]
 
 
-def stop(workers: Sequence[LocalWorker]) -> None:
-    """Ask the workers to save and let go, and wait until they have."""
-    _ask_to_stop([worker.process for worker in workers])
-    for worker in workers:
-        worker.process.wait()
+def where(device: str, gpus: Gpus) -> str:
+    """The devices of the placements, in words."""
+    if device != "auto":
+        return device
+    if not gpus.names:
+        return f"the CPU ({gpus.why_none})"
+    return "1 GPU" if len(gpus.names) == 1 else f"{len(gpus.names)} GPUs"
 
 
-def visible_gpus() -> int:
-    """How many GPUs this machine offers."""
-    return len(gpus())
+def environment(storage_url: str, checkpoints_url: str | None) -> dict[str, str]:
+    """What workers are handed: never on a command line, since URLs may hold secrets and command lines are public."""
+    checkpoints = {"HPO_CHECKPOINTS": checkpoints_url} if checkpoints_url else {}
+    return {"HPO_STORAGE": storage_url, **checkpoints}
 
 
-def gpus() -> list[str]:
-    """The GPUs that this machine offers, as CUDA_VISIBLE_DEVICES names them; asks the driver without loading torch."""
-    visible = os.environ.get(GPUS)
-    if visible is not None:
-        return [gpu.strip() for gpu in visible.split(",") if gpu.strip() not in ("", "-1", "NoDevFiles")]
-    try:
-        listed = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
-    except OSError:
-        return []
-    return [str(number) for number in range(sum(line.startswith("GPU ") for line in listed.stdout.splitlines()))]
-
-
-def tasks(order: Order, device: str, found: Sequence[str]) -> list[Task]:
-    """The workers of a node that offers the GPUs `found`: so many on each as ordered, or on `device` if it is named."""
-    if device == "auto" and found:
-        return [Task(("--device=cuda", *order.options), gpu) for gpu in found for _ in range(order.per_device)]
-    return [Task((f"--device={device}", *order.options))] * order.per_device
-
-
-def text(order: Order, wanted: Sequence[Task]) -> str:
+def text(studies: Sequence[str], wanted: Sequence[Placement]) -> str:
     """The workers as a shell would start them, one a line."""
     lines = []
-    for task in wanted:
-        settings = [f"{name}={shlex.quote(value)}" for name, value in task.environment().items()]
-        lines.append(" ".join([*settings, shlex.join(["hpo", "worker", *order.studies, *task.options])]) + "\n")
+    for placement in wanted:
+        settings = [f"{name}={shlex.quote(value)}" for name, value in placement.environment().items()]
+        words = shlex.join(["hpo", "worker", *studies, *placement.options])
+        lines.append(" ".join([*settings, words]) + "\n")
     return "".join(lines)
 
 
-def run(
-    order: Order, wanted: Sequence[Task], environment: Mapping[str, str], say: Callable[[str], None], stopped: Event
-) -> list[int]:
-    """Run the workers until all have ended or `stopped` is set; returns their exit codes.
+@dataclass(frozen=True, slots=True)
+class LocalWorker:
+    """A worker process of ours that writes to a file."""
 
-    `say` gets each line that they write, with their number. One that was killed is started anew, a few times. When
-    this process dies they save and let go.
-    """
+    process: subprocess.Popen[bytes]
+    log: Path
+    begins_at: int = 0
+    """Where in the file; what stands before it, an earlier worker wrote."""
 
-    def begin(place: int) -> tuple[subprocess.Popen[bytes], Thread]:
-        task = wanted[place]
-        own = {**environment, **task.environment()}
-        process = _spawn(command(order.studies, task.options), own, subprocess.PIPE)
-        relay = Thread(target=_relay, args=(process.stdout, f"[{place}] ", say), daemon=True)
-        relay.start()
-        return process, relay
-
-    running = {place: begin(place) for place in range(len(wanted))}
-    codes, killed, stopping = {}, 0, False
-    while running:
-        if stopping:
-            time.sleep(LOOK_SECONDS)
-        elif stopped.wait(LOOK_SECONDS):
-            stopping = True
-            _ask_to_stop([process for process, _ in running.values()])
-        for place, (process, relay) in list(running.items()):
-            if (code := process.poll()) is None:
-                continue
-            relay.join(timeout=FAREWELL_SECONDS)
-            say(f"[{place}] exit code {code}" if code >= 0 else f"[{place}] ended by {signal.Signals(-code).name}")
-            if code < 0 and not stopping and killed < REPLACEMENTS * len(wanted):
-                killed += 1
-                running[place] = begin(place)
-                continue
-            codes[place] = 0 if stopping and code == -signal.SIGTERM else code  # it had not begun to listen yet
-            del running[place]
-    return [codes[place] for place in sorted(codes)]
+    def last_words(self) -> str:
+        """The error that it ended with, without the tag that the command line puts before it."""
+        try:
+            written = self.log.read_bytes()[self.begins_at :]
+        except OSError as error:
+            return f"{self.log}: {error.strerror}"
+        lines = written.decode(errors="replace").splitlines()
+        errors = [number for number, line in enumerate(lines) if line.startswith("error: ")]
+        last = lines[errors[-1] :] if errors else lines[-LAST_LINES:]
+        return "\n".join(last).removeprefix("error: ")
 
 
-def _relay(pipe: IO[bytes], prefix: str, say: Callable[[str], None]) -> None:
-    """Pass on what a worker writes."""
+@dataclass(frozen=True, slots=True)
+class RelayedWorker:
+    """A worker process of ours whose lines are passed on."""
+
+    process: subprocess.Popen[bytes]
+    relay: Thread
+
+    def last_words(self) -> str:
+        """Nothing: once all its lines have been passed on, they are known."""
+        self.relay.join(LAST_WORDS_SECONDS)
+        return ""
+
+
+def start(studies: Sequence[str], placement: Placement, environment: Mapping[str, str], log: Path) -> LocalWorker:
+    """Start one worker that writes to a file. It gets SIGTERM if this process dies, so that none is left behind."""
+    with log.open("ab") as output:
+        begins_at = output.tell()
+        return LocalWorker(_spawn(studies, placement, environment, output), log, begins_at)
+
+
+def start_relayed(
+    studies: Sequence[str], placement: Placement, environment: Mapping[str, str], relay: Callable[[str], None]
+) -> RelayedWorker:
+    """The same, with a worker of which `relay` gets each line."""
+    process = _spawn(studies, placement, environment, subprocess.PIPE)
+    assert process.stdout is not None
+    thread = Thread(target=_relay, args=(process.stdout, relay), daemon=True)
+    thread.start()
+    return RelayedWorker(process, thread)
+
+
+def _relay(pipe: IO[bytes], relay: Callable[[str], None]) -> None:
     for line in pipe:
-        say(prefix + line.decode(errors="replace").rstrip("\n"))
+        # If nobody can hear it, as when the terminal was closed, it is read all the same: a full pipe stops the worker.
+        with suppress(OSError):
+            relay(line.decode(errors="replace").rstrip("\n"))
 
 
-def _spawn(command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | int) -> subprocess.Popen[bytes]:
+def _spawn(
+    studies: Sequence[str], placement: Placement, environment: Mapping[str, str], output: IO[bytes] | int
+) -> subprocess.Popen[bytes]:
     parent = os.getpid()
 
     def follow_parent() -> None:
@@ -153,17 +150,11 @@ def _spawn(command: Sequence[str], environment: Mapping[str, str], output: IO[by
             os._exit(1)
 
     return subprocess.Popen(
-        command,
-        env=os.environ | environment,
+        [sys.executable, "-m", "hpo", "worker", *studies, *placement.options],
+        env={**os.environ, **environment, **placement.environment()},
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C reaches the launcher alone, which asks its workers to stop
         preexec_fn=follow_parent,
     )
-
-
-def _ask_to_stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    for process in processes:
-        if process.poll() is None:
-            process.terminate()

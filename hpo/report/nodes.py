@@ -14,7 +14,7 @@ from rich.text import Text
 from hpo.storage import Storage
 from hpo.storage.rows import WorkerRow
 
-MATTERS = ("hpo", "commit", "torch", "cuda", "threads", "processor")
+MATTERS = ("hpo", "commit", "torch", "cuda", "threads", "processor", "instructions")
 """Of a worker's environment: what fixes a trial's result beside its seed and the kind of device."""
 
 
@@ -73,7 +73,8 @@ def summary(alive: Sequence[WorkerRow]) -> Iterator[str]:
 def differ(key: str, workers: Sequence[WorkerRow]) -> bool:
     """Whether the workers differ in this of their environment."""
     # A trial on a GPU does not depend on the processor.
-    concerned = [worker for worker in workers if key != "processor" or not worker.environment.get("cuda")]
+    of_cpu = key in ("processor", "instructions")
+    concerned = [worker for worker in workers if not (of_cpu and worker.environment.get("cuda"))]
     return len({worker.environment.get(key, "") for worker in concerned}) > 1
 
 

@@ -8,7 +8,8 @@ reporter    what is written of a trial while it trains
 health      what it has found that it can't do; whose fault a failure is
 heartbeat   keeps the lease while there is progress
 watchdog    ends a worker that hangs
-machine     the device, and the look at itself before the first claim
+device      chosen, prepared, tried; whose fault an error was
+machine     what is recorded of it, what it lacks, and the look at itself before the first claim
 """
 
 from hpo.worker.session import WorkerOptions

@@ -10,7 +10,7 @@ import traceback
 from hpo.errors import MachineError, SickMachine
 from hpo.failure import cause
 from hpo.storage.rows import Lease
-from hpo.worker.machine import device_failed, device_has_room
+from hpo.worker.device import device_failed, device_has_room
 from hpo.worker.session import Session
 from hpo.worker.studies import Study
 

@@ -1,60 +1,23 @@
-"""The machine that a worker runs on: its device, its threads, and what is recorded of it."""
+"""The machine that a worker runs on: what is recorded of it, what it lacks, and a look at it before the first claim."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import platform
-import subprocess
+import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 import hpo
-from hpo.errors import UserError
+from hpo import gpus
+from hpo.errors import MachineError
+from hpo.outside import ask
+from hpo.train.data.folders import cache_dir, data_dir
+from hpo.worker.device import compute, describe_device
 
-GIBIBYTE = 1 << 30
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-
-
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is the first GPU, or the CPU where there is none.
-
-    Raises:
-        UserError: there is no such device here.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UserError(f"--device {name!r}: allowed are auto, cpu, cuda, cuda:0, cuda:1, …") from None
-    if device.type == "cpu" or (device.type == "cuda" and (device.index or 0) < torch.cuda.device_count()):
-        return device
-    raise UserError(f"--device {name!r}: there is no such device here; {torch.cuda.device_count()} GPUs are visible")
-
-
-def settle(device: torch.device) -> None:
-    """Prepare this process for training on `device`.
-
-    One thread on a CPU: several workers with one thread each are faster than one with several, and the number of
-    threads is part of what fixes a trial's result.
-    """
-    torch.set_num_threads(1)
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-        torch.set_float32_matmul_precision("high")  # TF32
-    elif platform.libc_ver()[0] == "glibc":
-        # Otherwise large activations go back to the kernel at every step: up to 1.3 times the time of a step.
-        libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, GIBIBYTE)
-        libc.mallopt(M_TRIM_THRESHOLD, GIBIBYTE)
-
-
-def describe_device(device: torch.device) -> str:
-    """The device as people know it."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})"
+PROBE_BYTES = 1 << 20
 
 
 def environment(device: torch.device) -> dict[str, str]:
@@ -68,12 +31,80 @@ def environment(device: torch.device) -> dict[str, str]:
         "optuna": version("optuna"),
         "device": describe_device(device),
         "processor": processor(),
+        "instructions": "" if gpu else torch.backends.cpu.get_cpu_capability(),
         "cuda": str(torch.version.cuda) if gpu else "",
         "driver": driver() if gpu else "",
-        "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", str(device.index or 0)) if gpu else "",
+        "gpu": gpus.place(_name(device)) if gpu else "",
         "threads": str(torch.get_num_threads()),
         "cpus": str(os.cpu_count()),
     }
+
+
+def _name(device: torch.device) -> str:
+    """The GPU's UUID, as CUDA_VISIBLE_DEVICES gives it or torch knows it."""
+    index, given = device.index or 0, gpus.named(os.environ.get(gpus.VARIABLE, ""))
+    if index < len(given) and not given[index].isdigit():
+        return given[index]
+    uuid = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    return f"GPU-{uuid}" if uuid else str(index)
+
+
+def lacks(precision: str, device: torch.device) -> str | None:
+    """What this machine lacks for trials of this precision, in words; None if nothing.
+
+    torch computes with bfloat16 on any processor, though ten times slower than with 32 bits where it has to make do
+    without instructions of that type.
+    """
+    if precision != "bfloat16" or device.type != "cpu" or _computes_bfloat16():
+        return None
+    return (
+        f"{processor() or 'this processor'} has no bf16 instructions (avx512_bf16, amx_bf16); "
+        "a GPU or a newer processor trains such trials"
+    )
+
+
+def _computes_bfloat16() -> bool:
+    try:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except (AttributeError, RuntimeError):  # a torch without oneDNN, or one that answers otherwise
+        return True
+
+
+def examine(device: torch.device) -> None:
+    """Try, before anything is claimed, what every trial needs: folders, imports, and the device.
+
+    Raises:
+        MachineError: a folder or an import is missing; a person can mend it.
+        SickMachine: the device does not compute.
+    """
+    _write_temporary_file()
+    _name_folders()
+    compute(device)
+
+
+def _write_temporary_file() -> None:
+    folder = ""
+    try:
+        folder = tempfile.gettempdir()  # takes a byte in it for enough
+        with tempfile.TemporaryFile() as file:
+            file.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        place = f"{folder}: " if folder else ""
+        raise MachineError(
+            f"a temporary file of 1 MiB can't be written: {place}{error.strerror}",
+            hint="make room there, or name another folder in TMPDIR",
+        ) from error
+
+
+def _name_folders() -> None:
+    for folder in (data_dir, cache_dir):
+        try:
+            folder()
+        except RuntimeError as error:
+            raise MachineError(
+                f"this user has no home folder: {error}",
+                hint="set HOME, or both HPO_DATA_DIR and HPO_CACHE_DIR",
+            ) from error
 
 
 def commit() -> str:
@@ -102,21 +133,4 @@ def processor() -> str:
 
 
 def _first_line(*command: str) -> str:
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.partition("\n")[0].strip() if done.returncode == 0 else ""
-
-
-def examine(device: torch.device) -> None: ...
-def lacks(precision: str, device: torch.device) -> str | None:
-    return None
-
-
-def device_failed(error: Exception) -> bool:
-    return False
-
-
-def device_has_room(device: torch.device) -> bool:
-    return True
+    return ask(*command).text.partition("\n")[0].strip()

@@ -26,9 +26,10 @@ from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.sqlstate import is_database_error, reason
 from hpo.study import read_study
 from hpo.worker.cell import run_cell
+from hpo.worker.device import choose_device, describe_device, settle
 from hpo.worker.health import Health
 from hpo.worker.heartbeat import Heartbeat
-from hpo.worker.machine import choose_device, describe_device, environment, examine, settle
+from hpo.worker.machine import environment, examine
 from hpo.worker.session import Session, WorkerOptions
 from hpo.worker.studies import Studies
 from hpo.worker.watchdog import Watchdog

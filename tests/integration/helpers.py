@@ -16,7 +16,7 @@ from sqlalchemy import func, select
 
 from hpo.errors import WorkLeft
 from hpo.launch import local
-from hpo.launch.local import LocalWorker
+from hpo.launch.local import LocalWorker, Placement
 from hpo.plan import AUDIT, CONFIRM, SEARCH
 from hpo.service import find_study
 from hpo.space import merge
@@ -91,7 +91,7 @@ class Crew:
         began = len(self.workers)
         for number in range(began, began + count):
             log = self._folder / f"worker-{number}.log"
-            self.workers.append(local.start(self._url, studies, log, options))
+            self.workers.append(local.start(studies, Placement(tuple(options)), {"HPO_STORAGE": self._url}, log))
         return self.workers[began:]
 
     def wait(self, seconds: float = 90.0) -> None:

@@ -11,10 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from hpo.cli import cli
+from hpo.gpus import Gpus
 from hpo.launch import kubernetes, local, slurm, ssh
 from hpo.launch.kubernetes import Pods
 from hpo.launch.order import Order
 from hpo.launch.slurm import Job
+from tests.nvidia import DIVIDED, NvidiaSmi
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "launch"
@@ -25,8 +27,10 @@ ONE = Order(("quickstart",))
 MANY = Order(("first", "second one"), 2, ("--lease=30", "--forever"))
 
 TEXTS: dict[Path, Callable[[], str]] = {
-    GOLDEN / "local-cpu.sh": lambda: local.text(ONE, local.tasks(ONE, "auto", [])),
-    GOLDEN / "local-gpus.sh": lambda: local.text(MANY, local.tasks(MANY, "auto", ["0", "GPU-8932f937"])),
+    GOLDEN / "local-cpu.sh": lambda: local.text(ONE.studies, local.placements("auto", [])),
+    GOLDEN / "local-gpus.sh": lambda: local.text(
+        MANY.studies, local.placements("auto", ["0", "GPU-8932f937"], MANY.options, per_device=MANY.per_device)
+    ),
     GOLDEN / "ssh-start.sh": lambda: ssh.start_script(MANY, SHOWN | {"PGPASSWORD": "it's"}, "/opt/hpo/bin/hpo"),
     GOLDEN / "ssh-stop.sh": lambda: ssh.stop_script(60.0),
     GOLDEN / "slurm-cpu.sh": lambda: slurm.script(ONE, Job(), ["hpo"]),
@@ -56,24 +60,62 @@ def test_as_accepted(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("visible", "expected"),
-    [("0,1", ["0", "1"]), ("GPU-1, MIG-2", ["GPU-1", "MIG-2"]), ("", []), ("-1", []), ("NoDevFiles", [])],
+    ("device", "gpus", "workers", "expected"),
+    [
+        ("auto", [], None, [("--device=auto", None)]),
+        ("auto", [], 2, [("--device=auto", None)] * 2),
+        ("cuda:1", [], None, [("--device=cuda:1", None)]),
+        ("auto", ["GPU-a", "MIG-b"], None, [("--device=cuda", "GPU-a"), ("--device=cuda", "MIG-b")]),
+        ("auto", ["0", "1"], 3, [("--device=cuda", "0"), ("--device=cuda", "1"), ("--device=cuda", "0")]),
+        ("auto", ["0", "1"], 0, []),
+    ],
 )
-def test_the_gpus_that_are_visible(visible: str, expected: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """As CUDA_VISIBLE_DEVICES names them, which Slurm and others set."""
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert expected == local.gpus()
-    assert len(expected) == local.visible_gpus()
+def test_who_gets_which_device(
+    device: str, gpus: list[str], workers: int | None, expected: list[tuple[str, str | None]]
+) -> None:
+    """Each worker sees one GPU, or what was named; so for every launcher of this machine."""
+    placed = local.placements(device, gpus, ["--lease=30"], workers)
+    assert [((option, "--lease=30"), gpu) for option, gpu in expected] == [(one.options, one.gpu) for one in placed]
+    assert [{} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu} for _, gpu in expected] == [
+        one.environment() for one in placed
+    ]
 
 
-def test_the_gpus_that_the_driver_lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Partitions of a GPU are not GPUs."""
-    lister = tmp_path / "nvidia-smi"
-    lister.write_text("#!/bin/sh\necho 'GPU 0: A'\necho '  MIG 1g: (UUID: MIG-1)'\necho 'GPU 1: A'\n")
-    lister.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert ["0", "1"] == local.gpus()
+def dry_run() -> list[str]:
+    """The workers that would be started here, one a line."""
+    done = CliRunner().invoke(cli, ["start-workers", "local", "--dry-run"], env={"HPO_STORAGE": URL})
+    assert done.exit_code == 0, done.output
+    return done.stdout.splitlines()
+
+
+def test_an_instance_of_a_divided_gpu_is_a_device(nvidia_smi: NvidiaSmi) -> None:
+    """A worker for each, and none for the divided GPU as a whole."""
+    nvidia_smi.lists(DIVIDED)
+    assert [
+        "CUDA_VISIBLE_DEVICES=MIG-33333333-aaaa-bbbb-cccc-000000000003 hpo worker --device=cuda",
+        "CUDA_VISIBLE_DEVICES=MIG-44444444-aaaa-bbbb-cccc-000000000004 hpo worker --device=cuda",
+        "CUDA_VISIBLE_DEVICES=GPU-22222222-aaaa-bbbb-cccc-000000000002 hpo worker --device=cuda",
+    ] == dry_run()
+
+
+def test_the_devices_that_were_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CUDA_VISIBLE_DEVICES names them: one for each worker."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1,MIG-2")
+    assert [f"CUDA_VISIBLE_DEVICES=MIG-{n} hpo worker --device=cuda" for n in (1, 2)] == dry_run()
+
+
+@pytest.mark.parametrize(
+    ("device", "gpus", "expected"),
+    [
+        ("auto", Gpus(("0",)), "1 GPU"),
+        ("auto", Gpus(("0", "1")), "2 GPUs"),
+        ("auto", Gpus((), "nvidia-smi is not installed"), "the CPU (nvidia-smi is not installed)"),
+        ("cuda:1", Gpus(()), "cuda:1"),
+    ],
+)
+def test_where_workers_run_in_words(device: str, gpus: Gpus, expected: str) -> None:
+    """With the reason why there is no GPU."""
+    assert expected == local.where(device, gpus)
 
 
 def test_a_file_of_hosts() -> None:

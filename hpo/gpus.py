@@ -1,0 +1,87 @@
+"""The GPUs that this process may use, by the names that CUDA_VISIBLE_DEVICES gives them; known without loading torch.
+
+A GPU is named by its UUID, since CUDA and the driver number the GPUs of a machine in different orders. One that is
+divided (MIG, multi-instance GPU) can't be used as a whole: each of its instances is a device of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from hpo.outside import ask
+
+VARIABLE = "CUDA_VISIBLE_DEVICES"
+NAME = re.compile(r"\d+|(GPU|MIG)-\S+")
+"""A device as CUDA reads it."""
+CARD = re.compile(r"GPU (?P<number>\d+):(.*\(UUID: (?P<uuid>GPU-[^)\s]+)\))?")
+INSTANCE = re.compile(r"\s+MIG .*\(UUID: (?P<uuid>MIG-[^)\s]+)\)")
+"""Lines of `nvidia-smi --list-gpus`: a GPU, then its instances."""
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """A GPU of this machine."""
+
+    name: str
+    instances: tuple[str, ...] = ()
+    """Names of the parts that it is divided into."""
+
+    def devices(self) -> tuple[str, ...]:
+        """What of it a process can use."""
+        return self.instances or (self.name,)
+
+
+@dataclass(frozen=True, slots=True)
+class Gpus:
+    """Names of devices, or the reason why there is none."""
+
+    names: tuple[str, ...]
+    why_none: str = ""
+
+
+def visible() -> Gpus:
+    """What CUDA_VISIBLE_DEVICES names, as a person or a scheduler sets it; else all that the driver lists."""
+    given = os.environ.get(VARIABLE)
+    if given is not None:
+        names = named(given)
+        return Gpus(names, "" if names else f"{VARIABLE} names none")
+    cards, failure = listed()
+    names = tuple(device for card in cards for device in card.devices())
+    return Gpus(names, failure if not names else "")
+
+
+def named(text: str) -> tuple[str, ...]:
+    """The devices in a value of CUDA_VISIBLE_DEVICES; CUDA ignores whatever follows the first word that is none."""
+    names = []
+    for word in text.split(","):
+        name = word.strip()
+        if not NAME.fullmatch(name):
+            break
+        names.append(name)
+    return tuple(names)
+
+
+def listed() -> tuple[list[Card], str]:
+    """The GPUs that the driver lists; or why there are none, in words."""
+    answer = ask("nvidia-smi", "--list-gpus")
+    cards: list[Card] = []
+    for line in answer.text.splitlines():
+        if card := CARD.match(line):
+            cards.append(Card(card["uuid"] or card["number"]))
+        elif cards and (instance := INSTANCE.match(line)):
+            last = cards.pop()
+            cards.append(Card(last.name, (*last.instances, instance["uuid"])))
+    return cards, answer.failure or ("" if cards else "nvidia-smi lists none")
+
+
+def place(device: str) -> str:
+    """Which of this machine's GPUs a device is, `2 of 8`, or is a part of; its name if the driver does not list it."""
+    cards, _ = listed()
+    for number, card in enumerate(cards):
+        if device == card.name:
+            return f"{number} of {len(cards)}"
+        if device in card.instances:
+            return f"{number} of {len(cards)}, {device}"
+    return device

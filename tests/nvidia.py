@@ -1,0 +1,37 @@
+"""A driver's `nvidia-smi` as tests need it: a program on the PATH that lists what it is told to."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+TWO_CARDS = """\
+GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-11111111-aaaa-bbbb-cccc-000000000001)
+GPU 1: NVIDIA H100 80GB HBM3 (UUID: GPU-22222222-aaaa-bbbb-cccc-000000000002)
+"""
+DIVIDED = """\
+GPU 0: NVIDIA A100-SXM4-40GB (UUID: GPU-11111111-aaaa-bbbb-cccc-000000000001)
+  MIG 3g.20gb     Device  0: (UUID: MIG-33333333-aaaa-bbbb-cccc-000000000003)
+  MIG 3g.20gb     Device  1: (UUID: MIG-44444444-aaaa-bbbb-cccc-000000000004)
+GPU 1: NVIDIA A100-SXM4-40GB (UUID: GPU-22222222-aaaa-bbbb-cccc-000000000002)
+"""
+
+
+class NvidiaSmi:
+    """The program. It is found before any other of its name, and CUDA_VISIBLE_DEVICES says nothing."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._file = folder / "nvidia-smi"
+        monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+        monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def lists(self, text: str) -> None:
+        """Let it list these GPUs."""
+        self.does(f"cat <<'END'\n{text}END\n")
+
+    def does(self, script: str) -> None:
+        """Let it do what a shell's script says."""
+        self._file.write_text(f"#!/bin/sh\n{script}\n")
+        self._file.chmod(0o755)

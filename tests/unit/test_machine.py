@@ -1,0 +1,136 @@
+"""What a worker finds out about its machine: the device, what it lacks, and whose fault an error was."""
+
+from __future__ import annotations
+
+import resource
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from hpo.errors import MachineError, SickMachine, UserError
+from hpo.worker.device import choose_device, compute, device_failed, device_has_room
+from hpo.worker.machine import environment, examine, lacks
+from tests.nvidia import DIVIDED, TWO_CARDS, NvidiaSmi
+
+CPU = torch.device("cpu")
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="on a machine with a GPU all is well")
+
+
+@pytest.mark.parametrize("name", ["tpu", "xpu", "meta", "cuda:x", ""])
+def test_no_device_for_training(name: str) -> None:
+    """Refused, with what is allowed."""
+    with pytest.raises(UserError, match=r"allowed are auto, cpu, cuda, cuda:0"):
+        choose_device(name)
+
+
+@without_gpu
+def test_the_cpu_where_there_is_no_gpu(nvidia_smi: NvidiaSmi) -> None:
+    """A driver that lists none, or does not work, as on a node without a GPU whose image has a driver."""
+    nvidia_smi.does("echo 'No devices were found'; exit 6")
+    assert CPU == choose_device("auto")
+
+
+@without_gpu
+@pytest.mark.parametrize("listing", [TWO_CARDS, DIVIDED])
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:1"])
+def test_a_gpu_that_torch_cannot_use(name: str, listing: str, nvidia_smi: NvidiaSmi) -> None:
+    """Never the CPU in its place without a word: torch's reason, and what to install. The CPU stays possible."""
+    nvidia_smi.lists(listing)
+    with pytest.raises(UserError) as caught:
+        choose_device(name)
+    assert 2 == caught.value.exit_code
+    assert f"--device {name!r}: torch can't use a GPU here: Found no NVIDIA driver" in str(caught.value)
+    assert "GPU-22222222-aaaa-bbbb-cccc-000000000002 install a " in caught.value.hint
+    assert "--device cpu" in caught.value.hint
+    assert CPU == choose_device("cpu")
+
+
+@without_gpu
+def test_a_gpu_that_was_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA_VISIBLE_DEVICES names it; a word that names none leaves the CPU."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with pytest.raises(UserError) as caught:
+        choose_device("auto")
+    assert "to use 1 install" in caught.value.hint
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "cpu1")
+    assert CPU == choose_device("auto")
+
+
+def test_bfloat16_needs_instructions() -> None:
+    """Those with which torch computes it: beside the types of their own, Intel's wide registers do."""
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    has = bool(flags & {"avx512bw", "avx512_bf16", "amx_bf16", "bf16"})
+    assert has == (lacks("bfloat16", CPU) is None)
+    assert has or "has no bf16 instructions (avx512_bf16, amx_bf16)" in str(lacks("bfloat16", CPU))
+    assert None is lacks("float32", CPU)
+    assert None is lacks("bfloat16", torch.device("cuda"))
+
+
+def test_what_is_recorded() -> None:
+    """The instructions fix a result on a CPU beside the processor's name, which may be the same for many."""
+    about = environment(CPU)
+    assert torch.backends.cpu.get_cpu_capability() == about["instructions"]
+    assert ("", "", "") == (about["gpu"], about["driver"], about["cuda"])
+    assert all(isinstance(value, str) for value in about.values())
+
+
+def test_a_healthy_machine() -> None:
+    """Nothing to say."""
+    examine(CPU)
+    assert device_has_room(CPU)
+
+
+@pytest.fixture
+def files_of_half_a_mebibyte() -> Iterator[None]:
+    """As on a disk that is full but for a little."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.usefixtures("files_of_half_a_mebibyte")
+def test_no_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is named, and how to take another."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(MachineError) as caught:
+        examine(CPU)
+    assert f"a temporary file of 1 MiB can't be written: {tmp_path}: File too large" == str(caught.value)
+    assert "TMPDIR" in caught.value.hint
+
+
+@pytest.mark.parametrize("variable", ["HPO_DATA_DIR", "HPO_CACHE_DIR"])
+def test_no_home_folder(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a user that the machine does not know."""
+    monkeypatch.setenv(variable, "~nobody-of-this-name/data")
+    with pytest.raises(MachineError, match=r"no home folder.*home directory") as caught:
+        examine(CPU)
+    assert "HPO_DATA_DIR and HPO_CACHE_DIR" in caught.value.hint
+
+
+def test_a_device_that_does_not_compute() -> None:
+    """It is the machine that is sick; torch's device without numbers stands for it."""
+    with pytest.raises(SickMachine, match=r"the device meta does not compute: Tensor.item\(\) cannot be called"):
+        compute(torch.device("meta"))
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB."), True),
+        (torch.AcceleratorError("CUDA error: an illegal memory access was encountered"), True),
+        (RuntimeError("CUDA error: unspecified launch failure"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (torch.AcceleratorError("CUDA error: device-side assert triggered"), False),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied (32x64 and 784x10)"), False),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), False),
+        (ValueError("CUDA error: in a user's own words"), False),
+    ],
+)
+def test_whose_fault_an_error_was(error: Exception, expected: bool) -> None:
+    """The device's, its memory included, or the trial's: an assertion in a kernel is, as of a label out of range."""
+    assert expected == device_failed(error)
