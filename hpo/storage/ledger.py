@@ -20,6 +20,7 @@ from hpo.storage.rows import (
     ArmProgress,
     Cell,
     CurvePoint,
+    PlanChanges,
     PlannedCell,
     StudyRow,
     WorkerRow,
@@ -28,6 +29,7 @@ from hpo.storage.rows import (
     read_cell,
     read_curve_point,
 )
+from hpo.storage.replan import withdraw_and_restore
 from hpo.storage.tables import cell, curve, now, study, version, worker
 from hpo.storage.texts import storable
 
@@ -111,16 +113,16 @@ class Ledger(Forks):
 
     # Cells
 
-    def plan(self, study_id: int, decide: Callable[[list[Cell]], list[PlannedCell]]) -> int:
-        """Add the cells that `decide` names in view of all there are, while no one else may plan; returns how many."""
+    def plan(self, study_id: int, decide: Callable[[list[Cell]], PlanChanges]) -> int:
+        """Change the plan as `decide` says in view of all cells, while no one else may plan; returns how many cells."""
 
-        def add(connection: Connection) -> int:
+        def change(connection: Connection) -> int:
             connection.execute(select(study.c.id).where(study.c.id == study_id).with_for_update())
-            more = decide(_cells(connection, study_id))
-            _insert_cells(connection, study_id, more)
-            return len(more)
+            changes = decide(_cells(connection, study_id))
+            _insert_cells(connection, study_id, changes.added)
+            return len(changes.added) + withdraw_and_restore(connection, changes)
 
-        return self._database.transaction(add)
+        return self._database.transaction(change)
 
     def cells(self, study_id: int) -> list[Cell]:
         """All cells of a study in the order in which they are claimed."""
