@@ -80,6 +80,10 @@ def _list(lines: Iterable[str], kind: str = "") -> Iterator[str]:
 
 
 def _unfinished(report: Report) -> Iterator[str]:
+    if report.incomplete:
+        yield '<div class="notice" role="note"><strong>Incomplete:</strong> trials have failed.'
+        yield from _list(report.incomplete)
+        yield "</div>"
     if report.unfinished:
         yield '<div class="notice" role="note"><strong>Unfinished:</strong> this is what is known so far.'
         yield from _list(report.unfinished)
@@ -100,8 +104,7 @@ def _verdict(report: Report) -> Iterator[str]:
 
 
 def _claim(claim: ClaimResult) -> Iterator[str]:
-    so_far = " so far" if claim.provisional else ""
-    yield f'<li class="{claim.verdict}"><p><strong>{claim.verdict}{so_far}</strong> {escape(claim.text)}</p>'
+    yield f'<li class="{claim.verdict}"><p><strong>{claim.shown}</strong> {escape(claim.text)}</p>'
     yield f"<p><small>{escape(claim.reason)}</small></p></li>"
 
 

@@ -16,7 +16,6 @@ from hpo.space import Params
 from hpo.storage import tables
 from hpo.train.clock import Evaluation
 
-
 WITHDRAWN = "withdrawn"
 """The state of a cell that follows from its arm's search no more: neither open nor part of the result."""
 
@@ -183,7 +182,9 @@ class ArmProgress:
     seconds: float
     """Of training, summed over workers."""
     best: float | None
-    """Highest score so far."""
+    """The highest score of a configuration so far: the mean over its seeds."""
+    seeds: int
+    """Of that configuration, done so far."""
 
 
 def new_identity() -> str:

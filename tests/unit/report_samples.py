@@ -70,9 +70,9 @@ def confirm(arm: str, seed: int, validation: float, test: float, slot: int = 0, 
     return cell(arm, "confirm", slot, seed=seed, **given | fields)
 
 
-def diverged(arm: str, seed: int, slot: int = 0) -> Cell:
+def diverged(arm: str, seed: int, slot: int = 0, **fields: Any) -> Cell:
     """A trial of the confirm phase that diverged."""
-    return cell(arm, "confirm", slot, seed=seed, ended="diverged", score=0.0)
+    return cell(arm, "confirm", slot, seed=seed, ended="diverged", score=0.0, **fields)
 
 
 def cell(arm: str, phase: str, slot: int, **fields: Any) -> Cell:

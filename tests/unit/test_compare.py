@@ -106,7 +106,7 @@ def test_a_diverged_confirm_seed_is_accuracy_zero_and_has_no_loss() -> None:
         searched("grid", "ramp")
         + confirmed("grid", [0.8, 0.8, 0.8])
         + confirmed("ramp", [0.9, 0.9])
-        + [diverged("ramp", 102)],
+        + [diverged("ramp", 102, params={"lr.peak": 0.2})],
     )
     ramp = arm_of(report, "ramp")
     assert ramp.test is not None and ramp.validation is not None and ramp.test_loss is not None
@@ -408,7 +408,7 @@ def test_claims_on_an_earlier_moment(
 def test_a_trial_that_diverged_before_the_moment_counts_as_0_and_one_that_lacks_it_does_not_count() -> None:
     """As at the end."""
     cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP[:2])
-    cells.append(diverged("ramp", 102))
+    cells.append(diverged("ramp", 102, params={"lr.peak": 0.2}))
     curves = at_half(cells, {"grid": [0.5, None, 0.5], "ramp": [0.6, 0.6, None]})
     claims = [claim(metric="validation_accuracy", at=0.5)]
     (result,) = compare(study(confirm={"seeds": 3}, claims=claims), cells, curves).claims

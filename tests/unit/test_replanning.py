@@ -53,7 +53,9 @@ class World:
 
     def finish(self) -> None:
         """Everything is planned, tried again and trained, until nothing follows."""
-        while self.plan_more() != PlanChanges() or any(one.state in ("planned", "leased", "failed") for one in self.cells):
+        while self.plan_more() != PlanChanges() or any(
+            one.state in ("planned", "leased", "failed") for one in self.cells
+        ):
             self.retry()
             for state in ("planned", "leased"):
                 for one in [one for one in self.cells if one.state == state]:
