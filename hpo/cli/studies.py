@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+import tempfile
 from pathlib import Path
 
 import click
@@ -75,6 +76,8 @@ def launch_study(
     """
     from hpo import service
     from hpo.launch.local import visible_gpus
+    from hpo.report.failing import not_done, trials_failed
+    from hpo.report.measured import reported
     from hpo.report.text import terminal
     from hpo.storage import create_storage
     from hpo.study_file import load
@@ -87,22 +90,28 @@ def launch_study(
     if count == 0:
         click.echo(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
         return
+    logs = Path(tempfile.mkdtemp(prefix=f"hpo-{row.name}-"))
     click.echo(f"{row.name} in {opened}, workers: {count}", err=True)
+    click.echo(f"logs: {logs}", err=True)
     interrupted = on_signal()
     options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
     if checkpoints:  # by the environment: a command line is public, and such a URL may hold a secret
         os.environ["HPO_CHECKPOINTS"] = checkpoints
     devices = [f"cuda:{n % gpus}" for n in range(count)] if gpus else [device] * count
     with shown_progress() as show:
-        done = service.run_locally(opened, row.name, devices, options, show, interrupted)
-    if not done:
+        done = service.run_locally(opened, row.name, devices, options, show, logs, interrupted)
+    if interrupted.is_set() and not done:
         click.echo("stopped; to go on, give the same command again", err=True)
-        sys.exit(130 if interrupted.is_set() else 0)
+        sys.exit(130)
+    if not done:
+        raise not_done(opened.ledger.study(row.name), logs)
     found = service.findings(opened, row.name)
     display(terminal(found.report))
     [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
     click.echo(f"the page: {page}", err=True)
     click.echo(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
+    if failure := trials_failed(row.name, reported(found.study, found.cells), logs):
+        raise failure
 
 
 @click.command()
@@ -111,7 +120,10 @@ def launch_study(
 @told
 def stop(study: str, storage: str) -> None:
     """Let the workers of STUDY finish their epoch, save and let go."""
-    _set_state(storage, study, "stopped")
+    from hpo import service
+    from hpo.storage import open_storage
+
+    click.echo(f"{study}: {service.stop_study(open_storage(storage), study)}", err=True)
 
 
 @click.command()
@@ -120,7 +132,10 @@ def stop(study: str, storage: str) -> None:
 @told
 def resume(study: str, storage: str) -> None:
     """Let workers claim trials of a stopped STUDY again."""
-    _set_state(storage, study, "running")
+    from hpo import service
+    from hpo.storage import open_storage
+
+    click.echo(f"{study}: {service.resume_study(open_storage(storage), study)}", err=True)
 
 
 @click.command()
@@ -129,10 +144,15 @@ def resume(study: str, storage: str) -> None:
 @told
 def retry(study: str, storage: str) -> None:
     """Plan the failed trials of STUDY again."""
+    from hpo import service
+    from hpo.report.numbers import count
     from hpo.storage import open_storage
 
-    ledger = open_storage(storage).ledger
-    click.echo(f"planned again: {ledger.retry_failed(ledger.study(study).id)} trials", err=True)
+    opened = open_storage(storage)
+    click.echo(f"planned again: {count(service.retry_failed(opened, study), 'trial')}", err=True)
+    stopped = opened.ledger.study(study).state == "stopped"
+    to_go_on = f"hpo resume {study}" if stopped else f"hpo worker {study}"
+    click.echo(f"to go on: {to_go_on}", err=True)
 
 
 @click.command()
@@ -173,11 +193,3 @@ def _storage_flag(storage: str) -> str:
     if storage == DEFAULT_STORAGE or not storage.startswith("sqlite"):
         return ""
     return f" --storage {shlex.quote(masked(storage))}"
-
-
-def _set_state(storage: str, study: str, state: str) -> None:
-    from hpo.storage import open_storage
-
-    ledger = open_storage(storage).ledger
-    ledger.set_state(ledger.study(study).id, state)
-    click.echo(f"{study}: {state}", err=True)

@@ -27,18 +27,18 @@ def judge(
     claims: Sequence[Claim],
     values: Mapping[str, Values],
     unfinished: Collection[str],
-    failed: Mapping[str, int],
+    failing: Mapping[str, str],
     earlier: Earlier = MappingProxyType({}),
 ) -> tuple[ClaimResult, ...]:
     """The verdict on every claim.
 
-    `values` is by arm. A claim on an `unfinished` arm is provisional; one on an arm of which trials have `failed` is
+    `values` is by arm. A claim on an `unfinished` arm is provisional. One on an arm of which trials are `failing` is
     incomplete, whatever the others say: what would be compared is not what the study asked for.
     """
     differences = [_difference(claim, values, earlier) for claim in claims]
     corrected = holm([difference.p if difference else None for difference in differences])
     return tuple(
-        _judge(claim, difference, p, len(claims), values, unfinished, failed)
+        _judge(claim, difference, p, len(claims), values, unfinished, failing)
         for claim, difference, p in zip(claims, differences, corrected, strict=True)
     )
 
@@ -70,11 +70,11 @@ def _judge(
     claims: int,
     values: Mapping[str, Values],
     unfinished: Collection[str],
-    failed: Mapping[str, int],
+    failing: Mapping[str, str],
 ) -> ClaimResult:
     comparison = claim.comparison
     arms = _arms(comparison.pairs)
-    missing = {arm: failed[arm] for arm in arms if failed.get(arm)}
+    missing = dict.fromkeys(failing[arm] for arm in arms if arm in failing)
     verdict: Verdict = "incomplete" if missing else _verdict(claim, difference, p)
     more = None if verdict != "undecided" or difference is None else _more_seeds(claim, difference, LEVEL / claims)
     what = f"{_compared(comparison.pairs)}, {comparison.metric.replace('_', ' ')}"
@@ -82,7 +82,7 @@ def _judge(
         f"{what}: {_found(claim, difference, p)}.",
         _outlook(difference, more) if verdict == "undecided" else "",
         _left_out(comparison, values),
-        _incomplete(missing),
+        f"It can't be judged: {', '.join(missing)}." if missing else "",
     ]
     return ClaimResult(
         text=claim.text,
@@ -152,13 +152,6 @@ def _outlook(difference: Paired | None, more: int | None) -> str:
     if more is None:
         return f"Not even {MOST_SEEDS} seeds would decide it."
     return f"About {count(more, 'more seed')} would decide it."
-
-
-def _incomplete(missing: Mapping[str, int]) -> str:
-    if not missing:
-        return ""
-    failed = ", ".join(f"{count(number, 'trial')} of {arm}" for arm, number in missing.items())
-    return f"It can't be judged: failed are {failed}."
 
 
 def _left_out(comparison: Comparison, values: Mapping[str, Values]) -> str:

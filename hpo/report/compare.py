@@ -16,7 +16,17 @@ from hpo.report.failing import failed_trials
 from hpo.report.measured import Values, judged_by, measured, measured_at, reported, representative, summary
 from hpo.report.published import published
 from hpo.report.results import ArmResult, Comparison, PhaseResult, Report
-from hpo.report.rules import audits, compute, devices_mixed, failures, left_out, rules, shared, unfinished
+from hpo.report.rules import (
+    audits,
+    compute,
+    devices_mixed,
+    failures,
+    left_out,
+    missing_trials,
+    rules,
+    shared,
+    unfinished,
+)
 from hpo.report.selection import expected_best
 from hpo.report.statistics import bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.storage.rows import Cell, CurvePoint
@@ -28,11 +38,12 @@ def compare(
     cells: Sequence[Cell],
     curves: Sequence[CurvePoint] = (),
     devices: Mapping[str, str] | None = None,
+    stopped_early: str | None = None,
 ) -> Report:
     """The verdict on `study` as far as its cells have come.
 
     What a publication prints of training, and what a claim says of an earlier moment, is looked up in `curves`.
-    `devices` says on what each worker ran, by its id.
+    `devices` says on what each worker ran, by its id; `stopped_early` why the study was given up, if it was.
     """
     metric: Metric = "test_accuracy" if study.protocol.confirm else "validation_accuracy"
     all_cells, cells = cells, reported(study, cells)
@@ -55,7 +66,7 @@ def compare(
     spent = {arm.name: arm.search.epochs for arm in arms}
     ratio = max(spent.values()) / min(spent.values()) if min(spent.values()) else None
     open_arms = {arm.name: line for arm in arms if (line := unfinished(arm))}
-    failing = {arm.name: arm.search.failed + arm.confirm.failed for arm in arms}
+    failing = {arm.name: line for arm in arms if (line := missing_trials(arm, stopped_early))}
     return Report(
         name=study.name,
         title=study.title,
@@ -70,7 +81,7 @@ def compare(
         compute=compute(tuple(spent.values()), ratio, spent_alike(study, spent)) + shared(cells),
         devices=devices_mixed(cells, devices or {}),
         unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
-        incomplete=tuple(failed_trials(study.name, cells)),
+        incomplete=tuple(failed_trials(study.name, cells, stopped_early)),
         failures=(*(line for arm in arms for line in failures(arm)), *left_out(study, all_cells, cells)),
     )
 

@@ -14,7 +14,7 @@ from hpo.report import svg
 from hpo.report.context import Context
 from hpo.report.figures import Figure
 from hpo.report.numbers import NONE, count, interval, mean, number, signed
-from hpo.report.palette import DARK, GLYPHS, LIGHT, place
+from hpo.report.palette import DARK, GLYPHS, LIGHT, look
 from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
 from hpo.report.statistics import Summary
 from hpo.report.tables import tables
@@ -185,7 +185,8 @@ def _counts(phase: PhaseResult) -> str:
 
 def _named(index: int, arm: str) -> str:
     """The arm's name behind its mark in its colour."""
-    mark = f'<span style="color: var(--arm-{place(index)})" aria-hidden="true">{GLYPHS[place(index)]}</span>'
+    its = look(index)
+    mark = f'<span style="color: var(--arm-{its.colour})" aria-hidden="true">{GLYPHS[its.marker]}</span>'
     return f"{mark} {escape(arm)}"
 
 
@@ -194,7 +195,9 @@ def _figure(figure: Figure) -> Iterator[str]:
     yield f'<figure id="figure-{figure.id}">'
     yield f"<h3>{escape(figure.title)}</h3>"
     yield '<ul class="legend">'
-    yield from (f"<li>{_named(figure.arms.index(arm), arm)}</li>" for arm in figure.shown)
+    yield from (
+        f"<li>{svg.swatch(figure.arms.index(arm))} {_named(figure.arms.index(arm), arm)}</li>" for arm in figure.shown
+    )
     yield "</ul>"
     yield f'<div class="panels{few}" role="img" aria-label="{escape(figure.title)}: {escape(figure.caption)}">'
     yield from svg.panels(figure)

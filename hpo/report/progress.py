@@ -110,8 +110,8 @@ def status(storage: Storage, name: str | None) -> RenderableType:
 def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     row, progress = standing.row, standing.progress
     yield Text(f"{row.name}: {standing.state}", style="bold")
-    if reason := getattr(row, "reason", None):
-        yield Text(f"it was stopped early: {reason}")
+    if row.reason:
+        yield Text(f"it was stopped early: {row.reason}")
     yield Arms(progress)
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
         yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
@@ -134,7 +134,7 @@ def status_json(storage: Storage, name: str | None) -> dict[str, object]:
         {
             "name": standing.row.name,
             "state": standing.state,
-            "reason": getattr(standing.row, "reason", None),
+            "reason": standing.row.reason,
             "seconds_left": standing.seconds_left,
             "arms": [asdict(arm) for arm in standing.progress],
             "failed": [

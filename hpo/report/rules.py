@@ -111,6 +111,14 @@ def audits(arm: ArmResult) -> str:
     return f"{arm.name}: audit of the pruner, {arm.audit.open} of {count(arm.audit.cells, 'trial')} not done yet"
 
 
+def missing_trials(arm: ArmResult, stopped_early: str | None) -> str:
+    """Why an arm can't be judged whatever is still to come; empty if it can."""
+    if stopped_early:
+        return "the study was stopped early"
+    failed = arm.search.failed + arm.confirm.failed
+    return f"{count(failed, 'trial')} of {arm.name} failed" if failed else ""
+
+
 def failures(arm: ArmResult) -> Iterator[str]:
     """What was tried in an arm and came to nothing, without an error."""
     for phase, result in (("search", arm.search), ("confirm", arm.confirm), ("audit", arm.audit)):

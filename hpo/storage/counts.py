@@ -7,8 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, select
 
+from hpo.storage.leases import RUN_OUT
 from hpo.storage.rows import WITHDRAWN, ArmProgress
-from hpo.storage.tables import cell, now
+from hpo.storage.tables import cell
 
 
 def _number(*conditions: Any) -> Any:
@@ -24,7 +25,7 @@ _COUNTS = (
         cell.c.phase,
         _number(cell.c.state == "planned").label("planned"),
         _number(_leased).label("leased"),
-        _number(_leased, cell.c.lease_until < now()).label("stale"),
+        _number(_leased, RUN_OUT).label("stale"),
         _number(_done).label("done"),
         _number(cell.c.state == "failed").label("failed"),
         _number(_pruned).label("pruned"),

@@ -13,7 +13,7 @@ from hpo.storage.rows import WITHDRAWN, PlanChanges
 from hpo.storage.tables import cell
 
 _THIS = cell.c.id == bindparam("this")
-_WITHDRAW = update(cell).where(_THIS, cell.c.state.in_(["planned", "done", "failed"])).values(state=WITHDRAWN)
+_WITHDRAW = update(cell).where(_THIS, cell.c.state != "leased").values(state=WITHDRAWN)
 # Who waits for one that will not be trained now trains by itself.
 _RELEASE_FOLLOWERS = (
     update(cell)

@@ -134,12 +134,13 @@ def workers() -> list[WorkerRow]:
     """One that ran everything, and one of another study."""
     environment = {"hpo": "0.1.0", "torch": "2.15.0", "device": "CPU (x86_64)", "cuda": "", "threads": "1"}
     return [
-        WorkerRow(name, "host", 1, "CPU (x86_64)", environment, 0.0, 1.0, 2.0, False) for name in ("w1", "elsewhere")
+        WorkerRow(name, "host", 1, "CPU (x86_64)", environment, 0.0, 1.0, 2.0, None, False)
+        for name in ("w1", "elsewhere")
     ]
 
 
 def row(spec: StudySpec) -> StudyRow:
-    return StudyRow(1, spec.name, spec.model_dump_json(), "running", "f1nger", "0.1.0", 0.0)
+    return StudyRow(1, "uuid", spec.name, spec.model_dump_json(), "running", None, "f1nger", "0.1.0", 0.0)
 
 
 def reported(spec: StudySpec | None = None) -> tuple[StudySpec, list[Cell], list[CurvePoint], Report, Context]:
