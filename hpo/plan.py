@@ -2,14 +2,19 @@
 
 Pure functions of (study, cells); `advance` alone touches the storage. The search phase comes first, arm by arm within
 its budget; when an arm has spent it, the arm's best configurations are planned again with fresh seeds (confirm phase).
+
+What is planned after an arm's search is a function of the search's results alone. A search that is opened again, since
+failed trials are tried once more, may end with another choice: until it ends, the cells that followed from it are
+withdrawn, and then those that still follow from it are restored, as far as they had come. So it makes no difference
+whether a failed trial is mended before the confirm phase or after it.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from statistics import fmean
 
 from hpo.checks.budgets import MOST_CELLS, ArmPlan, arm_plans
@@ -18,10 +23,11 @@ from hpo.parameters import grid
 from hpo.search import Grid
 from hpo.space import Params
 from hpo.storage import Storage
-from hpo.storage.rows import Cell, PlannedCell, StudyRow
+from hpo.storage.rows import WITHDRAWN, Cell, PlanChanges, PlannedCell, StudyRow
 from hpo.study import StudySpec
 
 SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
+ENDED = ("done", "failed")
 
 
 def spent_alike(study: StudySpec, spent: Mapping[str, int]) -> bool:
@@ -38,25 +44,39 @@ def first_cells(study: StudySpec) -> list[PlannedCell]:
     return [cells[turn] for turn in range(longest) for cells in rows.values() if turn < len(cells)]
 
 
+def changes(study: StudySpec, cells: Sequence[Cell]) -> PlanChanges:
+    """What is to change in the plan: trials for the epochs that pruning saved, then what follows an arm's search."""
+    added: list[PlannedCell] = []
+    unneeded: list[Cell] = []
+    restored: list[Cell] = []
+    for plan in arm_plans(study):
+        own = [cell for cell in cells if cell.arm == plan.arm]
+        searched = [cell for cell in own if cell.phase == SEARCH]
+        extra = _saved_by_pruning(study, plan, searched)
+        added += islice(_slots(study, plan.arm), len(searched), len(searched) + extra)
+        complete = not extra and all(cell.state in ENDED for cell in searched)
+        for following in (_confirmed(study, plan.arm, own), _audited(study, plan.arm, own)):
+            wanted = following.wanted if complete else ()
+            there = {following.key(cell) for cell in following.planned}
+            added += [cell for cell in wanted if following.key(cell) not in there]
+            keys = {following.key(cell) for cell in wanted}
+            for cell in following.planned:
+                if cell.state == WITHDRAWN and following.key(cell) in keys:
+                    restored.append(cell)
+                elif cell.state != WITHDRAWN and following.key(cell) not in keys:
+                    unneeded.append(cell)
+    return PlanChanges(tuple(added), tuple(unneeded), tuple(restored))
+
+
 def next_cells(study: StudySpec, cells: Sequence[Cell]) -> list[PlannedCell]:
     """What to plan beside `cells`: trials for the epochs that pruning saved, then the confirm phase of an arm."""
-    more: list[PlannedCell] = []
-    for plan in arm_plans(study):
-        searched = [cell for cell in cells if cell.arm == plan.arm and cell.phase == SEARCH]
-        extra = _saved_by_pruning(study, plan, searched)
-        if extra:
-            more += islice(_slots(study, plan.arm), len(searched), len(searched) + extra)
-        elif all(cell.state in ("done", "failed") for cell in searched):
-            planned = {cell.phase for cell in cells if cell.arm == plan.arm}
-            more += [] if CONFIRM in planned else _confirm_cells(study, plan.arm, searched)
-            more += [] if AUDIT in planned else _audit_cells(study, plan.arm, searched)
-    return more
+    return list(changes(study, cells).added)
 
 
 def advance(storage: Storage, row: StudyRow, study: StudySpec) -> int:
-    """Plan what follows from the cells done so far; returns how many cells were added. Any process may call it."""
+    """Plan what follows from the cells done so far; returns how many cells that changed. Any process may call it."""
     # Without any cells, the study has just been deleted.
-    return storage.ledger.plan(row.id, lambda cells: next_cells(study, cells) if cells else [])
+    return storage.ledger.plan(row.id, lambda cells: changes(study, cells) if cells else PlanChanges())
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +97,7 @@ def ranking(cells: Sequence[Cell]) -> list[Configuration]:
     by_point: defaultdict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.phase == SEARCH and cell.state == "done" and cell.params is not None:
-            by_point[repr(sorted(cell.params.items()))].append(cell)
+            by_point[point(cell)].append(cell)
     configurations = [
         Configuration(same[0].params or {}, fmean(cell.score or 0.0 for cell in same), tuple(same))
         for same in by_point.values()
@@ -108,21 +128,50 @@ def _saved_by_pruning(study: StudySpec, plan: ArmPlan, searched: Sequence[Cell])
     return max(0, min((plan.budget_epochs - spent) // plan.epochs, MOST_CELLS - len(searched)))
 
 
-def _audit_cells(study: StudySpec, arm: str, searched: Sequence[Cell]) -> list[PlannedCell]:
-    """Pruned trials, chosen evenly over the search, to be run to their end with the same seed."""
-    pruned = [cell for cell in searched if cell.ended == "pruned"]
-    count = min(study.protocol.audit, len(pruned))
-    chosen = [pruned[index * len(pruned) // count] for index in range(count)]
-    return [PlannedCell(arm, AUDIT, cell.slot, cell.seed, cell.params) for cell in chosen]
+@dataclass(frozen=True, slots=True)
+class _Following:
+    """What follows from an arm's search in one phase: what is wanted, and what has been planned of it so far."""
+
+    wanted: Sequence[PlannedCell]
+    planned: Sequence[Cell]
+    key: Callable[[PlannedCell | Cell], Hashable]
+    """What it is that a cell repeats; cells with the same key are planned, withdrawn and restored together."""
 
 
-def _confirm_cells(study: StudySpec, arm: str, searched: Sequence[Cell]) -> list[PlannedCell]:
+def _confirmed(study: StudySpec, arm: str, own: Sequence[Cell]) -> _Following:
+    """The confirm phase: the best configurations so far, each with every fresh seed."""
+    planned = [cell for cell in own if cell.phase == CONFIRM]
     confirm = study.protocol.confirm
     if confirm is None:
-        return []
-    best = ranking(searched)[: confirm.top]
-    return [
-        PlannedCell(arm, CONFIRM, rank, study.protocol.seed + CONFIRM_SEEDS + index, configuration.params)
+        return _Following((), planned, point)
+    best = ranking(own)[: confirm.top]
+    slots = _confirm_slots(best, planned)
+    wanted = [
+        PlannedCell(arm, CONFIRM, slot, study.protocol.seed + CONFIRM_SEEDS + index, configuration.params)
         for index in range(confirm.seeds)
-        for rank, configuration in enumerate(best)
+        for slot, configuration in zip(slots, best, strict=True)
     ]
+    return _Following(wanted, planned, point)
+
+
+def _confirm_slots(best: Sequence[Configuration], planned: Sequence[Cell]) -> list[int]:
+    """The slot of each configuration: the one that it has already, else the next that no other has."""
+    known = {point(cell): cell.slot for cell in planned}
+    taken = set(known.values())
+    free = (slot for slot in count() if slot not in taken)
+    return [known[point(one)] if point(one) in known else next(free) for one in best]
+
+
+def _audited(study: StudySpec, arm: str, own: Sequence[Cell]) -> _Following:
+    """The audit: pruned trials, chosen evenly over the search, to be run to their end with the same seed."""
+    planned = [cell for cell in own if cell.phase == AUDIT]
+    pruned = [cell for cell in own if cell.phase == SEARCH and cell.ended == "pruned"]
+    number = min(study.protocol.audit, len(pruned))
+    chosen = [pruned[index * len(pruned) // number] for index in range(number)]
+    wanted = [PlannedCell(arm, AUDIT, cell.slot, cell.seed, cell.params) for cell in chosen]
+    return _Following(wanted, planned, lambda cell: (cell.slot, cell.seed))
+
+
+def point(one: PlannedCell | Cell | Configuration) -> str:
+    """A point of the search space, as a key."""
+    return repr(sorted((one.params or {}).items()))

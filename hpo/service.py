@@ -24,7 +24,7 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     """Plan a study, or find the same one already planned: launching again goes on where it was.
 
     Raises:
-        StudyError: a study of that name is there and differs.
+        StudyError: a study of that name is there and differs, or it was stopped, or has failed.
         StudyFileError: the study's budgets don't fit its arms.
     """
     spec = study.model_dump_json()
@@ -39,10 +39,56 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
             f"there is a study {study.name!r} already, and it differs (stored -> given):\n{shown}{more}",
             hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
+    check_open(row)
     Trials(storage, study).create_studies()
+    return row
+
+
+def check_open(row: StudyRow) -> None:
+    """See that a study may be worked on.
+
+    Raises:
+        StudyError: someone has stopped it, or it has failed; only they can say that it goes on.
+    """
+    if row.state == "stopped":
+        raise StudyError(f"{row.name} is stopped", hint=f"hpo resume {row.name}")
+    if row.state == "failed":
+        raise StudyError(f"{row.name} has failed: {row.reason}", hint=f"mend the cause, then: hpo retry {row.name}")
+
+
+def stop_study(storage: Storage, name: str) -> str:
+    """Let the workers of a study save and let go; returns the state that it is in now."""
+    row = storage.ledger.study(name)
+    if row.state == "running":
+        storage.ledger.set_state(row.id, "stopped")
+    return storage.ledger.study(name).state
+
+
+def resume_study(storage: Storage, name: str) -> str:
+    """Let workers claim trials of a stopped study again; returns the state that it is in now.
+
+    Raises:
+        StudyError: it has failed, which is not mended by going on.
+    """
+    row = storage.ledger.study(name)
     if row.state == "stopped":
         storage.ledger.set_state(row.id, "running")
-    return row
+    else:
+        check_open(row)
+    return storage.ledger.study(name).state
+
+
+def retry_failed(storage: Storage, name: str) -> int:
+    """Plan the failed trials of a study again, and withdraw what follows a search that isn't complete any more.
+
+    Returns how many trials are planned again.
+    """
+    row, study = find_study(storage, name)
+    planned = storage.ledger.retry_failed(row.id)
+    if row.state == "failed":
+        storage.ledger.set_state(row.id, "running")
+    advance(storage, row, study)
+    return planned
 
 
 def find_study(storage: Storage, name: str) -> tuple[StudyRow, StudySpec]:
@@ -79,7 +125,7 @@ def findings(storage: Storage, name: str) -> Findings:
     ledger = storage.ledger
     cells, curves, workers = ledger.cells(row.id), ledger.curves(row.id), ledger.workers()
     devices = {worker.id: worker.device for worker in workers}
-    return Findings(row, study, cells, curves, workers, compare(study, cells, curves, devices))
+    return Findings(row, study, cells, curves, workers, compare(study, cells, curves, devices, row.reason))
 
 
 def verdict(storage: Storage, name: str) -> Report:

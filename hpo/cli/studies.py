@@ -86,6 +86,8 @@ def launch_study(
     from hpo import service
     from hpo.launch import local
     from hpo.local_run import run_locally
+    from hpo.report.failing import not_done, trials_failed
+    from hpo.report.measured import reported
     from hpo.report.text import terminal
     from hpo.storage import create_storage
     from hpo.study_file import load
@@ -112,14 +114,18 @@ def launch_study(
 
     with shown_progress() as show:
         done = run_locally(opened, row.name, placements, environment, logs, show, pass_on, interrupted)
-    if not done:
+    if interrupted.is_set() and not done:
         say("stopped; to go on, give the same command again", err=True)
-        sys.exit(130 if interrupted.is_set() else 0)
+        sys.exit(130)
+    if not done:
+        raise not_done(opened.ledger.study(row.name), logs)
     found = service.findings(opened, row.name)
     display(terminal(found.report))
     [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
     say(f"the page: {page}", err=True)
     say(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
+    if failure := trials_failed(row.name, reported(found.study, found.cells), logs):
+        raise failure
 
 
 @click.command()
@@ -128,7 +134,10 @@ def launch_study(
 @exit_codes
 def stop(study: str, storage: str) -> None:
     """Let the workers of STUDY finish their epoch, save and let go."""
-    _set_state(storage, study, "stopped")
+    from hpo import service
+    from hpo.storage import open_storage
+
+    say(f"{study}: {service.stop_study(open_storage(storage), study)}", err=True)
 
 
 @click.command()
@@ -137,7 +146,10 @@ def stop(study: str, storage: str) -> None:
 @exit_codes
 def resume(study: str, storage: str) -> None:
     """Let workers claim trials of a stopped STUDY again."""
-    _set_state(storage, study, "running")
+    from hpo import service
+    from hpo.storage import open_storage
+
+    say(f"{study}: {service.resume_study(open_storage(storage), study)}", err=True)
 
 
 @click.command()
@@ -146,10 +158,15 @@ def resume(study: str, storage: str) -> None:
 @exit_codes
 def retry(study: str, storage: str) -> None:
     """Plan the failed trials of STUDY again."""
+    from hpo import service
+    from hpo.report.numbers import count
     from hpo.storage import open_storage
 
-    ledger = open_storage(storage).ledger
-    say(f"planned again: {ledger.retry_failed(ledger.study(study).id)} trials", err=True)
+    opened = open_storage(storage)
+    say(f"planned again: {count(service.retry_failed(opened, study), 'trial')}", err=True)
+    stopped = opened.ledger.study(study).state == "stopped"
+    to_go_on = f"hpo resume {study}" if stopped else f"hpo worker {study}"
+    say(f"to go on: {to_go_on}", err=True)
 
 
 @click.command()
@@ -190,11 +207,3 @@ def _storage_flag(storage: str) -> str:
     if storage == DEFAULT_STORAGE or not storage.startswith("sqlite"):
         return ""
     return f" --storage {shlex.quote(masked(storage))}"
-
-
-def _set_state(storage: str, study: str, state: str) -> None:
-    from hpo.storage import open_storage
-
-    ledger = open_storage(storage).ledger
-    ledger.set_state(ledger.study(study).id, state)
-    say(f"{study}: {state}", err=True)

@@ -26,14 +26,19 @@ Earlier = Mapping[tuple[str, float], Values]
 def judge(
     claims: Sequence[Claim],
     values: Mapping[str, Values],
-    incomplete: Collection[str],
+    unfinished: Collection[str],
+    failing: Mapping[str, str],
     earlier: Earlier = MappingProxyType({}),
 ) -> tuple[ClaimResult, ...]:
-    """The verdict on every claim; `values` is by arm, and one of an `incomplete` arm is provisional."""
+    """The verdict on every claim.
+
+    `values` is by arm. A claim on an `unfinished` arm is provisional. One on an arm of which trials are `failing` is
+    incomplete, whatever the others say: what would be compared is not what the study asked for.
+    """
     differences = [_difference(claim, values, earlier) for claim in claims]
     corrected = holm([difference.p if difference else None for difference in differences])
     return tuple(
-        _judge(claim, difference, p, len(claims), values, incomplete)
+        _judge(claim, difference, p, len(claims), values, unfinished, failing)
         for claim, difference, p in zip(claims, differences, corrected, strict=True)
     )
 
@@ -64,16 +69,20 @@ def _judge(
     p: float | None,
     claims: int,
     values: Mapping[str, Values],
-    incomplete: Collection[str],
+    unfinished: Collection[str],
+    failing: Mapping[str, str],
 ) -> ClaimResult:
     comparison = claim.comparison
-    verdict = _verdict(claim, difference, p)
+    arms = _arms(comparison.pairs)
+    missing = dict.fromkeys(failing[arm] for arm in arms if arm in failing)
+    verdict: Verdict = "incomplete" if missing else _verdict(claim, difference, p)
     more = None if verdict != "undecided" or difference is None else _more_seeds(claim, difference, LEVEL / claims)
     what = f"{_compared(comparison.pairs)}, {comparison.metric.replace('_', ' ')}"
     parts = [
         f"{what}: {_found(claim, difference, p)}.",
         _outlook(difference, more) if verdict == "undecided" else "",
         _left_out(comparison, values),
+        f"It can't be judged: {', '.join(missing)}." if missing else "",
     ]
     return ClaimResult(
         text=claim.text,
@@ -83,7 +92,7 @@ def _judge(
         p_corrected=p,
         more_seeds=more,
         metric=comparison.metric,
-        provisional=any(arm in incomplete for arm in _arms(comparison.pairs)),
+        provisional=bool(missing) or any(arm in unfinished for arm in arms),
     )
 
 

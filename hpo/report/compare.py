@@ -9,13 +9,24 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from hpo.plan import AUDIT, CONFIRM, SEARCH, next_cells, ranking, spent_alike
+from hpo.plan import AUDIT, CONFIRM, SEARCH, changes, ranking, spent_alike
 from hpo.report.claims import judge
 from hpo.report.efficiency import Efficiency, efficiencies
-from hpo.report.measured import Values, judged_by, measured, measured_at, representative, summary
+from hpo.report.failing import failed_trials
+from hpo.report.measured import Values, judged_by, measured, measured_at, reported, representative, summary
 from hpo.report.published import published
 from hpo.report.results import ArmResult, Comparison, PhaseResult, Report
-from hpo.report.rules import audits, compute, devices_mixed, failures, rules, shared, unfinished
+from hpo.report.rules import (
+    audits,
+    compute,
+    devices_mixed,
+    failures,
+    left_out,
+    missing_trials,
+    rules,
+    shared,
+    unfinished,
+)
 from hpo.report.selection import expected_best
 from hpo.report.statistics import bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.storage.rows import Cell, CurvePoint
@@ -27,20 +38,24 @@ def compare(
     cells: Sequence[Cell],
     curves: Sequence[CurvePoint] = (),
     devices: Mapping[str, str] | None = None,
+    stopped_early: str | None = None,
 ) -> Report:
     """The verdict on `study` as far as its cells have come.
 
     What a publication prints of training, and what a claim says of an earlier moment, is looked up in `curves`.
-    `devices` says on what each worker ran, by its id.
+    `devices` says on what each worker ran, by its id; `stopped_early` why the study was given up, if it was.
     """
     metric: Metric = "test_accuracy" if study.protocol.confirm else "validation_accuracy"
+    all_cells, cells = cells, reported(study, cells)
     by_arm = {name: [cell for cell in cells if cell.arm == name] for name in study.arms}
     judged = {name: judged_by(study, own) for name, own in by_arm.items()}
     values = {name: measured(own) for name, own in judged.items()}
     pairs = [pair for claim in study.claims for pair in claim.comparison.pairs]
     moments = {(arm, pair.at) for pair in pairs if pair.at for arm in (pair.arm, pair.than)}
     earlier = {(arm, at): measured_at(judged[arm], curves, study.epoch_at(arm, at)) for arm, at in moments}
-    coming = Counter((cell.arm, cell.phase) for cell in next_cells(study, cells))
+    to_come = changes(study, all_cells)
+    coming = Counter((cell.arm, cell.phase) for cell in to_come.added)
+    coming.update((cell.arm, cell.phase) for cell in to_come.restored)
     efficiency = efficiencies(study, cells)
     compared = _compare(study.baseline, values, metric)
     fewest = min((tried for own in by_arm.values() if (tried := _tried(own))), default=0)
@@ -50,7 +65,8 @@ def compare(
     )
     spent = {arm.name: arm.search.epochs for arm in arms}
     ratio = max(spent.values()) / min(spent.values()) if min(spent.values()) else None
-    incomplete = {arm.name: line for arm in arms if (line := unfinished(arm))}
+    open_arms = {arm.name: line for arm in arms if (line := unfinished(arm))}
+    failing = {arm.name: line for arm in arms if (line := missing_trials(arm, stopped_early))}
     return Report(
         name=study.name,
         title=study.title,
@@ -58,14 +74,15 @@ def compare(
         metric=metric,
         rules=tuple(rules(study)),
         arms=arms,
-        claims=judge(study.claims, values, incomplete, earlier),
+        claims=judge(study.claims, values, open_arms, failing, earlier),
         published=tuple(published(study, cells, curves)),
         fewest=fewest,
         search_ratio=ratio,
         compute=compute(tuple(spent.values()), ratio, spent_alike(study, spent)) + shared(cells),
         devices=devices_mixed(cells, devices or {}),
-        unfinished=(*incomplete.values(), *(line for arm in arms if (line := audits(arm)))),
-        failures=tuple(line for arm in arms for line in failures(arm)),
+        unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
+        incomplete=tuple(failed_trials(study.name, cells, stopped_early)),
+        failures=(*(line for arm in arms for line in failures(arm)), *left_out(study, all_cells, cells)),
     )
 
 

@@ -3,27 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
 from statistics import fmean
 from typing import get_args
 
-from hpo.plan import CONFIRM, ranking
+from hpo.plan import CONFIRM, changes, point, ranking
 from hpo.report.numbers import is_accuracy
 from hpo.report.statistics import Summary, summarize
-from hpo.storage.rows import Cell, CurvePoint
+from hpo.storage.rows import WITHDRAWN, Cell, CurvePoint
 from hpo.study import Metric, StudySpec
 
 Values = Mapping[Metric, Mapping[int, float]]
 """Metric -> seed -> value."""
 
 
+def reported(study: StudySpec, cells: Iterable[Cell]) -> list[Cell]:
+    """The cells that are part of the result: without those that follow from their arm's search no more."""
+    cells = list(cells)
+    unneeded = {cell.id for cell in changes(study, cells).unneeded}
+    return [cell for cell in cells if cell.state != WITHDRAWN and cell.id not in unneeded]
+
+
 def judged_by(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
     """The done cells that an arm is judged by: one configuration's, chosen on validation; none at first."""
-    if study.protocol.confirm is None:
-        return next((configuration.cells for configuration in ranking(cells)), ())
+    ranked = ranking(cells)
+    confirm = study.protocol.confirm
+    if confirm is None:
+        return ranked[0].cells if ranked else ()
     done = [cell for cell in cells if cell.phase == CONFIRM and cell.state == "done"]
-    ranks = groupby(sorted(done, key=lambda cell: (cell.slot, cell.seed)), key=lambda cell: cell.slot)
-    return max((list(same) for _, same in ranks), key=_score, default=[])
+    # Of equally good ones the one that the search ranked higher, whatever their slots are.
+    confirmed = [[cell for cell in done if point(cell) == point(best)] for best in ranked[: confirm.top]]
+    return max(filter(None, confirmed), key=_score, default=[])
 
 
 def representative(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:

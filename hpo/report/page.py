@@ -15,7 +15,7 @@ from hpo.report import svg
 from hpo.report.context import Context
 from hpo.report.figures import Figure
 from hpo.report.numbers import NONE, count, interval, mean, number, signed
-from hpo.report.palette import DARK, GLYPHS, LIGHT, place
+from hpo.report.palette import DARK, GLYPHS, LIGHT, look
 from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
 from hpo.report.statistics import Summary
 from hpo.report.tables import tables
@@ -84,6 +84,10 @@ def _list(lines: Iterable[str], kind: str = "") -> Iterator[str]:
 
 
 def _unfinished(report: Report) -> Iterator[str]:
+    if report.incomplete:
+        yield '<div class="notice" role="note"><strong>Incomplete:</strong> trials have failed.'
+        yield from _list(report.incomplete)
+        yield "</div>"
     if report.unfinished:
         yield '<div class="notice" role="note"><strong>Unfinished:</strong> this is what is known so far.'
         yield from _list(report.unfinished)
@@ -104,8 +108,7 @@ def _verdict(report: Report) -> Iterator[str]:
 
 
 def _claim(claim: ClaimResult) -> Iterator[str]:
-    so_far = " so far" if claim.provisional else ""
-    yield f'<li class="{claim.verdict}"><p><strong>{claim.verdict}{so_far}</strong> {escape(claim.text)}</p>'
+    yield f'<li class="{claim.verdict}"><p><strong>{claim.shown}</strong> {escape(claim.text)}</p>'
     yield f"<p><small>{escape(claim.reason)}</small></p></li>"
 
 
@@ -186,7 +189,8 @@ def _counts(phase: PhaseResult) -> str:
 
 def _named(index: int, arm: str) -> str:
     """The arm's name behind its mark in its colour."""
-    mark = f'<span style="color: var(--arm-{place(index)})" aria-hidden="true">{GLYPHS[place(index)]}</span>'
+    its = look(index)
+    mark = f'<span style="color: var(--arm-{its.colour})" aria-hidden="true">{GLYPHS[its.marker]}</span>'
     return f"{mark} {escape(arm)}"
 
 
@@ -195,7 +199,9 @@ def _figure(figure: Figure) -> Iterator[str]:
     yield f'<figure id="figure-{figure.id}">'
     yield f"<h3>{escape(figure.title)}</h3>"
     yield '<ul class="legend">'
-    yield from (f"<li>{_named(figure.arms.index(arm), arm)}</li>" for arm in figure.shown)
+    yield from (
+        f"<li>{svg.swatch(figure.arms.index(arm))} {_named(figure.arms.index(arm), arm)}</li>" for arm in figure.shown
+    )
     yield "</ul>"
     yield f'<div class="panels{few}" role="img" aria-label="{escape(figure.title)}: {escape(figure.caption)}">'
     yield from svg.panels(figure)

@@ -8,7 +8,7 @@ from math import log10
 from typing import TYPE_CHECKING, Any
 
 from hpo.report.figures.values import Axis, Figure, Series
-from hpo.report.palette import LIGHT, PLOTLY_MARKERS, dashed, place
+from hpo.report.palette import DASHES, LIGHT, PLOTLY_MARKERS, look
 from hpo.visible import on_one_line
 
 if TYPE_CHECKING:
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PANEL_HEIGHT = 320
 """Pixels."""
+WIDTH = 2
+"""Of a line, in pixels."""
 
 
 def plotly_figure(figure: Figure) -> PlotlyFigure:
@@ -32,7 +34,7 @@ def plotly_figure(figure: Figure) -> PlotlyFigure:
     made = make_subplots(rows, columns, specs=places, subplot_titles=titles, horizontal_spacing=0.15)
     named: set[str] = set()
     for series in figure.series:
-        for trace in _traces(series, figure.arms.index(series.arm), len(figure.shown)):
+        for trace in _traces(series, figure.arms.index(series.arm)):
             first = series.arm not in named and not trace.get("fill")
             named |= {series.arm} if first else set()
             row, column = divmod(series.panel, columns)
@@ -46,15 +48,18 @@ def plotly_figure(figure: Figure) -> PlotlyFigure:
         title=_text(figure.title),
         template="plotly_white",
         height=round(PANEL_HEIGHT * figure.stretch) * rows + 100,
-        barmode="overlay",
         legend={"orientation": "h", "y": -0.2 / rows},
     )
     return made
 
 
-def _traces(series: Series, arm: int, arms: int) -> Iterator[dict[str, Any]]:
-    colour, symbol = LIGHT[place(arm)], PLOTLY_MARKERS[place(arm)]
-    line = {"color": colour, "dash": "dash" if dashed(arm) else "solid"}
+def _traces(series: Series, arm: int) -> Iterator[dict[str, Any]]:
+    its = look(arm)
+    colour, symbol = LIGHT[its.colour], PLOTLY_MARKERS[its.marker]
+    dash = ",".join(f"{WIDTH * length:g}px" for length in DASHES[its.dash]) or "solid"
+    line = {"mode": "lines", "line": {"color": colour, "dash": dash, "width": WIDTH}}
+    if arm >= len(LIGHT):
+        line |= {"mode": "lines+markers", "marker": {"color": colour, "symbol": symbol}}
     x, y, low, high = (list(values) for values in (series.x, series.y, series.low, series.high))
     points = {"type": "scatter", "x": x, "y": y}
     match series.style:
@@ -62,17 +67,14 @@ def _traces(series: Series, arm: int, arms: int) -> Iterator[dict[str, Any]]:
             if low:
                 band = {"x": x + x[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": _faint(colour)}
                 yield {"type": "scatter", "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"} | band
-            yield points | {"mode": "lines", "line": line}
+            yield points | line
         case "step":
-            yield points | {"mode": "lines", "line": line | {"shape": "hv"}}
+            yield points | line | {"line": {"color": colour, "dash": dash, "width": WIDTH, "shape": "hv"}}
         case "points":
             marker = {"mode": "markers", "marker": {"color": colour, "symbol": symbol}}
             yield points | marker | ({"error_y": _whiskers(y, low, high)} if low else {})
         case "open points":
             yield points | {"mode": "markers", "marker": {"color": colour, "symbol": f"{symbol}-open"}}
-        case "bars":
-            width = [0.5 / arms] * len(y)
-            yield points | {"type": "bar", "orientation": "h", "width": width, "marker": {"color": colour}}
         case "intervals":
             marker = {"mode": "markers", "marker": {"color": colour, "symbol": symbol, "size": 9}}
             yield points | marker | {"error_x": _whiskers(x, low, high)}

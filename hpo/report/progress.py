@@ -3,100 +3,172 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict
-from datetime import timedelta
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.measure import Measurement
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.report.failing import why
 from hpo.report.nodes import summary
-from hpo.space import merge
+from hpo.report.numbers import count
+from hpo.report.remaining import about, left, seconds_left
+from hpo.report.state import State, state_of
 from hpo.storage import Storage
-from hpo.storage.rows import ArmProgress, StudyRow
+from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
 
 SHOWN_ERRORS = 3
+OVER = ("finished", "failed")
+"""The states of a study of which nothing more will come by itself."""
 
 
-def table(progress: Sequence[ArmProgress]) -> RenderableType:
-    """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far. Fits 80 columns."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a study stands."""
+
+    row: StudyRow
+    state: State
+    progress: Sequence[ArmProgress]
+    seconds_left: tuple[float, float] | None
+    """At least and at most; None if it is not running, or if nothing is known of its pace."""
+
+    @property
+    def failed(self) -> int:
+        """Trials that were set aside."""
+        return sum(arm.failed for arm in self.progress)
+
+
+class Arms:
+    """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far.
+
+    Where that is wider than the terminal, the same in words: a number is never cut.
+    """
+
+    def __init__(self, progress: Sequence[ArmProgress]) -> None:
+        self._progress = progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = _table(self._progress)
+        if Measurement.get(console, options, wide).minimum <= options.max_width:
+            yield wide
+        else:
+            yield from (Text(" ".join(_words(arm)), overflow="fold") for arm in self._progress)
+
+
+def _table(progress: Sequence[ArmProgress]) -> Table:
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     view.add_column("arm", overflow="fold", max_width=24)
-    view.add_column("phase")
+    view.add_column("phase", no_wrap=True)
     view.add_column("")
-    for name in ("done", "failed", "epochs", "best"):
-        view.add_column(name, justify="right")
+    for name in ("done", "failed", "epochs", "best", "seeds"):
+        view.add_column(name, justify="right", no_wrap=True)
     for arm in progress:
-        total = arm.planned + arm.leased + arm.done + arm.failed
         best = "" if arm.best is None else f"{100 * arm.best:.2f} %"
         view.add_row(
             Text(arm.arm),
             arm.phase,
-            ProgressBar(total=total, completed=arm.done + arm.failed, width=14),
-            f"{arm.done}/{total}",
-            str(arm.failed) if arm.failed else "",
+            ProgressBar(total=_total(arm), completed=arm.done + arm.failed, width=10),
+            f"{arm.done}/{_total(arm)}",
+            Text(str(arm.failed), style="bold red") if arm.failed else "",
             str(arm.epochs),
             best,
+            str(arm.seeds) if arm.seeds else "",
         )
     return view
 
 
 def line(progress: Sequence[ArmProgress]) -> str:
     """The same in one line, for logs."""
-    parts = []
-    for arm in progress:
-        total = arm.planned + arm.leased + arm.done + arm.failed
-        best = "" if arm.best is None else f" best {100 * arm.best:.2f} %"
-        parts.append(f"{arm.arm} {arm.phase} {arm.done}/{total}{best}")
-    return "; ".join(parts)
+    return "; ".join(" ".join(_words(arm)) for arm in progress)
+
+
+def _words(arm: ArmProgress) -> Iterator[str]:
+    yield f"{arm.arm} {arm.phase} {arm.done}/{_total(arm)}"
+    if arm.failed:
+        yield f"failed {arm.failed}"
+    if arm.best is not None:
+        yield f"best {100 * arm.best:.2f} %" + (f" (mean of {arm.seeds} seeds)" if arm.seeds > 1 else "")
+
+
+def _total(arm: ArmProgress) -> int:
+    return arm.planned + arm.leased + arm.done + arm.failed
 
 
 def status(storage: Storage, name: str | None) -> RenderableType:
     """How far the study called `name` is, or every study of the storage; and its workers."""
-    workers = [worker for worker in storage.ledger.workers() if worker.alive]
+    workers = _alive(storage)
     views: list[RenderableType] = []
-    for row in _rows(storage, name):
-        progress = storage.ledger.progress(row.id)
-        state = row.state if any(arm.planned or arm.leased for arm in progress) else "nothing left to run"
-        views += [Text(f"{row.name}: {state}", style="bold"), table(progress)]
-        for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
-            reason = (cell.error or "").strip().splitlines()[-1:]
-            views.append(Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {''.join(reason)}"))
-        if stale := sum(arm.stale for arm in progress):
-            views.append(Text(f"stale leases: {stale}, free for the next worker that claims"))
-        if left := _seconds_left(row, progress, len(workers)):
-            views.append(Text(f"time left for what is planned: about {timedelta(seconds=round(left))}"))
-        views.append(Text())
+    for standing in standings(storage, name, len(workers)):
+        views += [*_study(storage, standing), Text()]
     views += [Text(line) for line in summary(workers)]
     return Group(*views)
 
 
+def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
+    row, progress = standing.row, standing.progress
+    yield Text(f"{row.name}: {standing.state}", style="bold")
+    if row.reason:
+        yield Text(f"it was stopped early: {row.reason}")
+    yield Arms(progress)
+    for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
+        yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
+    if standing.failed > SHOWN_ERRORS:
+        yield Text(f"and {count(standing.failed - SHOWN_ERRORS, 'more failed trial')}")
+    if standing.failed:
+        yield Text(f"mend the cause, then: hpo retry {row.name}")
+    if standing.state == "stopped":
+        yield Text(f"to go on: hpo resume {row.name}")
+    if stale := sum(arm.stale for arm in progress):
+        yield Text(f"stale leases: {stale}, free for the next worker that claims")
+    if standing.seconds_left:
+        yield Text(f"time left: {about(standing.seconds_left)}")
+
+
 def status_json(storage: Storage, name: str | None) -> dict[str, object]:
     """The same for programs."""
+    workers = _alive(storage)
     studies = [
-        {"name": row.name, "state": row.state, "arms": [asdict(arm) for arm in storage.ledger.progress(row.id)]}
-        for row in _rows(storage, name)
+        {
+            "name": standing.row.name,
+            "state": standing.state,
+            "reason": standing.row.reason,
+            "seconds_left": standing.seconds_left,
+            "arms": [asdict(arm) for arm in standing.progress],
+            "failed": [
+                {"arm": cell.arm, "phase": cell.phase, "cell": cell.id, "reason": why(cell)}
+                for cell in storage.ledger.errors(standing.row.id, SHOWN_ERRORS)
+            ],
+        }
+        for standing in standings(storage, name, len(workers))
     ]
-    return {"studies": studies, "workers": [asdict(worker) for worker in storage.ledger.workers() if worker.alive]}
+    return {"studies": studies, "workers": [asdict(worker) for worker in workers]}
 
 
 def anything_open(storage: Storage, name: str | None) -> bool:
-    """Whether cells are planned or in progress."""
-    return any(arm.planned or arm.leased for row in _rows(storage, name) for arm in storage.ledger.progress(row.id))
+    """Whether there is a study of which more will come."""
+    return any(standing.state not in OVER for standing in standings(storage, name, len(_alive(storage))))
 
 
-def _rows(storage: Storage, name: str | None) -> list[StudyRow]:
-    return storage.ledger.studies() if name is None else [storage.ledger.study(name)]
+def standings(storage: Storage, name: str | None, alive: int) -> list[Standing]:
+    """Where the study called `name` stands, or every study, with so many workers alive on all of them."""
+    rows = storage.ledger.studies()
+    wanted = [row.id for row in rows] if name is None else [storage.ledger.study(name).id]
+    found = {row.id: storage.ledger.progress(row.id) for row in rows if row.id in wanted or row.state == "running"}
+    # The workers of one study are those that hold no trial of another.
+    held = {id: sum(arm.leased - arm.stale for arm in progress) for id, progress in found.items()}
+    free = alive - sum(held.values())
+    return [_standing(row, found[row.id], alive, max(free, 0) + held[row.id]) for row in rows if row.id in wanted]
 
 
-def _seconds_left(row: StudyRow, progress: Sequence[ArmProgress], workers: int) -> float | None:
-    """Until the cells planned so far are done, from what an epoch took until now; None if nothing is known."""
-    spent = sum(arm.epochs for arm in progress)
-    if spent == 0 or workers == 0 or row.state != "running":
-        return None
-    spec = json.loads(row.spec)  # without the model of a trial, whose parts are slow to import
-    epochs = {name: merge(spec["trial"], arm["trial"])["epochs"] for name, arm in spec["arms"].items()}
-    left = sum((arm.planned + arm.leased) * epochs[arm.arm] for arm in progress)
-    return float(left * sum(arm.seconds for arm in progress) / spent / workers)
+def _standing(row: StudyRow, progress: Sequence[ArmProgress], alive: int, own: int) -> Standing:
+    remaining = left(json.loads(row.spec), progress)
+    state = state_of(row.state, progress, remaining, alive)
+    time = seconds_left(remaining, progress, own) if state == "running" else None
+    return Standing(row, state, progress, time)
+
+
+def _alive(storage: Storage) -> list[WorkerRow]:
+    return [worker for worker in storage.ledger.workers() if worker.alive]

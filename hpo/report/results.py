@@ -12,7 +12,8 @@ from hpo.report.selection import BestOf
 from hpo.report.statistics import Paired, Summary
 from hpo.study import Metric
 
-Verdict = Literal["supported", "contradicted", "undecided"]
+Verdict = Literal["supported", "contradicted", "undecided", "incomplete"]
+"""Incomplete: trials of its arms have failed, so what was measured is not what the study asked for."""
 Interval = tuple[float, float]
 
 
@@ -101,7 +102,12 @@ class ClaimResult:
     """That would decide it, if difference and spread stay; None if it is decided, or if nothing can be said."""
     metric: Metric
     provisional: bool
-    """One of the two arms is not complete."""
+    """One of the arms is not complete: trials of it are still to come, or have failed."""
+
+    @property
+    def shown(self) -> str:
+        """The verdict in words; that an incomplete one may change goes without saying."""
+        return f"{self.verdict} so far" if self.provisional and self.verdict != "incomplete" else self.verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,5 +134,7 @@ class Report:
     """A warning if trials that are compared ran on different kinds of device, else empty."""
     unfinished: tuple[str, ...]
     """What is still to come; empty when the study is complete."""
+    incomplete: tuple[str, ...]
+    """Which trials have failed, why, and what to do about it; empty if none has."""
     failures: tuple[str, ...]
-    """What was tried and will not come."""
+    """What else was tried and is not part of the result."""

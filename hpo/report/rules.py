@@ -111,12 +111,27 @@ def audits(arm: ArmResult) -> str:
     return f"{arm.name}: audit of the pruner, {arm.audit.open} of {count(arm.audit.cells, 'trial')} not done yet"
 
 
+def missing_trials(arm: ArmResult, stopped_early: str | None) -> str:
+    """Why an arm can't be judged whatever is still to come; empty if it can."""
+    if stopped_early:
+        return "the study was stopped early"
+    failed = arm.search.failed + arm.confirm.failed
+    return f"{count(failed, 'trial')} of {arm.name} failed" if failed else ""
+
+
 def failures(arm: ArmResult) -> Iterator[str]:
-    """What was tried in an arm and will not come."""
+    """What was tried in an arm and came to nothing, without an error."""
     for phase, result in (("search", arm.search), ("confirm", arm.confirm), ("audit", arm.audit)):
-        if result.failed:
-            yield f"{arm.name}: {phase} phase, {result.failed} of {count(result.cells, 'trial')} failed"
         if result.diverged:
             yield f"{arm.name}: {phase} phase, {result.diverged} of {count(result.cells, 'trial')} diverged"
     if arm.configuration is None and arm.search.cells and not arm.search.open:
         yield f"{arm.name}: no configuration finished, so the arm has no result"
+
+
+def left_out(study: StudySpec, cells: Sequence[Cell], reported: Sequence[Cell]) -> Iterator[str]:
+    """What was trained after a search that has been completed later, with another choice."""
+    kept = {cell.id for cell in reported}
+    for arm in study.arms:
+        former = [cell for cell in cells if cell.arm == arm and cell.ended and cell.id not in kept]
+        if former:
+            yield f"{arm}: {count(len(former), 'trial')} of an earlier choice, left out since the search was completed"

@@ -11,10 +11,10 @@ import io
 import re
 import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from hpo.report.figures.values import Axis, Figure, Series
-from hpo.report.palette import LIGHT, MARKERS, dashed, place
+from hpo.report.figures.values import Axis, Figure, Series, shortened
+from hpo.report.palette import DASHES, LIGHT, MARKERS, TOLD_APART, look
 from hpo.visible import on_one_line
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ PANEL = (4.6, 3.1)
 """Inches of 72 units; on a page a unit is a pixel, or more where there is room."""
 INK, RULE = "#1b1f24", "#d3d7db"
 DOTS_PER_INCH = 150
+MARKS = 8
+"""About so many on a line that has any."""
 CROWDED = 40
 """More characters than that below an axis are turned."""
 STYLE: Any = {
@@ -57,6 +59,16 @@ STYLE: Any = {
 def panels(figure: Figure) -> list[str]:
     """An SVG element for each panel, to be put into a page; what it shows, the page has to say."""
     return [_element(figure, index) for index in range(len(figure.panels))]
+
+
+def swatch(arm: int) -> str:
+    """A piece of an arm's line, for the legend of a page."""
+    its = look(arm)
+    dashes = " ".join(f"{2 * length:g}" for length in DASHES[its.dash]) or "none"
+    return (
+        '<svg class="swatch" viewBox="0 0 36 4" width="36" height="4" aria-hidden="true">'
+        f'<path d="M0 2h36" stroke="var(--arm-{its.colour})" stroke-width="2" stroke-dasharray="{dashes}"/></svg>'
+    )
 
 
 def svg(figure: Figure) -> bytes:
@@ -113,7 +125,10 @@ def _draw(axes: Axes, figure: Figure, index: int) -> None:
     panel = figure.panels[index]
     for series in figure.series:
         if series.panel == index:
-            _series(axes, series, figure.arms.index(series.arm), len(figure.shown))
+            arm = figure.arms.index(series.arm)
+            _series(axes, series, arm)
+            if len(figure.arms) > TOLD_APART:
+                _label(axes, series, LIGHT[look(arm).colour])
     if panel.title:
         axes.set_title(on_one_line(panel.title))
     axes.set_xscale("log" if panel.x.log else "linear")
@@ -132,32 +147,41 @@ def _draw(axes: Axes, figure: Figure, index: int) -> None:
             label.set_horizontalalignment("right")
 
 
-def _series(axes: Axes, series: Series, arm: int, arms: int) -> None:
-    colour, marker = LIGHT[place(arm)], MARKERS[place(arm)]
-    line = _line(arm)
+def _series(axes: Axes, series: Series, arm: int) -> None:
+    its = look(arm)
+    colour, marker = LIGHT[its.colour], MARKERS[its.marker]
+    line = _line(arm) | {"markevery": max(1, len(series.x) // MARKS), "markersize": 4}
     x, y, low, high = series.x, series.y, series.low, series.high
     match series.style:
         case "line":
-            axes.plot(x, y, line, color=colour)
+            axes.plot(x, y, **line)
             if low:
                 axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
         case "step":
-            axes.step(x, y, line, color=colour, where="post")
+            axes.step(x, y, where="post", **line)
         case "points":
             axes.plot(x, y, marker, color=colour)
             if low:
                 axes.vlines(x, low, high, color=colour)
         case "open points":
             axes.plot(x, y, marker, color=colour, markerfacecolor="none", markeredgewidth=1.0)
-        case "bars":
-            axes.barh(y, x, height=0.5 / arms, color=colour)
         case "intervals":
             axes.plot(x, y, marker, color=colour, markersize=7)
             axes.hlines(y, low, high, color=colour, linewidth=2.2)
 
 
-def _line(arm: int) -> Literal["-", "--"]:
-    return "--" if dashed(arm) else "-"
+def _line(arm: int) -> dict[str, Any]:
+    """How an arm's line is drawn; marks tell those apart that have a colour in common."""
+    its = look(arm)
+    dashes = (0, DASHES[its.dash]) if DASHES[its.dash] else "-"
+    marker = MARKERS[its.marker] if arm >= len(LIGHT) else None
+    return {"color": LIGHT[its.colour], "linestyle": dashes, "marker": marker}
+
+
+def _label(axes: Axes, series: Series, colour: str) -> None:
+    """The arm's name at the end of its line, or at its last point."""
+    end = (series.x[-1], series.y[-1])
+    axes.annotate(shortened(series.arm, 16), end, (3, 0), textcoords="offset points", fontsize=5, color=colour)
 
 
 def _axis(drawn: DrawnAxis, axis: Axis) -> None:
@@ -183,8 +207,5 @@ def _legend(canvas: Canvas, figure: Figure, columns: int) -> None:
     handles: list[Artist] = []
     for arm in figure.shown:
         number = figure.arms.index(arm)
-        line = _line(number)
-        handles.append(
-            Line2D([], [], color=LIGHT[place(number)], marker=MARKERS[place(number)], linestyle=line, label=arm)
-        )
-    canvas.legend(handles=handles, loc="outside upper left", ncols=min(len(handles), 2 * columns))
+        handles.append(Line2D([], [], **_line(number) | {"marker": MARKERS[look(number).marker], "label": arm}))
+    canvas.legend(handles=handles, loc="outside upper left", handlelength=4, ncols=min(len(handles), 2 * columns))

@@ -22,12 +22,14 @@ from hpo.report.toml import key_of, toml
 from hpo.visible import on_one_line
 
 COLUMNS = ("arm", "tried", "search best", "validation", "test", "difference", "seeds", "epochs")
-STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow"}
+STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow", "incomplete": "bold red"}
 
 
 def terminal(report: Report) -> RenderableType:
     """The verdict: rules, claims, the arms' table, their configurations, and what they spent."""
     parts: list[RenderableType] = []
+    if report.incomplete:
+        parts += [Text("INCOMPLETE: trials have failed", style="bold red"), _bullets(report.incomplete)]
     if report.unfinished:
         parts += [
             Text("UNFINISHED: this is what is known so far", style="bold yellow"),
@@ -79,7 +81,7 @@ def _bullets(lines: Iterable[str], style: str = "") -> Table:
 
 
 def _claim(claim: ClaimResult) -> Group:
-    verdict = Text(_verdict(claim).upper(), style=STYLES[claim.verdict])
+    verdict = Text(claim.shown.upper(), style=STYLES[claim.verdict])
     return Group(
         Text(), verdict.append(f": {on_one_line(claim.text)}", style="not bold default"), _indented(claim.reason)
     )
@@ -149,10 +151,6 @@ def _units(report: Report) -> str:
     return f"In percent; differences in points of {what}; epochs of search + confirm."
 
 
-def _verdict(claim: ClaimResult) -> str:
-    return f"{claim.verdict} so far" if claim.provisional else claim.verdict
-
-
 def configuration(arm: ArmResult) -> list[str]:
     """The configuration that represents an arm, as a study file would write it, a line per searched path."""
     if arm.configuration is None:
@@ -168,12 +166,14 @@ def _path(path: str) -> str:
 def markdown(report: Report) -> str:
     """The same verdict as a Markdown document."""
     lines = [f"# {escape(_heading(report))}", ""]
+    if report.incomplete:
+        lines += ["**Incomplete**: trials have failed.", "", *_items(report.incomplete), ""]
     if report.unfinished:
         lines += ["**Unfinished**: this is what is known so far.", "", *_items(report.unfinished), ""]
     lines += ["## Rules", "", *_items(report.rules), ""]
     if report.claims:
         lines += ["## Claims", ""]
-        lines += [f"- **{_verdict(c)}**: {escape(c.text)}\\\n  {escape(c.reason)}" for c in report.claims]
+        lines += [f"- **{c.shown}**: {escape(c.text)}\\\n  {escape(c.reason)}" for c in report.claims]
         lines += [""]
     lines += ["## Arms", "", _units(report), ""]
     lines += [_cells(COLUMNS), _cells(("---", *["---:"] * (len(COLUMNS) - 1)))]

@@ -55,10 +55,10 @@ _READY = or_(
     ),
 )
 # A lease ends after its length at the latest, by whatever the database's clock was set back meanwhile.
-_RUN_OUT = or_(cell.c.lease_until < now(), cell.c.lease_until > now() + cell.c.lease_seconds)
+RUN_OUT = or_(cell.c.lease_until < now(), cell.c.lease_until > now() + cell.c.lease_seconds)
 _FREE = or_(
     and_(cell.c.state == "planned", _READY),
-    and_(cell.c.state == "leased", _RUN_OUT),
+    and_(cell.c.state == "leased", RUN_OUT),
 )
 _FIRST = (
     select(cell.c.id)

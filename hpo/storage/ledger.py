@@ -9,17 +9,20 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import StudyError
+from hpo.storage.counts import count_cells
 from hpo.storage.forks import Forks
+from hpo.storage.replan import withdraw_and_restore
 from hpo.storage.rows import (
     CELL_COLUMNS,
     CURVE_COLUMNS,
     ArmProgress,
     Cell,
     CurvePoint,
+    PlanChanges,
     PlannedCell,
     StudyRow,
     WorkerRow,
@@ -111,16 +114,16 @@ class Ledger(Forks):
 
     # Cells
 
-    def plan(self, study_id: int, decide: Callable[[list[Cell]], list[PlannedCell]]) -> int:
-        """Add the cells that `decide` names in view of all there are, while no one else may plan; returns how many."""
+    def plan(self, study_id: int, decide: Callable[[list[Cell]], PlanChanges]) -> int:
+        """Change the plan as `decide` says in view of all cells, while no one else may plan; returns how many cells."""
 
-        def add(connection: Connection) -> int:
+        def change(connection: Connection) -> int:
             connection.execute(select(study.c.id).where(study.c.id == study_id).with_for_update())
-            more = decide(_cells(connection, study_id))
-            _insert_cells(connection, study_id, more)
-            return len(more)
+            changes = decide(_cells(connection, study_id))
+            _insert_cells(connection, study_id, changes.added)
+            return len(changes.added) + withdraw_and_restore(connection, changes)
 
-        return self._database.transaction(add)
+        return self._database.transaction(change)
 
     def cells(self, study_id: int) -> list[Cell]:
         """All cells of a study in the order in which they are claimed."""
@@ -148,32 +151,7 @@ class Ledger(Forks):
 
     def progress(self, study_id: int) -> list[ArmProgress]:
         """Counts of every arm and phase that has cells, in the order of planning."""
-
-        def count(*conditions: Any) -> Any:
-            return func.coalesce(func.sum(case((and_(*conditions), 1), else_=0)), 0)
-
-        leased = cell.c.state == "leased"
-        query = (
-            select(
-                cell.c.arm,
-                cell.c.phase,
-                count(cell.c.state == "planned").label("planned"),
-                count(leased).label("leased"),
-                count(leased, cell.c.lease_until < now()).label("stale"),
-                count(cell.c.state == "done").label("done"),
-                count(cell.c.state == "failed").label("failed"),
-                count(cell.c.state == "done", cell.c.ended == "pruned").label("pruned"),
-                count(cell.c.state == "done", cell.c.ended == "diverged").label("diverged"),
-                func.sum(cell.c.epochs).label("epochs"),
-                func.sum(cell.c.seconds).label("seconds"),
-                func.max(cell.c.score).label("best"),
-            )
-            .where(cell.c.study_id == study_id)
-            .group_by(cell.c.arm, cell.c.phase)
-            .order_by(func.min(cell.c.id))
-        )
-        rows = self._database.read(lambda connection: connection.execute(query).all())
-        return [ArmProgress(**row._mapping) for row in rows]
+        return self._database.read(lambda connection: count_cells(connection, study_id))
 
     def errors(self, study_id: int, most: int) -> list[Cell]:
         """Failed cells, the latest first."""

@@ -16,6 +16,9 @@ from hpo.space import Params
 from hpo.storage import tables
 from hpo.train.clock import Evaluation
 
+WITHDRAWN = "withdrawn"
+"""The state of a cell that follows from its arm's search no more: neither open nor part of the result."""
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
@@ -41,7 +44,7 @@ class Cell:
     seed: int
     params: Params | None
     state: str
-    """planned, leased, done or failed."""
+    """planned, leased, done, failed or withdrawn."""
     attempts: int
     claims: int
     leader: int | None
@@ -70,6 +73,17 @@ class Cell:
     worker: str | None
     started: float | None
     finished: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanChanges:
+    """What is to change in the plan of a study."""
+
+    added: tuple[PlannedCell, ...] = ()
+    unneeded: tuple[Cell, ...] = ()
+    """Planned once, and following from the search no more: to be withdrawn, but for those that are in work."""
+    restored: tuple[Cell, ...] = ()
+    """Withdrawn once, and following from the search again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +182,9 @@ class ArmProgress:
     seconds: float
     """Of training, summed over workers."""
     best: float | None
-    """Highest score so far."""
+    """The highest score of a configuration so far: the mean over its seeds."""
+    seeds: int
+    """Of that configuration, done so far."""
 
 
 def new_identity() -> str:

@@ -70,9 +70,9 @@ def confirm(arm: str, seed: int, validation: float, test: float, slot: int = 0, 
     return cell(arm, "confirm", slot, seed=seed, **given | fields)
 
 
-def diverged(arm: str, seed: int, slot: int = 0) -> Cell:
+def diverged(arm: str, seed: int, slot: int = 0, **fields: Any) -> Cell:
     """A trial of the confirm phase that diverged."""
-    return cell(arm, "confirm", slot, seed=seed, ended="diverged", score=0.0)
+    return cell(arm, "confirm", slot, seed=seed, ended="diverged", score=0.0, **fields)
 
 
 def cell(arm: str, phase: str, slot: int, **fields: Any) -> Cell:
@@ -83,6 +83,7 @@ def cell(arm: str, phase: str, slot: int, **fields: Any) -> Cell:
         "params": {"lr.peak": PEAKS[slot % 3]},
         "state": "done",
         "attempts": 1,
+        "failed_by": None,
         "claims": 1,
         "trial_id": None,
         "leader": None,
@@ -98,7 +99,6 @@ def cell(arm: str, phase: str, slot: int, **fields: Any) -> Cell:
         "test_accuracy": None,
         "error": None,
         "reason": None,
-        "failed_by": None,
         "worker": None,
         "started": None,
         "finished": None,

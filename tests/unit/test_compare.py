@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -106,7 +107,7 @@ def test_a_diverged_confirm_seed_is_accuracy_zero_and_has_no_loss() -> None:
         searched("grid", "ramp")
         + confirmed("grid", [0.8, 0.8, 0.8])
         + confirmed("ramp", [0.9, 0.9])
-        + [diverged("ramp", 102)],
+        + [diverged("ramp", 102, params={"lr.peak": 0.2})],
     )
     ramp = arm_of(report, "ramp")
     assert ramp.test is not None and ramp.validation is not None and ramp.test_loss is not None
@@ -296,7 +297,7 @@ def test_unfinished_studies_say_what_is_missing() -> None:
         *searched("grid", "ramp", "slow"),
         cell("slow", "search", 3, state="leased", epochs=1),
         *confirmed("ramp", [0.9, 0.9]),
-        cell("ramp", "confirm", 0, state="planned", epochs=0, seed=102),
+        cell("ramp", "confirm", 0, state="planned", epochs=0, seed=102, params={"lr.peak": 0.2}),
     ]
     report = compare(spec, cells)
     assert (
@@ -318,16 +319,56 @@ def test_trials_that_pruning_leaves_epochs_for_are_still_to_come() -> None:
     assert ("ramp: search phase, 1 of 4 trials not done yet",) == report.unfinished
 
 
-def test_failed_trials_are_reported_and_do_not_keep_a_study_open() -> None:
-    """A failed confirm seed is missing from the pairs, in both arms."""
+def with_a_failed_trial(phase: str = "confirm", arm: str = "ramp") -> list[Cell]:
+    """A study of which all is done but for one trial."""
     cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP[:2])
-    cells.append(cell("ramp", "confirm", 0, state="failed", seed=102, error="out of memory"))
-    report = compare(study(confirm={"seeds": 3}), cells)
+    lost = cell(arm, phase, 3, state="failed", seed=102, params={"lr.peak": 0.2}, reason="net.py:3 in f: OSError: x")
+    return [*cells, lost]
+
+
+def test_failed_trials_are_reported_and_do_not_keep_a_study_open() -> None:
+    """A failed confirm seed is missing from the pairs, in both arms; why, and what to do, is said."""
+    report = compare(study(confirm={"seeds": 3}), with_a_failed_trial())
     ramp = arm_of(report, "ramp")
-    assert () == report.unfinished
-    assert ("ramp: confirm phase, 1 of 3 trials failed",) == report.failures
+    assert ((), ()) == (report.unfinished, report.failures)
+    assert (
+        "ramp: confirm phase, 1 of 3 trials failed: net.py:3 in f: OSError: x",
+        "mend the cause, then: hpo retry sample",
+    ) == report.incomplete
     assert ramp.difference is not None
     assert 2 == ramp.difference.n
+
+
+@pytest.mark.parametrize("phase", ["search", "confirm"])
+def test_a_claim_on_an_arm_with_a_failed_trial_is_incomplete(phase: str) -> None:
+    """Though the seeds that are left would support it, and however many would be needed: it has to be mended."""
+    spec = study(arms=("grid", "ramp", "slow"), confirm={"seeds": 3}, claims=[claim(), claim(arm="slow")])
+    cells = with_a_failed_trial(phase) + searched("slow") + confirmed("slow", RAMP)
+    hurt, sound = compare(spec, cells).claims
+    assert ("incomplete", True, None) == (hurt.verdict, hurt.provisional, hurt.more_seeds)
+    assert ("incomplete", "supported") == (hurt.shown, sound.shown)
+    assert hurt.reason.endswith("It can't be judged: 1 trial of ramp failed.")
+    assert hurt.difference is not None
+
+
+def test_a_study_that_was_stopped_early_judges_nothing() -> None:
+    """And says why before anything else, though none of its trials has used up its attempts."""
+    cells = [cell(arm, "search", slot, state="planned", epochs=0) for arm in ("grid", "ramp") for slot in range(3)]
+    report = compare(study(claims=[claim()]), cells, stopped_early="its first trials all failed: x")
+    assert ("incomplete", True) == (report.claims[0].verdict, report.claims[0].provisional)
+    assert "the study was stopped early: its first trials all failed: x" == report.incomplete[0]
+    assert report.claims[0].reason.endswith("It can't be judged: the study was stopped early.")
+
+
+def test_an_earlier_choice_is_left_out() -> None:
+    """The search ended with another choice after a failed trial was tried again: what was confirmed before is named."""
+    cells = searched("grid") + [replace(one, state="withdrawn") for one in confirmed("grid", GRID)]
+    cells[0] = replace(cells[0], score=0.95)
+    now_chosen = [confirm("grid", 1000, 0.95, 0.9, slot=1, params={"lr.peak": 0.1})]
+    report = compare(study(arms=("grid",), confirm={"seeds": 1}), cells + now_chosen)
+    grid = arm_of(report, "grid")
+    assert ({"lr.peak": 0.1}, 1, 2) == (grid.configuration, grid.confirm.cells, grid.confirm.epochs)
+    assert ("grid: 3 trials of an earlier choice, left out since the search was completed",) == report.failures
 
 
 MAY_COME = "A difference may come from that."
@@ -408,7 +449,7 @@ def test_claims_on_an_earlier_moment(
 def test_a_trial_that_diverged_before_the_moment_counts_as_0_and_one_that_lacks_it_does_not_count() -> None:
     """As at the end."""
     cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP[:2])
-    cells.append(diverged("ramp", 102))
+    cells.append(diverged("ramp", 102, params={"lr.peak": 0.2}))
     curves = at_half(cells, {"grid": [0.5, None, 0.5], "ramp": [0.6, 0.6, None]})
     claims = [claim(metric="validation_accuracy", at=0.5)]
     (result,) = compare(study(confirm={"seeds": 3}, claims=claims), cells, curves).claims

@@ -13,6 +13,7 @@ from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
 from hpo.report.figures.standing import standing
 from hpo.report.figures.values import Figure
+from hpo.report.measured import reported
 from hpo.report.results import Report
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
@@ -22,6 +23,7 @@ __all__ = ["Figure", "figures"]
 
 def figures(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint], report: Report) -> list[Figure]:
     """All figures that there are numbers for, in the order in which they are read."""
+    cells = reported(study, cells)
     made = (
         standing(report),
         learning_curves(study, cells, curves),

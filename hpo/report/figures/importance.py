@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING
 
 from hpo.plan import SEARCH
 from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 FEWEST_TRIALS = 10
 """Of an arm, for importances."""
@@ -16,40 +22,51 @@ MOST_TRIALS = 1000
 """Of more, a part is looked at."""
 BEST_SHARE = 0.25
 """Importances tell this share of the trials, the best, from all of them."""
+HALVES = 20
+SPREAD = 0.8
+"""The middle share of the halves' importances that is shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Importance:
+    """The share of a path; `low` to `high` is what halves of the trials give."""
+
+    share: float
+    low: float
+    high: float
 
 
 def importances(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
     """How much each searched path matters for being among the best, by PED-ANOVA."""
-    by_arm = {arm: _importances(study, arm, cells) for arm in study.arms}
+    by_arm = {arm: arm_importances(study, arm, cells) for arm in study.arms}
     by_arm = {arm: found for arm, found in by_arm.items() if found}
     paths = list(dict.fromkeys(path for found in by_arm.values() for path in found))
     if not paths:
         return None
     places = {arm: place for place, arm in enumerate(by_arm)}
+    ticks = tuple((-float(n), tail) for n, tail in enumerate(tails(paths)))
     return Figure(
         id="importances",
         title="What mattered in the search",
         caption=f"Share of each searched path in telling the best {100 * BEST_SHARE:g} % of an arm's search trials "
-        f"from all of them (PED-ANOVA, Watanabe et al. 2023), for arms with at least {FEWEST_TRIALS} trials that were "
-        "not pruned. From few trials it is a hint, not a result.",
+        "from all of them (PED-ANOVA, Watanabe et al. 2023), without those that were pruned, for arms with at least "
+        f"{FEWEST_TRIALS} others. Lines: the middle {100 * SPREAD:g} % of what {HALVES} random halves of the trials "
+        "give, which vary about as much as the share would from one search to the next (delete-half jackknife, Shao "
+        "and Wu 1989). Optuna's get_param_importances looks at the best 10 % unless told otherwise, so it gives other "
+        "shares. From few trials it is a hint, not a result.",
         arms=tuple(study.arms),
         panels=(
-            Panel(
-                "",
-                Axis("importance, %", limits=(0.0, 100.0)),
-                Axis(
-                    ticks=tuple((-float(n), tail) for n, tail in enumerate(tails(paths))),
-                    limits=(0.5 - len(paths), 0.5),
-                ),
-            ),
+            Panel("", Axis("importance, %", limits=(0.0, 100.0)), Axis(ticks=ticks, limits=(0.5 - len(paths), 0.5))),
         ),
         series=tuple(
             Series(
                 arm,
                 0,
-                "bars",
-                x=tuple(100 * share for share in found.values()),
+                "intervals",
+                x=tuple(100 * one.share for one in found.values()),
                 y=tuple(-paths.index(path) - beside(places[arm], len(places)) for path in found),
+                low=tuple(100 * one.low for one in found.values()),
+                high=tuple(100 * one.high for one in found.values()),
             )
             for arm, found in by_arm.items()
         ),
@@ -67,19 +84,31 @@ def tails(paths: Sequence[str]) -> list[str]:
     return [shortened(tail(path), 24) for path in paths]
 
 
-def _importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[str, float]:
-    import optuna
-
+def arm_importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[str, Importance]:
+    """The importance of each path that an arm searched, the largest first; empty if there is too little to tell."""
     known = study.arms[arm].parameters
     distributions = {name: parameter.searched.distribution() for name, parameter in known.items()}
-    own = [
-        cell
-        for cell in cells
-        if cell.arm == arm and cell.phase == SEARCH and cell.ended in ("finished", "diverged") and cell.params
-    ]
-    own = own[:: len(own) // MOST_TRIALS + 1]
+    ended = [cell for cell in cells if cell.arm == arm and cell.phase == SEARCH and cell.params]
+    own = [cell for cell in ended if cell.ended in ("finished", "diverged")]
+    own = own[:: -(-len(own) // MOST_TRIALS) or 1]
     if len(own) < FEWEST_TRIALS or len(distributions) < 2:
         return {}
+    shares = _shares(own, distributions)
+    chance = Random(0)
+    halves = [_shares(chance.sample(own, len(own) // 2), distributions) for _ in range(HALVES)]
+    found = {}
+    for path, share in shares.items():
+        values = sorted(half[path] for half in halves if half)
+        beyond = round((1 - SPREAD) / 2 * len(values))
+        middle = [share, *values[beyond : len(values) - beyond]]
+        found[path] = Importance(share, min(middle), max(middle))
+    return found
+
+
+def _shares(cells: Sequence[Cell], distributions: Mapping[str, BaseDistribution]) -> dict[str, float]:
+    """As Optuna computes them; empty if the trials are all equally good."""
+    import optuna
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     trials = optuna.create_study(direction="maximize")
     trials.add_trials(
@@ -89,11 +118,12 @@ def _importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[str,
                 params=dict(cell.params or {}),
                 distributions={name: distributions[name] for name in cell.params or {}},
             )
-            for cell in own
+            for cell in cells
         ]
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that it is experimental, or that all trials are equally good
         evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=BEST_SHARE)
-        found = optuna.importance.get_param_importances(trials, evaluator=evaluator)
-    return found if sum(found.values()) > 0 else {}
+        unscaled = evaluator.evaluate(trials)
+    total = sum(unscaled.values())
+    return {path: share / total for path, share in unscaled.items()} if total > 0 else {}

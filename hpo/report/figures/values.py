@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Style = Literal["line", "step", "points", "open points", "bars", "intervals"]
-"""`low` and `high` are a band around a line and error bars of points, along y; bars and intervals lie along x."""
+Style = Literal["line", "step", "points", "open points", "intervals"]
+"""`low` and `high` are a band around a line and error bars of points, along y; intervals lie along x."""
 
 MOST_NAMES = 10
 """That fit beside a panel of the usual height."""

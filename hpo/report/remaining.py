@@ -1,0 +1,142 @@
+"""What is left of a study, in epochs and in time: of all that will be planned, not only of what is.
+
+A range, since it is not known beforehand how much pruning saves. What is left of a phase takes W workers at least its
+work divided by W, and at most its longest trial more (Graham 1966, on any order of the trials). The study is read as
+the storage keeps it: the model of a trial, whose parts are slow to import, is not needed.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hpo.space import merge
+from hpo.storage.rows import ArmProgress
+
+SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
+UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
+SMALLEST = 2
+"""A time is told in the largest unit of which it has so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Epochs that an arm has still to train in one phase."""
+
+    arm: str
+    phase: str
+    low: int
+    """If every trial is pruned as soon as can be."""
+    high: int
+    """If none is."""
+    each: int
+    """Of a trial that is not pruned."""
+
+
+def left(spec: Mapping[str, Any], progress: Sequence[ArmProgress]) -> list[Left]:
+    """What is left of every arm and phase; `spec` is the study as the storage keeps it. Empty: nothing is."""
+    counts = {(one.arm, one.phase): one for one in progress}
+    arms = [_Arm(spec, name) for name in spec["arms"]]
+    searches = {arm.name: counts[arm.name, SEARCH] for arm in arms if (arm.name, SEARCH) in counts}
+    grids = [_trials(searches[arm.name]) * arm.epochs for arm in arms if arm.is_grid and arm.name in searches]
+    found = []
+    for arm in arms:
+        if arm.name in searches:
+            search = searches[arm.name]
+            found.append(Left(arm.name, SEARCH, *_search(arm, search, max(grids, default=None)), arm.epochs))
+            for phase, to_come in ((CONFIRM, _confirm(arm, search)), (AUDIT, _audit(arm, search))):
+                planned = counts.get((arm.name, phase))
+                low, high = to_come if planned is None else (planned.planned + planned.leased,) * 2
+                shortest = 1 if arm.stops_early else arm.epochs
+                found.append(Left(arm.name, phase, low * shortest, high * arm.epochs, arm.epochs))
+    return [one for one in found if one.high]
+
+
+def seconds_left(left: Sequence[Left], progress: Sequence[ArmProgress], workers: int) -> tuple[float, float] | None:
+    """How long that takes so many workers, at the pace so far; None if nothing is left or nothing is known."""
+    spent = sum(one.epochs for one in progress)
+    if not left or not spent or not workers:
+        return None
+    overall = sum(one.seconds for one in progress) / spent
+    paces = {one.arm: _pace(one.arm, progress, overall) for one in left}
+    least, most = 0.0, 0.0
+    for phase in dict.fromkeys(one.phase for one in left):
+        own = [one for one in left if one.phase == phase]
+        longest = max(min(one.each, one.high) * paces[one.arm] for one in own)
+        least += sum(one.low * paces[one.arm] for one in own) / workers
+        most += sum(one.high * paces[one.arm] for one in own) / workers + (1 - 1 / workers) * longest
+    return round(least, 1), round(most, 1)
+
+
+def about(seconds: tuple[float, float]) -> str:
+    """A range in words: `about 3 to 5 minutes`."""
+    low, high = seconds
+    unit, length = next(((name, size) for name, size in UNITS if high >= SMALLEST * size), UNITS[-1])
+    least, most = math.floor(low / length), max(1, math.ceil(high / length))
+    noun = unit if most == 1 else f"{unit}s"
+    if least == 0:
+        return f"at most {most} {noun}"
+    return f"about {most} {noun}" if least == most else f"about {least} to {most} {noun}"
+
+
+class _Arm:
+    """What the stored study says of an arm."""
+
+    def __init__(self, spec: Mapping[str, Any], name: str) -> None:
+        arm, self.protocol = spec["arms"][name], spec["protocol"]
+        trial = merge(spec["trial"], arm["trial"])
+        self.name, self.epochs = name, int(trial["epochs"])
+        self.is_grid = arm["sampler"]["kind"] == "grid"
+        self.budget = arm.get("budget") or self.protocol.get("budget")
+        self.stops_early = bool(trial.get("early_stopping"))
+        own = arm.get("pruner") or ({"kind": "none"} if self.is_grid else self.protocol["pruner"])
+        self.prunes = own["kind"] != "none"
+
+
+def _trials(search: ArmProgress) -> int:
+    return search.planned + search.leased + search.done + search.failed
+
+
+def _search(arm: _Arm, search: ArmProgress, largest_grid: int | None) -> tuple[int, int]:
+    """At least and at most so many epochs of the arm's search are left."""
+    open_trials = search.planned + search.leased
+    shorter = arm.prunes or arm.stops_early
+    if arm.is_grid or not (shorter or search.diverged):
+        budget = None
+    else:
+        budget = largest_grid if arm.budget is None else arm.budget.get("epochs")
+    if budget is None:
+        # A part of the open ones may be trained already: it is seen where no trial has ended early.
+        high = min(open_trials * arm.epochs, max(0, _trials(search) * arm.epochs - search.epochs))
+        return (min(open_trials, high) if shorter else high), high
+    # What a trial does not train goes to a further one, until less than a trial is left.
+    high = max(0, budget - search.epochs - search.failed * arm.epochs)
+    if not open_trials and high < arm.epochs:
+        return 0, 0
+    return max(min(open_trials, high), high - arm.epochs + 1), high
+
+
+def _confirm(arm: _Arm, search: ArmProgress) -> tuple[int, int]:
+    """At least and at most so many trials, before they are planned."""
+    confirm = arm.protocol.get("confirm")
+    if confirm is None:
+        return 0, 0
+    competing = search.planned + search.leased + search.done - search.pruned - search.diverged
+    configurations = math.ceil(competing / (arm.protocol["repeats"] if arm.is_grid else 1))
+    trials = min(confirm["top"], configurations) * confirm["seeds"]
+    return trials, trials
+
+
+def _audit(arm: _Arm, search: ArmProgress) -> tuple[int, int]:
+    could_be = search.planned + search.leased if arm.prunes else 0
+    most = arm.protocol["audit"]
+    return min(most, search.pruned), min(most, search.pruned + could_be)
+
+
+def _pace(arm: str, progress: Sequence[ArmProgress], overall: float) -> float:
+    """Seconds that an epoch of the arm takes; while it has none, those of the study."""
+    own = [one for one in progress if one.arm == arm]
+    epochs = sum(one.epochs for one in own)
+    return sum(one.seconds for one in own) / epochs if epochs else overall

@@ -1,0 +1,71 @@
+"""How far a study is: its cells counted by arm and phase, with the best score that a configuration has so far."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import Connection, and_, case, func, select
+
+from hpo.storage.leases import RUN_OUT
+from hpo.storage.rows import WITHDRAWN, ArmProgress
+from hpo.storage.tables import cell
+
+
+def _number(*conditions: Any) -> Any:
+    return func.coalesce(func.sum(case((and_(*conditions), 1), else_=0)), 0)
+
+
+_leased = cell.c.state == "leased"
+_done = cell.c.state == "done"
+_pruned = and_(_done, cell.c.ended == "pruned")
+_COUNTS = (
+    select(
+        cell.c.arm,
+        cell.c.phase,
+        _number(cell.c.state == "planned").label("planned"),
+        _number(_leased).label("leased"),
+        _number(_leased, RUN_OUT).label("stale"),
+        _number(_done).label("done"),
+        _number(cell.c.state == "failed").label("failed"),
+        _number(_pruned).label("pruned"),
+        _number(_done, cell.c.ended == "diverged").label("diverged"),
+        func.sum(cell.c.epochs).label("epochs"),
+        func.sum(cell.c.seconds).label("seconds"),
+        func.max(case((and_(_done, cell.c.ended != "pruned"), cell.c.score))).label("best"),
+        (func.min(cell.c.seed) < func.max(cell.c.seed)).label("several_seeds"),
+    )
+    .where(cell.c.state != WITHDRAWN)
+    .group_by(cell.c.arm, cell.c.phase)
+    .order_by(func.min(cell.c.id))
+)
+# A slot is a configuration, and one that was pruned under any seed does not compete.
+_mean = func.avg(cell.c.score)
+_BEST = (
+    select(_mean.label("score"), func.count().label("seeds"))
+    .where(_done)
+    .group_by(cell.c.slot)
+    .having(_number(_pruned) == 0)
+    .order_by(_mean.desc(), cell.c.slot)
+    .limit(1)
+)
+
+
+def count_cells(connection: Connection, study_id: int) -> list[ArmProgress]:
+    """Counts of every arm and phase that has cells, in the order of planning."""
+    found = []
+    for row in connection.execute(_COUNTS.where(cell.c.study_id == study_id)).all():
+        values = dict(row._mapping)
+        several_seeds = values.pop("several_seeds")
+        progress = ArmProgress(**values, seeds=0 if row.best is None else 1)
+        found.append(_with_mean(connection, study_id, progress) if several_seeds else progress)
+    return found
+
+
+def _with_mean(connection: Connection, study_id: int, progress: ArmProgress) -> ArmProgress:
+    """With the highest mean over a configuration's seeds, where that is not the highest score of a trial."""
+    own = (cell.c.study_id == study_id, cell.c.arm == progress.arm, cell.c.phase == progress.phase)
+    best = connection.execute(_BEST.where(*own)).one_or_none()
+    if best is None:
+        return replace(progress, best=None, seeds=0)
+    return replace(progress, best=best.score, seeds=best.seeds)
