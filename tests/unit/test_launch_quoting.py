@@ -117,13 +117,13 @@ def shell(script: str, folder: Path, *interpreter: str) -> str:
     return done.stdout
 
 
-def fake_hpo(folder: Path) -> Path:
-    """A command that notes its arguments and what it finds in its environment."""
+def fake_hpo(folder: Path, stays: float = 0.0) -> Path:
+    """A command that notes its arguments and its environment, and stays for a while unless it is ended before."""
     path = folder / "it's my (own) hpo"
     path.write_text(
-        f"#!{sys.executable}\nimport json, os, sys\n"
+        f"#!{sys.executable}\nimport json, os, sys, time\n"
         f"open({str(folder / 'noted')!r}, 'w').write(json.dumps([sys.argv[1:], dict(os.environ)]))\n"
-        "print('workers: 1 on the CPU', flush=True)\n"
+        f"print('workers: 1 on the CPU', flush=True)\ntime.sleep({stays})\n"
     )
     path.chmod(0o755)
     return path
@@ -155,21 +155,22 @@ def test_the_present_command(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_ssh(tmp_path: Path) -> None:
     """The script makes a folder for its user alone; the environment arrives as it was, ends of lines included."""
-    fake_hpo(tmp_path)
+    fake_hpo(tmp_path, stays=60.0)
     environment = {f"VALUE_{number}": f"{value}\nnext line" for number, value in enumerate(NASTY)}
     folder = 'it\'s "my" folder; #1'
     script = ssh.start_script(Order(tuple(NASTY)), environment, "./it's my (own) hpo", folder)
     said = shell(script, tmp_path, "sh", "-s")
-    assert said.startswith("workers: 1 on the CPU; log: ")
+    stopped = shell(ssh.stop_script(60.0, folder), tmp_path, "sh", "-s")
+    where = f"log: {folder}/{os.uname().nodename}/log\n"
+    assert [f"workers: 1 on the CPU; {where}", f"stopped; {where}"] == [said, stopped]
     arguments, found = noted(tmp_path)
     assert ["start-workers", "local", *NASTY] == arguments
     assert environment == {name: value for name, value in found.items() if name.startswith("VALUE_")}
     assert not (tmp_path / "pwned").exists()
     (there,) = (tmp_path / folder).iterdir()
     assert 0o700 == stat.S_IMODE(there.stat().st_mode)
-    assert {"log", "pid"} == {path.name for path in there.iterdir()}
+    assert ["log"] == [path.name for path in there.iterdir()]
     assert {0o600} == {stat.S_IMODE(path.stat().st_mode) for path in there.iterdir()}
-    assert "no workers run here\n" == shell(ssh.stop_script(1.0, folder), tmp_path, "sh", "-s")
 
 
 def test_a_folder_of_another_user(tmp_path: Path) -> None:
