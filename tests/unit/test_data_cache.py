@@ -231,14 +231,17 @@ def test_a_file_that_does_not_come_to_rest(folder: Path) -> None:
 
 
 def test_splits(folder: Path) -> None:
-    """The search phase sees the very tensors of the confirm phase, without test; after a change they are others."""
+    """The search phase sees the very tensors of the confirm phase, without test; they are of what was loaded last."""
     write_npz(folder, 1)
     source, cache = Npz(file="set.npz", validation=3), DataCache()
+    cache.load(source, "a study")
     search, confirm = (cache.splits(source, with_test, CPU, "a study") for with_test in (False, True))
     assert search.test is None
     assert confirm.test is not None
     assert search.train.inputs is confirm.train.inputs
     write_npz(folder, 2)
+    assert search.train.inputs is cache.splits(source, False, CPU).train.inputs
+    cache.load(source, "another")
     later = cache.splits(source, True, CPU, "another")
     assert not torch.equal(confirm.train.inputs, later.train.inputs)
     assert torch.equal(confirm.train.labels, later.train.labels)
