@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.explain import quoted, shown
 from hpo.parameters import parameters
-from hpo.space import Range
+from hpo.space import Range, merge
 from hpo.study import StudySpec
 
 CONFIRM_SEEDS = 1000
@@ -33,6 +33,7 @@ def what_the_database_takes(study: StudySpec) -> Iterator[str]:
             if len(parameter) > LONGEST_PARAMETER:
                 yield f"{at}: {len(parameter)} characters; at most {LONGEST_PARAMETER} are allowed"
             yield from _whole_numbers(what.searched, at)
+        yield from _steps(merge(study.trial, arm.trial), f"arms.{name}.trial")
 
 
 def _integers(study: StudySpec) -> Iterator[str]:
@@ -45,6 +46,14 @@ def _integers(study: StudySpec) -> Iterator[str]:
         yield f"protocol.seed: at most {LARGEST_INTEGER - last} is allowed{beyond}, not {shown(protocol.seed)}"
     if protocol.attempts > LARGEST_INTEGER:
         yield f"protocol.attempts: at most {LARGEST_INTEGER} are allowed, not {shown(protocol.attempts)}"
+
+
+def _steps(trial: Mapping[str, Any], at: str) -> Iterator[str]:
+    """The optimizer steps of a trial, where the file tells how many images it has."""
+    images = trial["data"].get("train_limit") if isinstance(trial.get("data"), dict) else None
+    match images, trial.get("epochs"), trial.get("batch_size"):
+        case int(images), int(epochs), int(size) if size > 0 and (steps := epochs * (images // size)) > LARGEST_INTEGER:
+            yield f"{at}.epochs: {steps:,} optimizer steps, at most {LARGEST_INTEGER:,} are allowed; raise batch_size"
 
 
 def _whole_numbers(searched: Any, at: str) -> Iterator[str]:

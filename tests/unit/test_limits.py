@@ -68,6 +68,14 @@ def test_the_largest_seed_is_run(storage_url: str) -> None:
     storage.close()
 
 
+def test_steps() -> None:
+    """Every epoch is stored with the optimizer steps done so far."""
+    data = {"kind": "npz", "file": "images.npz", "train_limit": 65_536}
+    trial = TRIAL | {"data": data, "batch_size": 2, "epochs": 2**16 - 1}
+    study({}, trial=trial)
+    assert "arms.one.trial.epochs: 2,147,483,648 optimizer steps" in refused({}, trial=trial | {"epochs": 2**16})
+
+
 def test_attempts() -> None:
     """A column counts them."""
     study({"attempts": LARGEST_INTEGER})
