@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
+
+from sqlalchemy import Connection
 
 import hpo
 from hpo.errors import HpoError, StudyError, UserError
@@ -15,12 +18,14 @@ from hpo.launch import local
 from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
-from hpo.storage import Storage
+from hpo.storage import Storage, optuna_studies
+from hpo.storage.repair import Repaired, repair
 from hpo.storage.retry import Retry
 from hpo.storage.rows import ArmProgress, Cell, CurvePoint, StudyRow, WorkerRow
-from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.study_file import differences
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5
 """Between two looks at a running study."""
@@ -35,11 +40,17 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     """Plan a study, or find the same one already planned: launching again goes on where it was.
 
     Raises:
-        StudyError: a study of that name is there and differs.
+        StudyError: a study of that name is there and differs, or an Optuna study that is not ours.
         StudyFileError: the study's budgets don't fit its arms.
     """
     spec = study.model_dump_json()
-    storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__)
+    names = optuna_studies.names_of(study).values()
+
+    def make_optuna_studies(connection: Connection, uuid: str) -> None:
+        optuna_studies.refuse_foreign(connection, optuna_studies.find(connection, names).values())
+        optuna_studies.make(connection, names, uuid)
+
+    is_new = storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__, make_optuna_studies)
     row = storage.ledger.study(study.name)
     changed = list(differences(json.loads(row.spec), json.loads(spec)))
     if changed:
@@ -49,7 +60,9 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
             f"there is a study {study.name!r} already, and it differs (stored -> given):\n{shown}{more}",
             hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
-    Trials(storage, study).create_studies()
+    if not is_new:
+        for repaired in repair(storage.database, row.id, row.uuid, study):
+            log.warning("%s", repaired)
     if row.state == "stopped":
         storage.ledger.set_state(row.id, "running")
     return row
@@ -171,10 +184,20 @@ def write_report(storage: Storage, found: Findings, folder: Path, artifacts: Pat
 
 
 def delete_study(storage: Storage, name: str) -> None:
-    """Remove a study, its results and its Optuna studies; workers that are on it drop it."""
+    """Remove a study, its results and its Optuna studies, all of it or nothing; workers that are on it drop it."""
+    row = storage.ledger.study(name)
+    names = optuna_studies.names_in(row.name, row.spec)
+    storage.ledger.delete_study(
+        row.id,
+        lock=lambda connection: optuna_studies.lock(connection, names),
+        also=lambda connection: optuna_studies.remove(connection, names, row.uuid),
+    )
+
+
+def repair_study(storage: Storage, name: str) -> list[Repaired]:
+    """Make again from the ledger what another tool has removed of a study's Optuna studies."""
     row, study = find_study(storage, name)
-    storage.ledger.delete_study(row.id)
-    Trials(storage, study).delete_studies()
+    return repair(storage.optuna.database, row.id, row.uuid, study)
 
 
 def _last_words(log: Path) -> str:

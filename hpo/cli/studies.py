@@ -1,4 +1,4 @@
-"""Verbs on a study: check, launch, stop, resume, retry, delete; and on the tables that hold it."""
+"""Verbs on a study: check, launch, stop, resume, retry, repair, delete; and on the tables that hold it."""
 
 from __future__ import annotations
 
@@ -130,6 +130,26 @@ def retry(study: str, storage: str) -> None:
 
     ledger = open_storage(storage).ledger
     click.echo(f"planned again: {ledger.retry_failed(ledger.study(study).id)} trials", err=True)
+
+
+@click.command()
+@click.argument("study")
+@storage_option
+@told
+def repair(study: str, storage: str) -> None:
+    """Make again what another tool has removed of STUDY.
+
+    That is, its Optuna studies and their trials, which optuna-dashboard and the samplers read. Workers do so by
+    themselves when they notice it. Results are never lost with them: they are kept elsewhere.
+    """
+    from hpo import service
+    from hpo.storage import open_storage
+
+    repaired = service.repair_study(open_storage(storage), study)
+    for each in repaired:
+        click.echo(str(each), err=True)
+    if not repaired:
+        click.echo("nothing to repair", err=True)
 
 
 @click.command()

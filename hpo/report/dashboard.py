@@ -80,7 +80,10 @@ def serve(
         UserError: the port is taken.
     """
     store = _Artifacts(artifacts) if artifacts is not None else None
-    app = guarded(optuna_dashboard.wsgi(storage.optuna, store), read_only)
+    served = optuna_dashboard.wsgi(storage.optuna, store)
+    # It remembers studies by their ids, and SQLite gives these again.
+    storage.optuna.when_replaced = served._inmemory_cache.clear
+    app = guarded(served, read_only)
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Quiet)
     except OSError as error:

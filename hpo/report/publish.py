@@ -21,7 +21,7 @@ from hpo.report.numbers import NONE, change, count, is_accuracy, mean, number
 from hpo.report.results import ArmResult, Report
 from hpo.report.text import escape, markdown
 from hpo.storage import Storage
-from hpo.storage.trials import study_name
+from hpo.storage.optuna_studies import study_name
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:

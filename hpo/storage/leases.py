@@ -22,7 +22,7 @@ from typing import Any
 
 from sqlalchemy import Row, Update, and_, bindparam, case, delete, exists, func, or_, select, update
 
-from hpo.errors import LeaseLost
+from hpo.errors import LeaseLost, OptunaStudyGone
 from hpo.space import Params
 from hpo.storage import tables
 from hpo.storage.database import Database
@@ -220,22 +220,25 @@ class Leases:
         row, _ = found
         return Lease(read_cell(row), row.study_id, row.study_uuid, row.token)
 
-    def begin_trial(self, lease: Lease, optuna_study: int, started: datetime) -> NewTrial:
+    def begin_trial(self, lease: Lease, optuna_study: str, started: datetime) -> NewTrial:
         """The cell's Optuna trial; if it has none, one is made in the transaction in which it is noted.
 
         So there is never a trial without its cell or a second one for a cell, whoever vanishes when.
 
         Raises:
             LeaseLost: another worker holds the cell; nothing was made.
+            OptunaStudyGone: there is no Optuna study of this name that is ours; nothing was made.
         """
         held = {"held_cell": lease.cell.id, "held_token": lease.token}
-        made = new_trial(self._database, held, optuna_study, started)
+        made = new_trial(self._database, held, optuna_study, json.dumps(lease.study_uuid), started)
         if made is not None:
             return made
         row = self._database.read(lambda connection: connection.execute(_TRIAL, held).one_or_none())
         if row is None:
             raise lost(lease)
-        return NewTrial(row.trial_id, row.trial_number, made=False)  # the answer to an earlier try was lost
+        if row.trial_id is None:
+            raise OptunaStudyGone(f"the Optuna study {optuna_study} is missing")
+        return NewTrial(row.trial_id, row.trial_number)  # the answer to an earlier try was lost
 
     def propose(self, lease: Lease, params: Params, also: Sequence[Write] = ()) -> None:
         """Keep the parameters that the sampler has proposed for the cell."""
