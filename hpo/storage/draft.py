@@ -14,8 +14,11 @@ from optuna.distributions import BaseDistribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from hpo.errors import OptunaStudyGone
 from hpo.storage.optuna_changes import Changes
+from hpo.storage.optuna_rows import Identity, read_identity
 from hpo.storage.optuna_storage import Known, OptunaStorage
+from hpo.storage.optuna_studies import mark
 from hpo.storage.rows import Lease
 from hpo.storage.together import Answer, Reading, Write
 
@@ -68,6 +71,17 @@ class Draft(OptunaStorage):
         """Write the changes now."""
         if self.changes != Changes():
             self._write(self.trial._trial_id, self.writes())
+
+    def learn(self, study_id: int, answer: Answer) -> bool:
+        if study_id == self.study_id and not self._is_mine(read_identity(answer)):
+            raise OptunaStudyGone(f"the Optuna study {self._study_name} is missing")
+        return super().learn(study_id, answer)
+
+    def _is_mine(self, found: Identity | None) -> bool:
+        """Whether what has the study's id is still that study."""
+        if found is None or found.name != self._study_name:
+            return False
+        return self.lease is None or found.mark == mark(self.lease.study_uuid)
 
     def get_study_id_from_name(self, study_name: str) -> int:
         return self.study_id if study_name == self._study_name else super().get_study_id_from_name(study_name)

@@ -5,6 +5,7 @@ Optuna numbers the versions of its tables by itself, with alembic. From its rele
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from pathlib import Path
 
@@ -45,6 +46,7 @@ def needed_revision() -> str:
 @cache
 def _revisions() -> list[str]:
     """All that the installed Optuna knows, the latest first."""
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells what it loads
     from alembic.script import ScriptDirectory
     from optuna.storages import _rdb
 

@@ -15,7 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from hpo.errors import OptunaStudyGone
+from hpo.errors import HpoError, OptunaStudyGone
 from hpo.search import Pruner
 from hpo.seeds import derive
 from hpo.space import Params
@@ -72,6 +72,13 @@ class Trials:
         for each in repaired:
             log.warning("%s", each)
         return bool(repaired)
+
+    def heal_if_possible(self, lease: Lease) -> None:
+        """The same after the cell was done without its trial; why it can't be is only noted then."""
+        try:
+            self.heal(lease)
+        except HpoError as error:
+            log.warning("%s (%s)", error, error.hint)
 
     def pruner(self, cell: Cell) -> Pruner:
         """What may stop the cell's trial early; only in the search phase."""
