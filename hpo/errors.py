@@ -11,6 +11,7 @@
     ├── SickMachine             3   this machine fails where others may not: a faulty or full device
     ├── WorkLeft                4   asked to stop, while there is work left that others may go on with
     ├── LeaseLost               1   another worker holds the cell now: drop it, write nothing more
+    ├── OptunaStudyGone         1   an Optuna study of ours is missing: make it again from the ledger
     └── CheckpointError         1   a checkpoint that can't be read: begin the trial anew
 
 Only `hpo.cli` turns them into exit codes. A message never holds a password.
@@ -73,6 +74,12 @@ class WorkLeft(HpoError):
 
 class LeaseLost(HpoError):
     """The cell's token changed: another worker continues it."""
+
+
+class OptunaStudyGone(HpoError, KeyError):
+    """Another tool has removed an Optuna study of ours, or a trial of it; a KeyError, as Optuna's storages raise."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message in quotes
 
 
 class CheckpointError(HpoError):

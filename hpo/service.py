@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
+
+from sqlalchemy import Connection
 
 import hpo
 from hpo.errors import StudyError
 from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
-from hpo.storage import Storage
+from hpo.storage import Storage, optuna_studies
+from hpo.storage.repair import Repaired, repair
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
-from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.study_file import differences
+
+log = logging.getLogger(__name__)
 
 SHOWN_DIFFERENCES = 10
 
@@ -24,11 +29,18 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     """Plan a study, or find the same one already planned: launching again goes on where it was.
 
     Raises:
-        StudyError: a study of that name is there and differs, or it was stopped, or has failed.
+        StudyError: a study of that name is there and differs, was stopped, or has failed; or an Optuna study of one of
+            its names is not ours.
         StudyFileError: the study's budgets don't fit its arms.
     """
     spec = study.model_dump_json()
-    storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__)
+    names = optuna_studies.names_of(study).values()
+
+    def make_optuna_studies(connection: Connection, uuid: str) -> None:
+        optuna_studies.refuse_foreign(connection, optuna_studies.find(connection, names).values())
+        optuna_studies.make(connection, names, uuid)
+
+    is_new = storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__, make_optuna_studies)
     row = storage.ledger.study(study.name)
     stored = read_study(row.name, row.spec, row.hpo_version).model_dump_json()  # with what fields are new since
     changed = list(differences(json.loads(stored), json.loads(spec)))
@@ -40,7 +52,9 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
             hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
     check_open(row)
-    Trials(storage, study).create_studies()
+    if not is_new:
+        for repaired in repair(storage.database, row.id, row.uuid, study):
+            log.warning("%s", repaired)
     return row
 
 
@@ -155,7 +169,17 @@ def write_report(storage: Storage, found: Findings, folder: Path, artifacts: Pat
 
 
 def delete_study(storage: Storage, name: str) -> None:
-    """Remove a study, its results and its Optuna studies; workers that are on it drop it."""
+    """Remove a study, its results and its Optuna studies, all of it or nothing; workers that are on it drop it."""
+    row = storage.ledger.study(name)
+    names = optuna_studies.names_in(row.name, row.spec)
+    storage.ledger.delete_study(
+        row.id,
+        lock=lambda connection: optuna_studies.lock(connection, names),
+        also=lambda connection: optuna_studies.remove(connection, names, row.uuid),
+    )
+
+
+def repair_study(storage: Storage, name: str) -> list[Repaired]:
+    """Make again from the ledger what another tool has removed of a study's Optuna studies."""
     row, study = find_study(storage, name)
-    storage.ledger.delete_study(row.id)
-    Trials(storage, study).delete_studies()
+    return repair(storage.database, row.id, row.uuid, study)

@@ -1,7 +1,8 @@
-"""A dashboard for tests: the real command in a process of its own."""
+"""A dashboard for tests: the real command in a process of its own, or its application in the test's."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -13,6 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPMessage
 from typing import Any
+from wsgiref.util import setup_testing_defaults
+
+from hpo.report.dashboard import application
+from hpo.storage import Storage
 
 SECONDS = 60.0
 
@@ -52,6 +57,34 @@ class Dashboard:
         answer = Answer(response.status, response.headers, response.read())
         connection.close()
         return answer
+
+
+class Application:
+    """The dashboard's application, as `hpo dashboard` serves it, asked without a server."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._serve = application(storage)
+
+    def ask(self, path: str, method: str = "GET", body: object = None) -> Answer:
+        """One request."""
+        content = b"" if body is None else json.dumps(body).encode()
+        environment: dict[str, Any] = {
+            "REQUEST_METHOD": method,
+            "PATH_INFO": path,
+            "HTTP_HOST": "127.0.0.1",
+            "CONTENT_TYPE": "application/json",
+            "CONTENT_LENGTH": str(len(content)),
+            "wsgi.input": io.BytesIO(content),
+        }
+        setup_testing_defaults(environment)
+        status: list[str] = []
+        parts = self._serve(environment, lambda said, headers, *error: status.append(said))
+        return Answer(int(status[-1].split()[0]), HTTPMessage(), b"".join(parts))
+
+    def study_id(self, name: str) -> int:
+        """Optuna's id of a study."""
+        studies = self.ask("/api/studies").json["study_summaries"]
+        return next(int(study["study_id"]) for study in studies if study["study_name"] == name)
 
 
 @contextmanager

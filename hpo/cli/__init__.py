@@ -12,7 +12,7 @@ from hpo import __version__
 from hpo.cli import streams
 from hpo.cli.launch import start_workers, stop_workers
 from hpo.cli.results import dashboard, export, report, status
-from hpo.cli.studies import check, delete, launch_study, migrate, resume, retry, stop
+from hpo.cli.studies import check, delete, launch_study, migrate, repair, resume, retry, stop
 from hpo.cli.workers import nodes, worker
 
 
@@ -26,7 +26,7 @@ def cli() -> None:
     """
 
 
-ON_STUDIES = (check, launch_study, status, report, dashboard, export, stop, resume, retry, migrate, delete)
+ON_STUDIES = (check, launch_study, status, report, dashboard, export, stop, resume, retry, repair, migrate, delete)
 ON_WORKERS = (worker, start_workers, nodes, stop_workers)
 
 for command in (*ON_STUDIES, *ON_WORKERS):

@@ -1,4 +1,4 @@
-"""Verbs on a study: check, launch, stop, resume, retry, delete; and on the tables that hold it."""
+"""Verbs on a study: check, launch, stop, resume, retry, repair, delete; and on the tables that hold it."""
 
 from __future__ import annotations
 
@@ -167,6 +167,26 @@ def retry(study: str, storage: str) -> None:
     stopped = opened.ledger.study(study).state == "stopped"
     to_go_on = f"hpo resume {study}" if stopped else f"hpo worker {study}"
     say(f"to go on: {to_go_on}", err=True)
+
+
+@click.command()
+@click.argument("study")
+@storage_option
+@exit_codes
+def repair(study: str, storage: str) -> None:
+    """Make again what another tool has removed of STUDY.
+
+    That is, its Optuna studies and their trials, which optuna-dashboard and the samplers read. Workers do so by
+    themselves when they notice it. Results are never lost with them: they are kept elsewhere.
+    """
+    from hpo import service
+    from hpo.storage import open_storage
+
+    repaired = service.repair_study(open_storage(storage), study)
+    for each in repaired:
+        say(str(each), err=True)
+    if not repaired:
+        say("nothing to repair", err=True)
 
 
 @click.command()

@@ -79,8 +79,7 @@ def serve(
     Raises:
         UserError: the port is taken.
     """
-    store = _Artifacts(artifacts) if artifacts is not None else None
-    app = guarded(optuna_dashboard.wsgi(storage.optuna, store), read_only)
+    app = application(storage, read_only, artifacts)
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Quiet)
     except OSError as error:
@@ -90,6 +89,15 @@ def serve(
         ready(f"http://{HOST}:{server.server_port}/dashboard")
         interrupted.wait()
         server.shutdown()
+
+
+def application(storage: Storage, read_only: bool = False, artifacts: Path | None = None) -> WSGIApplication:
+    """Optuna's dashboard of the storage, guarded."""
+    store = _Artifacts(artifacts) if artifacts is not None else None
+    app = optuna_dashboard.wsgi(storage.optuna, store)
+    # It remembers studies by their ids, which SQLite gives again.
+    storage.optuna.when_replaced = app._inmemory_cache.clear
+    return guarded(app, read_only)
 
 
 def guarded(app: WSGIApplication, read_only: bool = False) -> WSGIApplication:

@@ -22,8 +22,8 @@ from optuna_dashboard.artifact import get_artifact_path
 from hpo.report.note import note, with_ours
 from hpo.report.results import Report
 from hpo.storage import Storage
+from hpo.storage.optuna_studies import study_name
 from hpo.storage.sqlstate import is_database_error, reason, sqlstate
-from hpo.storage.trials import study_name
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:

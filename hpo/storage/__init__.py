@@ -61,6 +61,7 @@ class Storage:
         """Optuna's storage, keeping finished trials in memory; imported only when something needs it."""
         from hpo.storage.optuna_storage import OptunaStorage
 
+        self.database.retry(lambda: _check_optunas_tables(self))
         rdb = self.database.retry(lambda: _optuna_storage(self, skip_table_creation=True))
         return OptunaStorage(self.database, rdb)
 
@@ -126,6 +127,7 @@ def create_storage(url: str, retry: Retry = NEVER, deadline: Callable[[], float]
     storage = Storage(parse_url(url), retry, deadline)
     with explained(storage.url):
         found = retry(lambda: _schema_version(storage.engine))
+        retry(lambda: _check_optunas_tables(storage))
         if found is None:
             retry(lambda: _create_if_missing(storage))
             found = tables.SCHEMA_VERSION
@@ -203,6 +205,13 @@ def _create_schema(storage: Storage) -> None:
     with storage.engine.begin() as connection:
         tables.metadata.create_all(connection)
         connection.execute(insert(tables.version).values(version=tables.SCHEMA_VERSION, database=new_identity()))
+
+
+def _check_optunas_tables(storage: Storage) -> None:
+    from hpo.storage.optuna_revision import check_revision
+
+    with storage.engine.connect() as connection:
+        check_revision(connection)
 
 
 def _optuna_storage(storage: Storage, skip_table_creation: bool) -> RDBStorage:

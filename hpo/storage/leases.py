@@ -20,9 +20,25 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, Update, and_, bindparam, case, delete, exists, func, or_, select, update
+from sqlalchemy import (
+    Row,
+    Text,
+    Update,
+    and_,
+    bindparam,
+    case,
+    cast,
+    column,
+    delete,
+    exists,
+    func,
+    or_,
+    select,
+    table,
+    update,
+)
 
-from hpo.errors import LeaseLost
+from hpo.errors import LeaseLost, OptunaStudyGone
 from hpo.space import Params
 from hpo.storage import tables
 from hpo.storage.database import Database
@@ -157,6 +173,17 @@ _SET_ASIDE = held(
     reason=bindparam("in_a_line"),
     finished=now(),
 )
+# Optuna's trial of the cell bears its id; another tool may have removed it.
+_borne = table("trial_user_attributes", column("trial_id"), column("key"), column("value_json"))
+_HAS_TRIAL = (
+    exists()
+    .where(
+        _borne.c.trial_id == cell.c.trial_id,
+        _borne.c.key == "cell",
+        _borne.c.value_json == cast(cell.c.id, Text),
+    )
+    .label("has_trial")
+)
 # The token stays: a worker to whom the answer did not come asks again.
 _unfinished = cell.c.state == "leased"
 _FINISH = (
@@ -179,7 +206,7 @@ _FINISH = (
         failed_by=None,
         finished=now(),
     )
-    .returning(cell.c.id)
+    .returning(_HAS_TRIAL)
 )
 _TRIAL = select(cell.c.trial_id, cell.c.trial_number).where(_HELD)
 _FORGET = delete(checkpoint).where(checkpoint.c.cell_id == bindparam("forgotten_cell"))
@@ -220,22 +247,25 @@ class Leases:
         row, _ = found
         return Lease(read_cell(row), row.study_id, row.study_uuid, row.token)
 
-    def begin_trial(self, lease: Lease, optuna_study: int, started: datetime) -> NewTrial:
+    def begin_trial(self, lease: Lease, optuna_study: str, started: datetime) -> NewTrial:
         """The cell's Optuna trial; if it has none, one is made in the transaction in which it is noted.
 
         So there is never a trial without its cell or a second one for a cell, whoever vanishes when.
 
         Raises:
             LeaseLost: another worker holds the cell; nothing was made.
+            OptunaStudyGone: there is no Optuna study of this name that is ours; nothing was made.
         """
         held = {"held_cell": lease.cell.id, "held_token": lease.token}
-        made = new_trial(self._database, held, optuna_study, started)
+        made = new_trial(self._database, held, optuna_study, json.dumps(lease.study_uuid), started)
         if made is not None:
             return made
         row = self._database.read(lambda connection: connection.execute(_TRIAL, held).one_or_none())
         if row is None:
             raise lost(lease)
-        return NewTrial(row.trial_id, row.trial_number, made=False)  # the answer to an earlier try was lost
+        if row.trial_id is None:
+            raise OptunaStudyGone(f"the Optuna study {optuna_study} is missing")
+        return NewTrial(row.trial_id, row.trial_number)  # the answer to an earlier try was lost
 
     def propose(self, lease: Lease, params: Params, also: Sequence[Write] = ()) -> None:
         """Keep the parameters that the sampler has proposed for the cell."""
@@ -298,8 +328,11 @@ class Leases:
         test: Score | None,
         also: Sequence[Write] = (),
         epochs: Sequence[Evaluation] = (),
-    ) -> None:
-        """The cell is done, with this result; `epochs` are its last, as far as they have not been recorded."""
+    ) -> bool:
+        """The cell is done, with this result; `epochs` are its last, as far as they have not been recorded.
+
+        Returns whether its Optuna trial is there, so that `also` could be written to it.
+        """
         parameters = _progress_of(epochs) | {
             "how": ended,
             "final": score,
@@ -308,7 +341,8 @@ class Leases:
             "loss_on_test": finite(test.loss) if test else None,
             "accuracy_on_test": test.accuracy if test else None,
         }
-        self.write(_FINISH, lease, parameters, [*_curve(lease, epochs), *_forgetting(lease), *also])
+        row = self.write(_FINISH, lease, parameters, [*_curve(lease, epochs), *_forgetting(lease), *also])
+        return bool(row.has_trial)
 
     def checkpoint(self, lease: Lease) -> bytes | None:
         """The last checkpoint of the cell."""

@@ -46,14 +46,27 @@ class Ledger(Forks):
 
     # Studies
 
-    def add_study(self, name: str, spec: str, cells: Iterable[PlannedCell], hpo_version: str) -> bool:
-        """Store a study with its first cells; False if a study of that name exists already, which stays as it is."""
-        row = {"name": name, "spec": spec, "state": "running", "hpo_version": hpo_version, "uuid": new_identity()}
+    def add_study(
+        self,
+        name: str,
+        spec: str,
+        cells: Iterable[PlannedCell],
+        hpo_version: str,
+        also: Callable[[Connection, str], None] | None = None,
+    ) -> bool:
+        """Store a study with its first cells; False if a study of that name exists already, which stays as it is.
+
+        `also` makes, in the same transaction, what belongs to the study of this uuid elsewhere in the database.
+        """
+        uuid = new_identity()
+        row = {"name": name, "spec": spec, "state": "running", "hpo_version": hpo_version, "uuid": uuid}
         planned = list(cells)
 
         def add(connection: Connection) -> None:
             made = insert(study).values(**row, created=now()).returning(study.c.id)
             _insert_cells(connection, connection.execute(made).scalar_one(), planned)
+            if also is not None:
+                also(connection, uuid)
 
         try:
             self._database.transaction(add)
@@ -102,9 +115,26 @@ class Ledger(Forks):
         """running or stopped; workers learn of it with their next report."""
         self._execute(update(study).where(study.c.id == study_id).values(state=state, reason=None))
 
-    def delete_study(self, study_id: int) -> None:
-        """Remove a study and all that belongs to it; its workers lose their leases."""
-        self._execute(delete(study).where(study.c.id == study_id))
+    def delete_study(
+        self,
+        study_id: int,
+        lock: Callable[[Connection], object] | None = None,
+        also: Callable[[Connection], None] | None = None,
+    ) -> None:
+        """Remove a study and all that belongs to it; its workers lose their leases.
+
+        `also` removes, in the same transaction, what belongs to it elsewhere in the database, and `lock` locks that
+        before anything is removed: workers that make a trial lock it first, too.
+        """
+
+        def remove(connection: Connection) -> None:
+            if lock is not None:
+                lock(connection)
+            connection.execute(delete(study).where(study.c.id == study_id))
+            if also is not None:
+                also(connection)
+
+        self._database.transaction(remove)
 
     def same_data(self, study_id: int, fingerprint: str) -> bool:
         """Whether these are the images that the study began with; the first worker to ask decides."""

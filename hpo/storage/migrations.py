@@ -6,14 +6,29 @@ of every version, so that none changes without one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
-from sqlalchemy import Column, Connection, Float, ForeignKey, Integer, LargeBinary, String, Text, select, text, update
+from sqlalchemy import (
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    inspect,
+    select,
+    text,
+    update,
+)
 
 from hpo.storage import tables
+from hpo.storage.optuna_studies import MARK, mark, names_in
 from hpo.storage.rows import new_identity
+from hpo.storage.tables import study
 
 
 def _forks(operations: Operations) -> None:
@@ -50,8 +65,26 @@ def _identities(operations: Operations) -> None:
     operations.create_index("hpo_cell_finished", "hpo_cell", ["study_id", "finished"])
     connection = operations.get_bind()
     connection.execute(update(tables.version).values(database=new_identity()))
-    for (study_id,) in connection.execute(select(tables.study.c.id)).all():
-        connection.execute(update(tables.study).where(tables.study.c.id == study_id).values(uuid=new_identity()))
+    for study_id, name, spec in connection.execute(select(study.c.id, study.c.name, study.c.spec)).all():
+        uuid = new_identity()
+        connection.execute(update(study).where(study.c.id == study_id).values(uuid=uuid))
+        _mark_optuna_studies(connection, names_in(name, spec), uuid)
+
+
+def _mark_optuna_studies(connection: Connection, names: Sequence[str], uuid: str) -> None:
+    """Those that were made before they were marked."""
+    if not inspect(connection).has_table("study_user_attributes"):
+        return
+    unmarked = text(
+        """
+        insert into study_user_attributes (study_id, key, value_json)
+        select study_id, :key, :mark from studies
+        where study_name = :name and not exists (
+            select 1 from study_user_attributes marked where marked.study_id = studies.study_id and marked.key = :key
+        )"""
+    )
+    for name in names:
+        connection.execute(unmarked, {"name": name, "key": MARK, "mark": mark(uuid)})
 
 
 STEPS: Mapping[int, Callable[[Operations], None]] = {2: _forks, 3: _identities}

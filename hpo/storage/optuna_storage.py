@@ -3,6 +3,9 @@
 Optuna's RDBStorage sends several statements for each thing that is read or written of a trial. Here finished trials are
 read once and kept; what is new since the last look at a study, and what is not finished, takes one statement, however
 many trials that is; and a trial's values and attributes are written in one. The rest is RDBStorage's own work.
+
+Each look also sees whether the study is still the one that was read. If it is another one of the same id, or has been
+made again, all is read anew.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import copy
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from itertools import chain
 from operator import attrgetter
 from threading import Lock
@@ -23,10 +26,12 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import bindparam, select
 
+from hpo.errors import OptunaStudyGone
 from hpo.storage.database import Database
-from hpo.storage.optuna_rows import OPEN, Changes, new_trials, one_trial, read_trials, trials
+from hpo.storage.optuna_changes import Changes
+from hpo.storage.optuna_rows import OPEN, Identity, new_trials, one_trial, read_identity, read_trials, trials
 from hpo.storage.retry import Retry
-from hpo.storage.together import Answer, Reading, together
+from hpo.storage.together import Answer, Reading, Write, together
 
 MOST_OPEN = 1000
 """Unfinished trials that are asked for by name; beyond that, all from the first of them on are read."""
@@ -39,14 +44,37 @@ class Known:
     """What has been read of a study's trials."""
 
     def __init__(self) -> None:
+        self.identity: Identity | None = None
+        """None before the first look."""
         self.finished: defaultdict[TrialState, list[FrozenTrial]] = defaultdict(list)
         """By number."""
+        self.finished_ids: set[int] = set()
+        self.latest: FrozenTrial | None = None
+        """Of the finished ones that with the highest id."""
         self.open: dict[int, FrozenTrial] = {}
         """By id, as they were at the last look."""
         self.last = -1
         """The highest id that has been seen. A study's trials are made one after the other, so none follows below."""
         self.pruner_asks_for_open: bool | None = None
         """Whether the study's pruner wants to know more of open trials than that they are; None before it was asked."""
+
+    def is_of(self, found: Identity) -> bool:
+        """Whether it has been read of the study that was found now."""
+        if self.identity is None:
+            return True
+        same = (found.name, found.mark) == (self.identity.name, self.identity.mark)
+        return same and (self.latest is None or self.latest.datetime_start == found.latest_started)
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Keep a trial that has been read."""
+        self.last = max(self.last, trial._trial_id)
+        if not trial.state.is_finished():
+            self.open[trial._trial_id] = trial
+        elif trial._trial_id not in self.finished_ids:
+            insort(self.finished[trial.state], trial, key=_number)
+            self.finished_ids.add(trial._trial_id)
+            if self.latest is None or trial._trial_id > self.latest._trial_id:
+                self.latest = trial
 
 
 class _Retried:
@@ -64,13 +92,12 @@ class OptunaStorage(BaseStorage):
     """Optuna's storage; `rdb` is Optuna's own on the same connections."""
 
     def __init__(self, database: Database, rdb: RDBStorage) -> None:
-        self._database = database
+        self.database = database
         self._rdb = cast(RDBStorage, _Retried(rdb, database.retry))
         self._known: defaultdict[int, Known] = defaultdict(Known)
-        self._finished: dict[int, FrozenTrial] = {}
-        self._names: dict[int, str] = {}
-        self._directions: dict[int, list[StudyDirection]] = {}
         self._looking = Lock()
+        self.when_replaced: Callable[[], None] = lambda: None
+        """Is called when a study that has been read is gone, or has given its id to another one."""
 
     # Studies
 
@@ -80,11 +107,7 @@ class OptunaStorage(BaseStorage):
     def delete_study(self, study_id: int) -> None:
         self._rdb.delete_study(study_id)
         with self._looking:
-            for finished in self._known.pop(study_id, Known()).finished.values():
-                for trial in finished:
-                    self._finished.pop(trial._trial_id, None)
-            self._names.pop(study_id, None)
-            self._directions.pop(study_id, None)
+            self._forget(study_id)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         self._rdb.set_study_user_attr(study_id, key, value)
@@ -96,14 +119,10 @@ class OptunaStorage(BaseStorage):
         return self._rdb.get_study_id_from_name(study_name)
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        if study_id not in self._names:
-            self._names[study_id] = self._rdb.get_study_name_from_id(study_id)
-        return self._names[study_id]
+        return self._rdb.get_study_name_from_id(study_id)
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
-        if study_id not in self._directions:
-            self._directions[study_id] = self._rdb.get_study_directions(study_id)
-        return self._directions[study_id]
+        return self._rdb.get_study_directions(study_id)
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
         return self._rdb.get_study_user_attrs(study_id)
@@ -146,12 +165,12 @@ class OptunaStorage(BaseStorage):
             KeyError: there is no such trial.
             UpdateFinishedTrialError: it is finished.
         """
-        if not self._write(trial_id, changes):
+        if not self._write(trial_id, changes.writes(trial_id)):
             self.check_trial_is_updatable(trial_id, self.get_trial(trial_id).state)
 
-    def _write(self, trial_id: int, changes: Changes) -> bool:
+    def _write(self, trial_id: int, writes: Sequence[Write]) -> bool:
         """Whether the trial is there and not finished; nothing is written otherwise."""
-        return together(self._database, _MAY_CHANGE, {"open_trial": trial_id}, changes.writes(trial_id)) is not None
+        return together(self.database, _MAY_CHANGE, {"open_trial": trial_id}, writes) is not None
 
     # Trials, read
 
@@ -159,10 +178,8 @@ class OptunaStorage(BaseStorage):
         return self._rdb.get_trial_id_from_study_id_trial_number(study_id, trial_number)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        if trial_id in self._finished:
-            return self._finished[trial_id]
         parameters = {"trial_id": trial_id}
-        rows = self._database.read(lambda connection: connection.execute(one_trial(), parameters).all())
+        rows = self.database.read(lambda connection: connection.execute(one_trial(), parameters).all())
         found = read_trials(rows)
         if not found:
             raise KeyError(f"there is no trial {trial_id}")
@@ -182,12 +199,12 @@ class OptunaStorage(BaseStorage):
         return copy.deepcopy(found) if deepcopy else found
 
     def _look(self, study_id: int, details_of_open: bool) -> Known:
-        if study_id not in self._known:
-            self.get_study_directions(study_id)  # raises what is to be raised if there is none
-        reading = self.news(study_id, details_of_open)
-        query, parameters = reading.query, reading.parameters
-        self.learn(study_id, self._database.read(lambda connection: connection.execute(query, parameters).all()))
-        return self._known[study_id]
+        while True:
+            reading = self.news(study_id, details_of_open)
+            query, parameters = reading.query, reading.parameters
+            rows = self.database.read(lambda connection: connection.execute(query, parameters).all())  # noqa: B023
+            if self.learn(study_id, rows):
+                return self._known[study_id]
 
     def news(self, study_id: int, details_of_open: bool) -> Reading:
         """A look at what is new in a study since the last one; `learn` takes what it finds."""
@@ -197,20 +214,30 @@ class OptunaStorage(BaseStorage):
             "of_study": study_id,
             "known": known.last if few else min(known.open) - 1,
             "known_open": list(known.open) if few else [],
+            "known_latest": known.latest._trial_id if known.latest else -1,
         }
         return Reading(new_trials(details_of_open), parameters)
 
-    def learn(self, study_id: int, answer: Answer) -> None:
-        """Keep what a look has found."""
-        known = self._known[study_id]
-        known.open = {}
+    def learn(self, study_id: int, answer: Answer) -> bool:
+        """Keep what a look has found; False if all is to be read anew, for it is another study by now.
+
+        Raises:
+            OptunaStudyGone: there is no such study.
+        """
+        known, found = self._known[study_id], read_identity(answer)
+        if found is None or not known.is_of(found):
+            self._forget(study_id)
+            if found is None:
+                raise OptunaStudyGone(f"there is no Optuna study {study_id}")
+            return False
+        known.identity, known.open = found, {}
         for trial in read_trials(answer):
-            known.last = max(known.last, trial._trial_id)
-            if not trial.state.is_finished():
-                known.open[trial._trial_id] = trial
-            elif trial._trial_id not in self._finished:
-                insort(known.finished[trial.state], trial, key=_number)
-                self._finished[trial._trial_id] = trial
+            known.add(trial)
+        return True
+
+    def _forget(self, study_id: int) -> None:
+        if self._known.pop(study_id, Known()).identity is not None:
+            self.when_replaced()
 
     def remove_session(self) -> None:
         self._rdb.remove_session()

@@ -1,32 +1,35 @@
-"""Optuna's side of the cells: one Optuna study per arm and phase, exactly one trial per cell.
+"""Optuna's side of the cells: exactly one trial per cell, in the Optuna study of its arm and phase.
 
-The search phase of an arm is the Optuna study `STUDY/ARM`, its confirm phase `STUDY/ARM/confirm` (and an audit of the
-pruner `STUDY/ARM/audit`), so that the best value, the importances and the proposals of the first are not mixed with
-repetitions of the best.
+What another tool has removed of it is made again from the ledger, and the work goes on.
 """
 
 from __future__ import annotations
 
-import warnings
+import logging
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
-from optuna.exceptions import ExperimentalWarning
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from hpo.errors import HpoError, OptunaStudyGone
 from hpo.parameters import point
-from hpo.search import NoPruner, Pruner
+from hpo.search import Pruner
 from hpo.seeds import derive
 from hpo.space import Params
+from hpo.storage import optuna_studies
 from hpo.storage.draft import Draft
 from hpo.storage.new_trial import NewTrial
-from hpo.storage.optuna_rows import Changes, failure
+from hpo.storage.optuna_changes import Changes, failure
+from hpo.storage.optuna_rows import CELL
+from hpo.storage.optuna_studies import study_name
+from hpo.storage.repair import repair
 from hpo.storage.rows import Cell, Lease
 from hpo.storage.together import Answer, Reading, Write
+from hpo.storage.told import DIVERGED, SEED, pruner_of, rungs_from, space_of
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
@@ -35,13 +38,7 @@ if TYPE_CHECKING:
 
     from hpo.storage import Storage
 
-CELL = "cell"
-"""User attribute of a trial: the id of its cell."""
-
-
-def study_name(study: str, arm: str, phase: str) -> str:
-    """The name of the Optuna study that holds an arm's trials of one phase."""
-    return f"{study}/{arm}" if phase == "search" else f"{study}/{arm}/{phase}"
+log = logging.getLogger(__name__)
 
 
 class Trials:
@@ -49,68 +46,48 @@ class Trials:
 
     def __init__(self, storage: Storage, spec: StudySpec) -> None:
         self._ledger, self._storage, self._spec = storage.ledger, storage.optuna, spec
-        self._open = cache(self._open_study)
         self._pruner = cache(self._build_pruner)
-        self._inferred: dict[tuple[str, str], IntersectionSearchSpace] = {}
-
-    def create_studies(self) -> None:
-        """Create those that don't exist; any process may do so."""
-        for arm in self._spec.arms:
-            for phase, asked in self._phases().items():
-                if asked:
-                    self._open(arm, phase)
-
-    def delete_studies(self) -> None:
-        """Delete those that exist."""
-        for arm in self._spec.arms:
-            for phase in self._phases():
-                try:
-                    optuna.delete_study(study_name=study_name(self._spec.name, arm, phase), storage=self._storage)
-                except KeyError:
-                    continue
-
-    def _phases(self) -> dict[str, bool]:
-        protocol = self._spec.protocol
-        return {"search": True, "audit": protocol.audit > 0, "confirm": protocol.confirm is not None}
+        self._inferred: dict[int, IntersectionSearchSpace] = {}
 
     def begin(self, lease: Lease) -> tuple[Trial, Params]:
         """The cell's trial and parameters: those that it has, or a new trial with the sampler's proposal.
 
         Raises:
             LeaseLost: another worker holds the cell.
+            StudyError: what is missing on Optuna's side can't be made again by this worker.
         """
-        cell, space, started = lease.cell, self._space(lease.cell), datetime.now()
-        study_id = self._open(cell.arm, cell.phase)
-        known = NewTrial(cell.trial_id, 0, made=False) if cell.trial_id is not None else None
-        found = known or self._ledger.begin_trial(lease, study_id, started)
-        kept = _empty_trial(found, started) if found.made else self._storage.get_trial(found.id)
-        draft = Draft(self._storage, study_id, self._name(cell), kept)
-        # Values that the trial has already stay; what a predecessor left open is given or proposed now.
-        if CELL not in kept.user_attrs:
-            draft.set_trial_user_attr(kept._trial_id, CELL, cell.id)
-            draft.set_trial_user_attr(kept._trial_id, "seed", cell.seed)
-        for path, value in (cell.params or {}).items():
-            if path in space and path not in kept.params:
-                draft.set_trial_param(kept._trial_id, path, space[path].to_internal_repr(value), space[path])
-        trial = self._trial(cell, draft, kept._trial_id)
-        params = cell.params
-        if params is None:
-            search = self._spec.arms[cell.arm].search
-            params = point(search, lambda name, searched: _suggest(trial, name, searched.distribution()))
-        if cell.params is None or draft.changes != Changes():
-            self._ledger.propose(lease, params, draft.changes.writes(kept._trial_id))
-            draft.changes = Changes()
-        return trial, params
+        try:
+            return self._begin(lease, lease.cell.trial_id)
+        except KeyError:  # as Optuna says that a study or a trial is not there
+            self.heal(lease)
+            return self._begin(lease, None)  # the ledger knows by now which trial it is
+
+    def heal(self, lease: Lease) -> bool:
+        """Make again from the ledger what is missing of the study on Optuna's side; whether anything was.
+
+        Raises:
+            LeaseLost: the study was deleted.
+            StudyError: this worker can't.
+        """
+        repaired = repair(self._storage.database, lease.study_id, lease.study_uuid, self._spec)
+        for each in repaired:
+            log.warning("%s", each)
+        return bool(repaired)
+
+    def heal_if_possible(self, lease: Lease) -> None:
+        """The same after the cell was done without its trial; why it can't be is only noted then."""
+        try:
+            self.heal(lease)
+        except HpoError as error:
+            log.warning("%s (%s)", error, error.hint)
 
     def pruner(self, cell: Cell) -> Pruner:
         """What may stop the cell's trial early; only in the search phase."""
-        return self._asked(cell.arm, cell.phase)
+        return pruner_of(self._spec, cell.arm, cell.phase)
 
     def changes(self, trial: Trial) -> list[Write]:
         """What has been reported or noted of the trial, to be written with our next write; it is asked for once."""
-        draft = _draft(trial)
-        writes, draft.changes = draft.changes.writes(trial._trial_id), Changes()
-        return writes
+        return _draft(trial).writes()
 
     def pruners_question(self, trial: Trial) -> Reading | None:
         """What `should_prune` will read of the other trials, to be read with the rung's report; None if unknown."""
@@ -119,8 +96,12 @@ class Trials:
     def should_prune(self, trial: Trial, answer: Answer | None) -> bool:
         """Whether the trial should be pruned at the rung that was just reported, as the others stand now."""
         draft = _draft(trial)
-        draft.look_again(answer)
-        prune = trial.should_prune()
+        try:
+            draft.look_again(answer)
+            prune = trial.should_prune()
+        except OptunaStudyGone:
+            self._go_on(trial)
+            prune = trial.should_prune()
         draft.note_pruners_question()
         return prune
 
@@ -135,8 +116,8 @@ class Trials:
         pruners see it for what it is.
         """
         if ended == "diverged":
-            for rung in filter(pruner.at_rung, range(epoch, epochs + 1)):
-                trial.report(0.0, rung)
+            for rung in rungs_from(pruner, epoch, epochs):
+                trial.report(DIVERGED, rung)
         if ended == "pruned":
             trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
@@ -147,45 +128,77 @@ class Trials:
         """Tell Optuna that the cell's trial, if it has one by now, has failed for good."""
         return [failure(lease.cell.id)]
 
+    def _begin(self, lease: Lease, trial_id: int | None) -> tuple[Trial, Params]:
+        cell, space = lease.cell, space_of(self._spec, lease.cell.arm)
+        draft = self._draft_of(lease, trial_id)
+        kept = draft.trial
+        # Values that the trial has already stay; what a predecessor left open is given or proposed now.
+        if SEED not in kept.user_attrs:
+            draft.set_trial_user_attr(kept._trial_id, SEED, cell.seed)
+        for path, value in (cell.params or {}).items():
+            if path in space and path not in kept.params:
+                draft.set_trial_param(kept._trial_id, path, space[path].to_internal_repr(value), space[path])
+        trial = Trial(self._study(draft, cell), kept._trial_id)
+        params = cell.params
+        if params is None:
+            search = self._spec.arms[cell.arm].search
+            params = point(search, lambda name, searched: _suggest(trial, name, searched.distribution()))
+        if cell.params is None or draft.changes != Changes():
+            self._ledger.propose(lease, params, draft.writes())
+        return trial, params
+
+    def _draft_of(self, lease: Lease, trial_id: int | None) -> Draft:
+        """The cell's trial, or a new one if it has none.
+
+        Raises:
+            KeyError: the Optuna study, or the trial in it, is not there.
+        """
+        cell, name, started = lease.cell, self._name(lease.cell), datetime.now()
+        if trial_id is None:
+            found = self._ledger.begin_trial(lease, name, started)
+            if found.study_id is not None:
+                return Draft(self._storage, found.study_id, name, _empty_trial(found, started, cell), lease)
+            trial_id = found.id
+        study_id = self._study_id(lease)
+        kept = self._storage.get_trial(trial_id)
+        if kept.user_attrs.get(CELL) != cell.id or kept.state.is_finished():
+            raise OptunaStudyGone(f"the trial of cell {cell.id} is missing")
+        return Draft(self._storage, study_id, name, kept, lease)
+
+    def _go_on(self, trial: Trial) -> None:
+        """Make the trial's study again, and let the trial go on in it."""
+        draft = _draft(trial)
+        assert draft.lease is not None
+        self.heal(draft.lease)
+        found = self._ledger.begin_trial(draft.lease, self._name(draft.lease.cell), datetime.now())
+        draft.move(self._study_id(draft.lease), found.id, found.number)
+        again = Trial(self._study(draft, draft.lease.cell), found.id)
+        trial.__dict__.update(again.__dict__)
+
     def _name(self, cell: Cell) -> str:
         return study_name(self._spec.name, cell.arm, cell.phase)
 
-    def _open_study(self, arm: str, phase: str) -> int:
-        name = study_name(self._spec.name, arm, phase)
-        try:
-            return self._storage.get_study_id_from_name(name)
-        except KeyError:
-            study = optuna.create_study(
-                study_name=name, storage=self._storage, direction="maximize", load_if_exists=True
-            )
-        if not study.metric_names:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                study.set_metric_names(["validation accuracy"])
-        return study._study_id
+    def _study_id(self, lease: Lease) -> int:
+        name = self._name(lease.cell)
+        found = self._storage.database.read(lambda connection: optuna_studies.id_of(connection, name, lease.study_uuid))
+        if found is None:
+            raise OptunaStudyGone(f"the Optuna study {name} is missing")
+        return found
 
-    def _trial(self, cell: Cell, draft: Draft, trial_id: int) -> Trial:
+    def _study(self, draft: Draft, cell: Cell) -> optuna.Study:
         arm = self._spec.arms[cell.arm]
         seed = derive(self._spec.protocol.seed, self._spec.name, cell.arm, cell.phase)
         branches = any(parameter.choice for parameter in arm.parameters.values())
-        sampler: Any = arm.sampler.build(seed, cell.slot, self._space(cell), branches)
+        sampler: Any = arm.sampler.build(seed, cell.slot, space_of(self._spec, cell.arm), branches)
         # TPE and CMA-ES infer what is searched from all trials of the study, which takes longer than to propose. Each
         # goes on from where the last one was; Optuna has no public way to say so.
         if isinstance(inferred := getattr(sampler, "_search_space", None), IntersectionSearchSpace):
-            sampler._search_space = self._inferred.setdefault((cell.arm, cell.phase), inferred)
+            sampler._search_space = self._inferred.setdefault(draft.study_id, inferred)
         pruner = self._pruner(cell.arm, cell.phase)
-        study = optuna.load_study(study_name=self._name(cell), storage=draft, sampler=sampler, pruner=pruner)
-        return Trial(study, trial_id)
-
-    def _asked(self, arm: str, phase: str) -> Pruner:
-        return self._spec.pruner(arm) if phase == "search" else NoPruner()
+        return optuna.load_study(study_name=self._name(cell), storage=draft, sampler=sampler, pruner=pruner)
 
     def _build_pruner(self, arm: str, phase: str) -> BasePruner:
-        return self._asked(arm, phase).build(self._spec.epochs(arm))
-
-    def _space(self, cell: Cell) -> dict[str, BaseDistribution]:
-        arm = self._spec.arms[cell.arm]
-        return {name: parameter.searched.distribution() for name, parameter in arm.parameters.items()}
+        return pruner_of(self._spec, arm, phase).build(self._spec.epochs(arm))
 
 
 def _draft(trial: Trial) -> Draft:
@@ -193,11 +206,21 @@ def _draft(trial: Trial) -> Draft:
     return trial.storage
 
 
-def _empty_trial(made: NewTrial, started: datetime) -> FrozenTrial:
+def _empty_trial(made: NewTrial, started: datetime, cell: Cell) -> FrozenTrial:
     """What `Storage.optuna` would read of a trial that was just made."""
     return FrozenTrial(
-        made.number, TrialState.RUNNING, None, started, None, {}, {}, {}, {}, {}, made.id
-    )  # fmt: skip
+        number=made.number,
+        state=TrialState.RUNNING,
+        value=None,
+        datetime_start=started,
+        datetime_complete=None,
+        params={},
+        distributions={},
+        user_attrs={CELL: cell.id},
+        system_attrs={},
+        intermediate_values={},
+        trial_id=made.id,
+    )
 
 
 def _suggest(trial: Trial, path: str, distribution: BaseDistribution) -> Any:

@@ -6,7 +6,7 @@ import logging
 
 from optuna.trial import Trial
 
-from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine
+from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine, StudyError
 from hpo.pulse import Interrupted
 from hpo.space import Params
 from hpo.storage.rows import Fork, Lease
@@ -27,7 +27,7 @@ def run_cell(session: Session, studies: Studies, lease: Lease) -> None:
     Raises:
         LeaseLost: another worker holds the cell; nothing more may be written.
         MachineError: this machine lacks what the trial needs; the cell is still held.
-        StudyError: this hpo can't read the study; the cell is still held.
+        StudyError: this hpo can't read the study, or Optuna's side of it is not ours; the cell is still held.
         SickMachine: this machine had better train nothing; the cell is given back.
     """
     cell, study = lease.cell, studies.of(lease)
@@ -37,7 +37,7 @@ def run_cell(session: Session, studies: Studies, lease: Lease) -> None:
     except Interrupted:  # while its images were read: nothing has been trained here
         session.ledger.release(lease)
         log.info("cell %d: let go before it began", cell.id)
-    except (LeaseLost, MachineError, SickMachine):
+    except (LeaseLost, MachineError, SickMachine, StudyError):
         raise
     except Exception as error:
         if is_database_error(error):
@@ -144,7 +144,9 @@ class _CellRun:
         score = outcome.score(self._study.spec.protocol.select)
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, reporter.unwritten)
+        is_told = self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, reporter.unwritten)
+        if not is_told:
+            self._study.trials.heal_if_possible(self._lease)
         self._session.health.finished(self._lease.study_uuid, cell.id)
         self._clear_up()
         log.info("cell %d: %s after %d epochs, validation accuracy %.4f", cell.id, ended, outcome.epochs, score)

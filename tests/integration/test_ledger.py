@@ -103,7 +103,7 @@ def test_a_lease_that_ran_out_is_claimed_again(storage: Storage, ledger: Ledger)
 
 
 WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
-    "begin_trial": lambda ledger, lease: ledger.begin_trial(lease, 1, datetime.now()),
+    "begin_trial": lambda ledger, lease: ledger.begin_trial(lease, "digits/grid", datetime.now()),
     "propose": lambda ledger, lease: ledger.propose(lease, {}),
     "renew": lambda ledger, lease: ledger.renew(lease, 60.0),
     "record": lambda ledger, lease: ledger.record(lease, [evaluation(2)], 60.0, b"new"),

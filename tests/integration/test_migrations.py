@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import optuna
 import pytest
 import sqlalchemy
 from alembic.operations import Operations
@@ -14,7 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from hpo.cli import cli
 from hpo.errors import StorageError
-from hpo.service import begin_study
+from hpo.service import begin_study, delete_study
 from hpo.storage import create_storage, migrate_storage, migrations, open_storage, tables
 from hpo.storage.url import parse_url
 from tests.integration.helpers import make_study
@@ -70,6 +71,37 @@ def test_every_older_version(version: int, kind: str, tmp_path: Path, request: p
         assert expected == found
     for one in (engine, today):
         one.dispose()
+
+
+def test_optuna_studies_from_before_they_were_marked(empty_postgres_url: str, tmp_path: Path) -> None:
+    """They are taken for ours after the migration: the study goes on, and is deleted with them."""
+    study = make_study(confirm={"seeds": 2})
+    for url in (f"sqlite:///{tmp_path}/old.db", empty_postgres_url):
+        engine = sqlalchemy.create_engine(parse_url(url))
+        golden = GOLDEN / f"schema-2-{engine.dialect.name}.sql"
+        names = ["digits/only", "digits/only/confirm"]
+        for name in [*names, "theirs"]:
+            optuna.create_study(study_name=name, storage=url, direction="maximize")
+        row = {
+            "name": study.name,
+            "spec": study.model_dump_json(),
+            "state": "running",
+            "hpo_version": "0",
+            "created": 1,
+        }
+        with engine.begin() as connection:
+            for statement in filter(None, golden.read_text().split(";\n")):
+                connection.exec_driver_sql(statement)
+            connection.execute(insert(tables.version).values(version=2))
+            connection.execute(insert(sqlalchemy.table("hpo_study", *map(sqlalchemy.column, row))).values(row))
+        engine.dispose()
+        storage = migrate_storage(url)
+        uuid = begin_study(storage, study).uuid
+        marks = {found.study_name: found.user_attrs.get("hpo") for found in storage.optuna.get_all_studies()}
+        assert dict.fromkeys(names, uuid) | {"theirs": None} == marks
+        delete_study(storage, study.name)
+        assert ["theirs"] == [found.study_name for found in storage.optuna.get_all_studies()]
+        storage.close()
 
 
 @pytest.fixture

@@ -199,7 +199,7 @@ def should_prune(trial: Trial) -> bool:
     if not isinstance(draft, Draft):
         return trial.should_prune()
     question = draft.pruners_question()
-    with draft._engine.connect() as connection:
+    with draft.database.engine.connect() as connection:
         draft.look_again(question and connection.execute(question.query, question.parameters).all())
     prune = trial.should_prune()
     draft.note_pruners_question()

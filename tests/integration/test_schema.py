@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
+from click.testing import CliRunner
 from sqlalchemy import text
 
+from hpo.cli import cli
 from hpo.errors import StorageError
-from hpo.storage import create_storage, open_storage
+from hpo.storage import create_storage, open_storage, tables
 from hpo.storage.tables import SCHEMA_VERSION
 from hpo.storage.url import parse_url
 
@@ -74,6 +76,29 @@ def test_tables_of_a_newer_version(storage_url: str) -> None:
         with pytest.raises(StorageError, match="its tables have version 99, this hpo knows") as error:
             way(storage_url)
         assert "install the hpo that the other nodes use" == error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("revision", "hint"),
+    [("v2.6.0.a", "optuna storage upgrade --storage "), ("v99.a", "pip install --upgrade optuna")],
+)
+@pytest.mark.parametrize("has_studies", [True, False])
+def test_optunas_tables_of_another_release(storage_url: str, revision: str, hint: str, has_studies: bool) -> None:
+    """Launch and worker say which version is there and which is needed, before anything; who only reads goes on."""
+    execute(storage_url, f"update alembic_version set version_num = '{revision}'")
+    if not has_studies:
+        for table in reversed(tables.metadata.sorted_tables):
+            execute(storage_url, f"drop table {table.name}")
+    said = rf"Optuna's tables have version {revision}, the Optuna that is installed here needs v3\.2\.0\.a"
+    with pytest.raises(StorageError, match=said) as error:
+        create_storage(storage_url)
+    assert hint in error.value.hint
+    assert (parse_url(storage_url).password or "no password") not in f"{error.value} {error.value.hint}"
+    if has_studies:
+        answer = CliRunner().invoke(cli, ["worker", "--device=cpu"], env={"HPO_STORAGE": storage_url})
+        assert (2, True) == (answer.exit_code, hint in answer.stderr)
+        assert "Traceback" not in answer.stderr
+        assert 0 == CliRunner().invoke(cli, ["status"], env={"HPO_STORAGE": storage_url}).exit_code
 
 
 def test_a_database_of_something_else(empty_url: str) -> None:

@@ -1,0 +1,142 @@
+"""What is to be written of a trial, as rows of Optuna's own schema."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import ColumnElement, Table, and_, bindparam, select, update
+
+from hpo.storage.optuna_rows import CELL, OPEN, trial_user_attrs, trials
+from hpo.storage.tables import cell
+from hpo.storage.together import Change, Upsert, Write
+
+_params: Table = models.TrialParamModel.__table__
+_values: Table = models.TrialValueModel.__table__
+_intermediate: Table = models.TrialIntermediateValueModel.__table__
+_system_attrs: Table = models.TrialSystemAttributeModel.__table__
+
+_OPEN_TRIAL = (
+    select(trials.c.trial_id).where(trials.c.trial_id == bindparam("open_trial"), trials.c.state.in_(OPEN)).exists()
+)
+# A trial that was deleted may have left its id to another one.
+_IS_OF_CELL = (
+    select(trial_user_attrs.c.trial_id)
+    .where(
+        trial_user_attrs.c.trial_id == bindparam("open_trial"),
+        trial_user_attrs.c.key == CELL,
+        trial_user_attrs.c.value_json == bindparam("of_cell"),
+    )
+    .exists()
+)
+_OPEN_TRIAL_OF_CELL = and_(_OPEN_TRIAL, _IS_OF_CELL)
+_END = (
+    update(trials)
+    .where(trials.c.trial_id == bindparam("open_trial"), trials.c.state.in_(OPEN))
+    .values(
+        state=bindparam("end_state", type_=trials.c.state.type),
+        datetime_complete=bindparam("end_time", type_=trials.c.datetime_complete.type),
+    )
+)
+_END_OF_CELL = _END.where(_IS_OF_CELL)
+_Rows = list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class Changes:
+    """What is to be written of a trial. Nothing of it is, if the trial is finished by then."""
+
+    params: dict[str, tuple[float, BaseDistribution]] = field(default_factory=dict)
+    """Values in Optuna's internal form. A parameter that the trial has already stays as it is."""
+    intermediate: dict[int, float] = field(default_factory=dict)
+    user_attrs: dict[str, Any] = field(default_factory=dict)
+    system_attrs: dict[str, Any] = field(default_factory=dict)
+    values: Sequence[float] = ()
+    state: TrialState | None = None
+    """A state in which it is finished."""
+
+    def writes(self, trial_id: int, cell_id: int | None = None) -> list[Write]:
+        """The same as what is to be written; the state comes last, for a finished trial is not written to.
+
+        Nothing is written either if a cell is given and the trial is not, or no longer, that cell's.
+        """
+        trial: dict[str, Any] = {"open_trial": trial_id}
+        condition: ColumnElement[bool] = _OPEN_TRIAL
+        end = _END
+        if cell_id is not None:
+            trial["of_cell"] = json.dumps(cell_id)
+            condition, end = _OPEN_TRIAL_OF_CELL, _END_OF_CELL
+        writes: list[Write] = [
+            Upsert(table, key, rows, replace=table is not _params, condition=condition, parameters=trial)
+            for table, key, rows in self.rows(trial_id)
+            if rows
+        ]
+        if self.state is not None:
+            writes.append(Change(end, trial | {"end_state": self.state, "end_time": utc(datetime.now())}))
+        return writes
+
+    def rows(self, trial_id: int) -> list[tuple[Table, tuple[str, str], _Rows]]:
+        """The same, but for the state, as rows of each table, with the columns by which a row is known."""
+        return [
+            (_params, ("trial_id", "param_name"), list(self._param_rows(trial_id))),
+            (_intermediate, ("trial_id", "step"), list(self._intermediate_rows(trial_id))),
+            (trial_user_attrs, ("trial_id", "key"), list(_attr_rows(trial_id, self.user_attrs))),
+            (_system_attrs, ("trial_id", "key"), list(_attr_rows(trial_id, self.system_attrs))),
+            (_values, ("trial_id", "objective"), list(self._value_rows(trial_id))),
+        ]
+
+    def _param_rows(self, trial_id: int) -> Iterator[dict[str, Any]]:
+        for name, (value, distribution) in self.params.items():
+            text = distribution_to_json(distribution)
+            yield {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
+
+    def _intermediate_rows(self, trial_id: int) -> Iterator[dict[str, Any]]:
+        model = models.TrialIntermediateValueModel
+        for step, value in self.intermediate.items():
+            real, kind = model.intermediate_value_to_stored_repr(value)
+            row = {"trial_id": trial_id, "step": step}
+            yield row | {"intermediate_value": real, "intermediate_value_type": kind}
+
+    def _value_rows(self, trial_id: int) -> Iterator[dict[str, Any]]:
+        for objective, value in enumerate(self.values):
+            real, kind = models.TrialValueModel.value_to_stored_repr(value)
+            yield {"trial_id": trial_id, "objective": objective, "value": real, "value_type": kind}
+
+
+def _attr_rows(trial_id: int, attrs: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for key, value in attrs.items():
+        yield {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
+
+
+_trial_of_cell = select(cell.c.trial_id).where(cell.c.id == bindparam("failed_cell")).scalar_subquery()
+_FAIL = (
+    update(trials)
+    .where(
+        trials.c.trial_id == _trial_of_cell,
+        trials.c.state.in_(OPEN),
+        select(trial_user_attrs.c.trial_id)
+        .where(
+            trial_user_attrs.c.trial_id == trials.c.trial_id,
+            trial_user_attrs.c.key == CELL,
+            trial_user_attrs.c.value_json == bindparam("of_cell"),
+        )
+        .exists(),
+    )
+    .values(state=TrialState.FAIL, datetime_complete=bindparam("end_time", type_=trials.c.datetime_complete.type))
+)
+
+
+def failure(cell_id: int) -> Change:
+    """The cell's trial, if it has one by then, has failed."""
+    return Change(_FAIL, {"failed_cell": cell_id, "of_cell": json.dumps(cell_id), "end_time": utc(datetime.now())})
+
+
+def utc(time: datetime) -> datetime:
+    """A local time as Optuna stores it."""
+    return time.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,164 @@
+"""Optuna's studies of ours: found, made and deleted within the transaction that plans or deletes our study.
+
+The search phase of an arm is the Optuna study `STUDY/ARM`, its confirm phase `STUDY/ARM/confirm` (and an audit of the
+pruner `STUDY/ARM/audit`), so that the best value, the importances and the proposals of the first are not mixed with
+repetitions of the best.
+
+Any tool may delete, rename or make an Optuna study, and SQLite gives ids again. So each of ours bears a mark: the user
+attribute `hpo` is our study's uuid. What has our name and our mark is ours.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from sqlalchemy import Connection, Table, and_, delete, func, insert, select
+
+from hpo.errors import StudyError
+from hpo.study import StudySpec
+
+MARK = "hpo"
+"""The user attribute that says whose an Optuna study is."""
+METRIC = ["validation accuracy"]
+
+studies: Table = models.StudyModel.__table__
+user_attrs: Table = models.StudyUserAttributeModel.__table__
+_system_attrs: Table = models.StudySystemAttributeModel.__table__
+_directions: Table = models.StudyDirectionModel.__table__
+_trials: Table = models.TrialModel.__table__
+_METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names writes it
+_DIRECTIONS = (StudyDirection.MAXIMIZE,)
+
+
+def study_name(study: str, arm: str, phase: str) -> str:
+    """The name of the Optuna study that holds an arm's trials of one phase."""
+    return f"{study}/{arm}" if phase == "search" else f"{study}/{arm}/{phase}"
+
+
+def names_of(study: StudySpec) -> dict[tuple[str, str], str]:
+    """(arm, phase) -> the name of its Optuna study, for all that the study is going to need."""
+    protocol = study.protocol
+    needed = {"search": True, "audit": protocol.audit > 0, "confirm": protocol.confirm is not None}
+    return {
+        (arm, phase): study_name(study.name, arm, phase)
+        for arm in study.arms
+        for phase, is_needed in needed.items()
+        if is_needed
+    }
+
+
+def names_in(name: str, spec: str) -> list[str]:
+    """Every name that an Optuna study of a stored study can have; its JSON need not be readable by this release."""
+    arms = json.loads(spec)["arms"]
+    return [study_name(name, arm, phase) for arm in arms for phase in ("search", "audit", "confirm")]
+
+
+def mark(uuid: str) -> str:
+    """The mark of the Optuna studies of our study `uuid`, as it is stored."""
+    return json.dumps(uuid)
+
+
+@dataclass(frozen=True, slots=True)
+class OptunaStudy:
+    """An Optuna study as it was found."""
+
+    id: int
+    name: str
+    mark: str | None
+    """As it is stored."""
+    directions: tuple[StudyDirection, ...]
+
+    def is_of(self, uuid: str) -> bool:
+        """Whether it is one that we have made for the study `uuid`."""
+        return self.mark == mark(uuid) and self.directions == _DIRECTIONS
+
+
+def find(connection: Connection, names: Collection[str]) -> dict[str, OptunaStudy]:
+    """Those of the Optuna studies of these names that exist, by name."""
+    marked = and_(user_attrs.c.study_id == studies.c.study_id, user_attrs.c.key == MARK)
+    query = select(studies.c.study_id, studies.c.study_name, user_attrs.c.value_json)
+    named = query.outerjoin(user_attrs, marked).where(studies.c.study_name.in_(names))
+    rows = connection.execute(named.order_by(studies.c.study_id)).all()
+    directions = _directions_of(connection, [row.study_id for row in rows])
+    return {
+        row.study_name: OptunaStudy(row.study_id, row.study_name, row.value_json, directions[row.study_id])
+        for row in rows
+    }
+
+
+def id_of(connection: Connection, name: str, uuid: str) -> int | None:
+    """Optuna's id of the study of this name that we have made for the study `uuid`, if it is there."""
+    marked = and_(user_attrs.c.key == MARK, user_attrs.c.value_json == mark(uuid))
+    query = select(studies.c.study_id).join(user_attrs, user_attrs.c.study_id == studies.c.study_id)
+    found: int | None = connection.execute(query.where(studies.c.study_name == name, marked)).scalar()
+    return found
+
+
+def make(connection: Connection, names: Collection[str], uuid: str) -> dict[str, int]:
+    """Make Optuna studies of these names for the study `uuid`; returns their ids. There are none of these names."""
+    made = insert(studies).returning(studies.c.study_name, studies.c.study_id)
+    rows = connection.execute(made, [{"study_name": name} for name in names]).all()
+    ids = {row.study_name: row.study_id for row in rows}
+    connection.execute(
+        insert(_directions),
+        [{"study_id": id, "objective": 0, "direction": _DIRECTIONS[0]} for id in ids.values()],
+    )
+    connection.execute(
+        insert(user_attrs),
+        [{"study_id": id, "key": MARK, "value_json": mark(uuid)} for id in ids.values()],
+    )
+    metric = {"key": _METRIC_NAMES, "value_json": json.dumps(METRIC)}
+    connection.execute(insert(_system_attrs), [{"study_id": id} | metric for id in ids.values()])
+    return ids
+
+
+def lock(connection: Connection, names: Collection[str]) -> None:
+    """Let nobody make a trial in the Optuna studies of these names until the transaction ends.
+
+    Whoever locks both locks these before the row of our study.
+    """
+    named = select(studies.c.study_id).where(studies.c.study_name.in_(names))
+    connection.execute(named.order_by(studies.c.study_id).with_for_update()).all()
+
+
+def remove(connection: Connection, names: Collection[str], uuid: str) -> None:
+    """Delete those of these names that we have made for the study `uuid`, with all that belongs to them."""
+    some = [study.id for study in find(connection, names).values() if study.mark == mark(uuid)]
+    trials = select(_trials.c.trial_id).where(_trials.c.study_id.in_(some))
+    # From the tables that refer to others to those that are referred to: no cascade is relied on.
+    for table in reversed(models.BaseModel.metadata.sorted_tables):
+        if "study_id" in table.c:
+            connection.execute(delete(table).where(table.c.study_id.in_(some)))
+        elif "trial_id" in table.c:
+            connection.execute(delete(table).where(table.c.trial_id.in_(trials)))
+
+
+def refuse_foreign(connection: Connection, found: Iterable[OptunaStudy], uuid: str | None = None) -> None:
+    """Refuse Optuna studies that have one of our names and are not of the study `uuid`.
+
+    Raises:
+        StudyError: there is one.
+    """
+    for study in found:
+        if uuid is not None and study.is_of(uuid):
+            continue
+        count = select(func.count()).select_from(_trials).where(_trials.c.study_id == study.id)
+        trials: int = connection.execute(count).scalar_one()
+        raise StudyError(
+            f"{study.name}: there is an Optuna study of this name that hpo has not made ({trials} trials)",
+            hint="give this study another name (--name), or remove the other: "
+            f"optuna delete-study --study-name {study.name} --storage URL",
+        )
+
+
+def _directions_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple[StudyDirection, ...]]:
+    query = select(_directions.c.study_id, _directions.c.direction).where(_directions.c.study_id.in_(ids))
+    found: defaultdict[int, tuple[StudyDirection, ...]] = defaultdict(tuple)
+    for study_id, direction in connection.execute(query.order_by(_directions.c.objective)):
+        found[study_id] += (direction,)
+    return found

@@ -1,0 +1,76 @@
+"""What Optuna is told of a cell; and the same again from the ledger, if Optuna's side of it was lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from optuna.distributions import BaseDistribution
+from optuna.trial import TrialState
+
+from hpo.search import NoPruner, Pruner
+from hpo.storage.optuna_changes import Changes
+from hpo.storage.optuna_rows import CELL
+from hpo.storage.rows import Cell, CurvePoint
+from hpo.study import StudySpec
+
+SEED = "seed"
+"""User attribute of a trial: the seed of its cell."""
+DIVERGED = 0.0
+"""The worst accuracy there is."""
+
+
+def space_of(study: StudySpec, arm: str) -> dict[str, BaseDistribution]:
+    """What an arm searches, by name."""
+    return {name: parameter.searched.distribution() for name, parameter in study.arms[arm].parameters.items()}
+
+
+def pruner_of(study: StudySpec, arm: str, phase: str) -> Pruner:
+    """What may stop a trial early, and says at which epochs its accuracy is reported; only the search phase prunes."""
+    return study.pruner(arm) if phase == "search" else NoPruner()
+
+
+def rungs_from(pruner: Pruner, epoch: int, epochs: int) -> list[int]:
+    """The epochs from `epoch` to `epochs` at which a trial is reported."""
+    return [rung for rung in range(epoch, epochs + 1) if pruner.at_rung(rung)]
+
+
+def trial_state(cell: Cell) -> TrialState:
+    """The state of the cell's trial."""
+    if cell.state == "failed":
+        return TrialState.FAIL
+    if cell.state != "done":
+        return TrialState.RUNNING
+    return TrialState.PRUNED if cell.ended == "pruned" else TrialState.COMPLETE
+
+
+def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Changes:
+    """All that Optuna has been told of a cell with this curve, but for what samplers and pruners have noted."""
+    space, pruner = space_of(study, cell.arm), pruner_of(study, cell.arm, cell.phase)
+    reported = {
+        point.epoch: point.validation_accuracy
+        for point in curve
+        if pruner.at_rung(point.epoch) and _is_finite(point) and point.validation_accuracy is not None
+    }
+    if cell.ended == "diverged":
+        reported |= dict.fromkeys(rungs_from(pruner, cell.epochs, study.epochs(cell.arm)), DIVERGED)
+    state = trial_state(cell)
+    values: list[float] = []
+    if state is TrialState.COMPLETE and cell.score is not None:
+        values = [cell.score]
+    if state is TrialState.PRUNED and reported:
+        values = [reported[max(reported)]]
+    return Changes(
+        params={
+            path: (space[path].to_internal_repr(value), space[path])
+            for path, value in (cell.params or {}).items()
+            if path in space
+        },
+        intermediate=reported,
+        user_attrs={CELL: cell.id, SEED: cell.seed},
+        values=values,
+        state=state if state.is_finished() else None,
+    )
+
+
+def _is_finite(point: CurvePoint) -> bool:
+    return point.train_loss is not None and point.validation_loss is not None
