@@ -12,7 +12,7 @@ whether a failed trial is mended before the confirm phase or after it.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from statistics import fmean
@@ -23,7 +23,7 @@ from hpo.parameters import grid
 from hpo.search import Grid
 from hpo.space import Params
 from hpo.storage import Storage
-from hpo.storage.rows import WITHDRAWN, Cell, PlanChanges, PlannedCell, StudyRow
+from hpo.storage.rows import WITHDRAWN, ArmProgress, Cell, PlanChanges, PlannedCell, StudyRow
 from hpo.study import StudySpec
 
 SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
@@ -44,12 +44,17 @@ def first_cells(study: StudySpec) -> list[PlannedCell]:
     return [cells[turn] for turn in range(longest) for cells in rows.values() if turn < len(cells)]
 
 
-def changes(study: StudySpec, cells: Sequence[Cell]) -> PlanChanges:
-    """What is to change in the plan: trials for the epochs that pruning saved, then what follows an arm's search."""
+def changes(study: StudySpec, cells: Sequence[Cell], arms: Collection[str] | None = None) -> PlanChanges:
+    """What is to change in the plan: trials for the epochs that pruning saved, then what follows an arm's search.
+
+    `cells` are all those of the `arms` that are looked at, of every arm if none are named.
+    """
     added: list[PlannedCell] = []
     unneeded: list[Cell] = []
     restored: list[Cell] = []
     for plan in arm_plans(study):
+        if arms is not None and plan.arm not in arms:
+            continue
         own = [cell for cell in cells if cell.arm == plan.arm]
         searched = [cell for cell in own if cell.phase == SEARCH]
         extra = _saved_by_pruning(study, plan, searched)
@@ -73,10 +78,44 @@ def next_cells(study: StudySpec, cells: Sequence[Cell]) -> list[PlannedCell]:
     return list(changes(study, cells).added)
 
 
-def advance(storage: Storage, row: StudyRow, study: StudySpec) -> int:
-    """Plan what follows from the cells done so far; returns how many cells that changed. Any process may call it."""
-    # Without any cells, the study has just been deleted.
-    return storage.ledger.plan(row.id, lambda cells: changes(study, cells) if cells else PlanChanges())
+def advance(storage: Storage, row: StudyRow, study: StudySpec, seen: dict[str, Hashable] | None = None) -> int | None:
+    """Plan what follows from the cells done so far, and note that the study is finished when nothing does.
+
+    Any process may call it; returns how many cells were changed, or None if another process is planning just now. Cells
+    are read only of the arms whose counts say that something may follow, and differ from those that were `seen` when
+    the caller planned them last.
+    """
+    progress = storage.ledger.progress(row.id)
+    if not progress:
+        return 0  # the study has just been deleted
+    known = {} if seen is None else seen
+    due = {arm: counts for arm, counts in _due(study, progress).items() if known.get(arm) != counts}
+    changed: int | None = 0
+    if due:
+        changed = storage.ledger.plan(row.id, list(due), lambda cells: changes(study, cells, due))
+        if changed is None:
+            return None
+        known.update(due)
+    if changed == 0 and not any(arm.planned or arm.leased for arm in progress):
+        storage.ledger.finish_study(row.id)
+    return changed
+
+
+def _due(study: StudySpec, progress: Sequence[ArmProgress]) -> dict[str, Hashable]:
+    """The arms whose plan may have to change, with the counts by which that is seen."""
+    found: dict[str, Hashable] = {}
+    for plan in arm_plans(study):
+        own = {counted.phase: counted for counted in progress if counted.arm == plan.arm}
+        search = own.pop(SEARCH, None)
+        if search is None:
+            continue
+        is_open = search.planned + search.leased > 0
+        spent = search.done_epochs + (search.planned + search.leased + search.failed) * plan.epochs
+        room = _may_use_what_pruning_saved(study, plan.arm) and plan.budget_epochs - spent >= plan.epochs
+        following = sum(counted.total for counted in own.values())
+        if room or following or not is_open:
+            found[plan.arm] = (is_open, room, search.done, search.failed, following)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +157,16 @@ def _slots(study: StudySpec, arm: str) -> Iterator[PlannedCell]:
             yield PlannedCell(arm, SEARCH, slot, seed, None)
 
 
+def _may_use_what_pruning_saved(study: StudySpec, arm: str) -> bool:
+    """Whether epochs that an arm's trials did not need go into further trials."""
+    spec = study.arms[arm]
+    budget = spec.budget or study.protocol.budget
+    return not isinstance(spec.sampler, Grid) and (budget is None or budget.epochs is not None)
+
+
 def _saved_by_pruning(study: StudySpec, plan: ArmPlan, searched: Sequence[Cell]) -> int:
     """How many further trials fit into what is left of an epoch budget."""
-    spec = study.arms[plan.arm]
-    budget = spec.budget or study.protocol.budget
-    if isinstance(spec.sampler, Grid) or (budget is not None and budget.epochs is None):
+    if not _may_use_what_pruning_saved(study, plan.arm):
         return 0
     spent = sum(cell.epochs if cell.state == "done" else plan.epochs for cell in searched)
     return max(0, min((plan.budget_epochs - spent) // plan.epochs, MOST_CELLS - len(searched)))

@@ -31,6 +31,7 @@ _COUNTS = (
         _number(_pruned).label("pruned"),
         _number(_done, cell.c.ended == "diverged").label("diverged"),
         func.sum(cell.c.epochs).label("epochs"),
+        func.sum(case((_done, cell.c.epochs), else_=0)).label("done_epochs"),
         func.sum(cell.c.seconds).label("seconds"),
         func.max(case((and_(_done, cell.c.ended != "pruned"), cell.c.score))).label("best"),
         (func.min(cell.c.seed) < func.max(cell.c.seed)).label("several_seeds"),

@@ -19,6 +19,7 @@ from hpo.storage.replan import withdraw_and_restore
 from hpo.storage.rows import (
     CELL_COLUMNS,
     CURVE_COLUMNS,
+    Activity,
     ArmProgress,
     Cell,
     CurvePoint,
@@ -31,7 +32,7 @@ from hpo.storage.rows import (
     read_cell,
     read_curve_point,
 )
-from hpo.storage.tables import cell, curve, now, study, version, worker
+from hpo.storage.tables import cell, curve, now, open_cells, study, version, worker
 from hpo.storage.texts import storable
 
 ALIVE_SECONDS = 60.0
@@ -144,20 +145,45 @@ class Ledger(Forks):
 
     # Cells
 
-    def plan(self, study_id: int, decide: Callable[[list[Cell]], PlanChanges]) -> int:
-        """Change the plan as `decide` says in view of all cells, while no one else may plan; returns how many cells."""
+    def plan(self, study_id: int, arms: Sequence[str], decide: Callable[[list[Cell]], PlanChanges]) -> int | None:
+        """Change the plan of some arms as `decide` says in view of all their cells; returns how many cells changed.
 
-        def change(connection: Connection) -> int:
-            connection.execute(select(study.c.id).where(study.c.id == study_id).with_for_update())
-            changes = decide(_cells(connection, study_id))
+        One process at a time plans a study: None, if that is another one now.
+        """
+        alone = select(study.c.id).where(study.c.id == study_id).with_for_update(skip_locked=True)
+
+        def change(connection: Connection) -> int | None:
+            if connection.execute(alone).one_or_none() is None:
+                return None
+            changes = decide(_cells(connection, cell.c.study_id == study_id, cell.c.arm.in_(arms)))
             _insert_cells(connection, study_id, changes.added)
             return len(changes.added) + withdraw_and_restore(connection, changes)
 
         return self._database.transaction(change)
 
+    def finish_study(self, study_id: int) -> None:
+        """Note that nothing of a study is left to run, if that is so."""
+        nothing_open = ~exists().where(cell.c.study_id == study_id, open_cells)
+        running = and_(study.c.id == study_id, study.c.state == "running", nothing_open)
+        self._execute(update(study).where(running).values(state="finished"))
+
+    def activity(self, names: Sequence[str] = ()) -> list[Activity]:
+        """What has happened in the running studies of those names, or in all; a look that costs next to nothing."""
+        own = cell.c.study_id == study.c.id
+        query = select(
+            study.c.id,
+            study.c.uuid,
+            exists().where(own, open_cells).label("open"),
+            select(func.max(cell.c.finished)).where(own).scalar_subquery().label("last_ended"),
+        ).where(study.c.state == "running")
+        if names:
+            query = query.where(study.c.name.in_(names))
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [Activity(row.id, row.uuid, bool(row.open), row.last_ended) for row in rows]
+
     def cells(self, study_id: int) -> list[Cell]:
         """All cells of a study in the order in which they are claimed."""
-        return self._database.read(lambda connection: _cells(connection, study_id))
+        return self._database.read(lambda connection: _cells(connection, cell.c.study_id == study_id))
 
     def retry_failed(self, study_id: int) -> int:
         """Plan all failed cells of a study again, as new: with the same parameters and no curve; returns how many."""
@@ -251,6 +277,6 @@ def _insert_cells(connection: Connection, study_id: int, cells: Iterable[Planned
         connection.execute(insert(cell), rows)
 
 
-def _cells(connection: Connection, study_id: int) -> list[Cell]:
-    query = select(*CELL_COLUMNS).where(cell.c.study_id == study_id).order_by(cell.c.id)
+def _cells(connection: Connection, *which: Any) -> list[Cell]:
+    query = select(*CELL_COLUMNS).where(*which).order_by(cell.c.id)
     return [read_cell(row) for row in connection.execute(query)]

@@ -144,6 +144,18 @@ class StudyRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Activity:
+    """Whether anything has happened in a running study, as an idle worker sees it."""
+
+    id: int
+    uuid: str
+    open: bool
+    """Cells are planned, or in work."""
+    last_ended: float | None
+    """When the last of its cells ended."""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerRow:
     """A worker that has been seen."""
 
@@ -179,12 +191,19 @@ class ArmProgress:
     """Of the done."""
     epochs: int
     """Spent so far, by all cells together."""
+    done_epochs: int
+    """Of these, by cells that are done."""
     seconds: float
     """Of training, summed over workers."""
     best: float | None
     """The highest score of a configuration so far: the mean over its seeds."""
     seeds: int
     """Of that configuration, done so far."""
+
+    @property
+    def total(self) -> int:
+        """All cells, whatever their state."""
+        return self.planned + self.leased + self.done + self.failed
 
 
 def new_identity() -> str:

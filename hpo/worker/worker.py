@@ -14,7 +14,7 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from threading import Event
 
 from hpo.errors import HpoError, LeaseLost, StudyError, UserError, WorkLeft
@@ -22,7 +22,7 @@ from hpo.plan import advance
 from hpo.storage import Storage
 from hpo.storage.checkpoints import open_checkpoints
 from hpo.storage.parts import Parts
-from hpo.storage.rows import Lease, StudyRow
+from hpo.storage.rows import Activity, Lease
 from hpo.storage.sqlstate import is_database_error, reason
 from hpo.study import read_study
 from hpo.worker.cell import run_cell
@@ -80,7 +80,8 @@ class Worker:
         self._options, self._stop = options, stop
         self._id = uuid.uuid4().hex
         self._health = Health()
-        self._planned_at: dict[str, object] = {}
+        self._looked_at: dict[str, Activity] = {}
+        self._planned: dict[str, dict[str, Hashable]] = {}
 
     def run(self) -> None:
         """Work until nothing is left or `stop` is set."""
@@ -167,30 +168,37 @@ class Worker:
         self._ledger.note_trouble(self._id, f"can't train {name}: {error}")
         log.error("cell %d: given back, and %s is left out: %s (%s)", lease.cell.id, name, error, error.hint)
 
-    def _mine(self) -> list[StudyRow]:
+    def _activity(self) -> list[Activity]:
+        """What has happened in the studies that this worker can train."""
         left_out = self._health.left_out()
-        running = [row for row in self._ledger.studies(self._names) if row.state == "running"]
-        return [row for row in running if row.uuid not in left_out]
+        return [activity for activity in self._ledger.activity(self._names) if activity.uuid not in left_out]
 
-    def _plan_more(self) -> int:
-        """Plan what follows, where something has changed since the last look; returns how many cells that gave."""
-        added = 0
-        for row in self._mine():
-            progress = self._ledger.progress(row.id)
-            if self._planned_at.get(row.uuid) == progress:
+    def _plan_more(self) -> bool:
+        """Plan what follows, where something has happened since the last look; returns whether anything did follow."""
+        changed = False
+        for activity in self._activity():
+            if self._looked_at.get(activity.uuid) == activity:
                 continue
-            try:
-                spec = read_study(row.name, row.spec, row.hpo_version)
-            except StudyError as error:
-                self._health.leave_out(row.uuid, error)
-                log.error("%s is left out: %s (%s)", row.name, error, error.hint)
-                continue
-            added += advance(self._storage, row, spec)
-            self._planned_at[row.uuid] = progress
-        return added
+            more = self._plan(activity)
+            if more == 0:
+                self._looked_at[activity.uuid] = activity
+            changed = changed or bool(more)
+        return changed
+
+    def _plan(self, activity: Activity) -> int | None:
+        row = self._ledger.study_of(activity.uuid)
+        if row is None:
+            return 0
+        try:
+            spec = read_study(row.name, row.spec, row.hpo_version)
+        except StudyError as error:
+            self._health.leave_out(row.uuid, error)
+            log.error("%s is left out: %s (%s)", row.name, error, error.hint)
+            return 0
+        return advance(self._storage, row, spec, self._planned.setdefault(row.uuid, {}))
 
     def _anything_open(self) -> bool:
-        return any(arm.planned or arm.leased for row in self._mine() for arm in self._ledger.progress(row.id))
+        return any(activity.open for activity in self._activity())
 
     def _end(self) -> None:
         """Nothing is left that this worker could do; say why, if that is no reason to be content."""
