@@ -218,14 +218,15 @@ def test_a_note_of_a_person(filled_url: str, served: Dashboard) -> None:
 
 def test_who_may_only_read(filled_url: str, caplog: pytest.LogCaptureFixture) -> None:
     """Nothing fails, and one line says that the dashboard shows nothing new."""
-    storage = open_storage(filled_url)
+    storage, reading = open_storage(filled_url), open_storage(filled_url)
+    event.listen(reading.engine, "connect", lambda driver, record: driver.execute("pragma query_only = on"))
+    reading.close()  # the connection that it has was made without
     before = attributes(storage)
-    storage.close()
-    event.listen(storage.engine, "connect", lambda driver, record: driver.execute("pragma query_only = on"))
-    publish(storage, *reported(storage), {"another": FIGURE})
+    publish(reading, *reported(storage), {"another": FIGURE})
     assert ["not shown in the dashboard: attempt to write a readonly database"] == caplog.messages
     assert before == attributes(storage)
     storage.close()
+    reading.close()
 
 
 def test_a_deleted_arm(filled: Storage) -> None:
