@@ -28,7 +28,7 @@ from hpo.cli.options import (
 )
 from hpo.cli.terminal import say
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import Order, hidden
+from hpo.launch.order import Order, handed_over, hidden
 from hpo.signals import on_signal
 
 SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
@@ -69,6 +69,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     from hpo.launch import local as launcher
     from hpo.local_run import run_workers
     from hpo.storage import create_storage, open_storage
+    from hpo.storage.retry import Retry
 
     order = _order(studies, **given)
     gpus = launcher.gpus_for(device)
@@ -79,12 +80,13 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
         say(launcher.text(studies, placements), nl=False)
         return
     stopped = on_signal()
-    opened = create_storage(storage) if given["forever"] else open_storage(storage)
+    open_or_create = create_storage if given["forever"] else open_storage
+    opened = open_or_create(storage, Retry(given["patience"], stopped))
     for study in studies:
         opened.ledger.study(study)  # a wrong name is told here and not by every worker
     opened.close()
     say(f"{workers}, storage {opened}", err=True)
-    environment = launcher.environment(storage, given["checkpoints"])
+    environment = handed_over(storage, given["checkpoints"])
     run_workers(studies, placements, environment, lambda line: say(line, err=True), stopped, forever=given["forever"])
 
 
@@ -183,7 +185,8 @@ def slurm(
     job = launcher.Job(nodes, gpus, partition, time, grace, output, extra)
     script = launcher.script(order, job, launcher.HERE if hpo is None else launcher.command(hpo))
     if dry_run:
-        say(f"sbatch --parsable, with {_settings(shown)} in its environment", err=True)
+        handed = " ".join(f"{name}={value}" for name, value in shown.items())
+        say(f"sbatch --parsable, with {handed} in its environment", err=True)
         say(script, nl=False)
         return
     number = launcher.run(script, environment)
@@ -243,9 +246,7 @@ def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints
 
 
 def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) -> dict[str, str]:
-    from hpo.launch.local import environment
-
-    given = environment(storage, checkpoints)
+    given = handed_over(storage, checkpoints)
     for name in names:
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
             raise UserError(f"--env {name!r}: this is no name of a variable")
@@ -270,10 +271,6 @@ def _for_other_machines(
         storage, given["checkpoints"], [*(name for name in SECRETS if name in os.environ), *names]
     )
     return _order(studies, **given), environment, hidden(environment)
-
-
-def _settings(shown: dict[str, str]) -> str:
-    return " ".join(f"{name}={value}" for name, value in shown.items())
 
 
 def _hosts(named: Sequence[str], file: Path | None) -> list[str]:

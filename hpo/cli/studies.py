@@ -85,6 +85,7 @@ def launch_study(
     """
     from hpo import service
     from hpo.launch import local
+    from hpo.launch.order import handed_over
     from hpo.local_run import run_locally
     from hpo.report.failing import not_done, trials_failed
     from hpo.report.measured import reported
@@ -107,7 +108,7 @@ def launch_study(
     say(f"{row.name} in {opened}, workers: {len(placements)} on {local.where(device, gpus)}", err=True)
     say(f"logs: {logs}", err=True)
     interrupted = on_signal()
-    environment = local.environment(storage, checkpoints)
+    environment = handed_over(storage, checkpoints)
 
     def pass_on(line: str) -> None:
         print(visible(line), file=sys.stderr)  # above the table of progress, which click would write into

@@ -64,12 +64,6 @@ def where(device: str, gpus: Gpus) -> str:
     return "1 GPU" if len(gpus.names) == 1 else f"{len(gpus.names)} GPUs"
 
 
-def environment(storage_url: str, checkpoints_url: str | None) -> dict[str, str]:
-    """What workers are handed: never on a command line, since URLs may hold secrets and command lines are public."""
-    checkpoints = {"HPO_CHECKPOINTS": checkpoints_url} if checkpoints_url else {}
-    return {"HPO_STORAGE": storage_url, **checkpoints}
-
-
 def text(studies: Sequence[str], wanted: Sequence[Placement]) -> str:
     """The workers as a shell would start them, one a line."""
     lines = []

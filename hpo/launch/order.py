@@ -30,6 +30,12 @@ class Order:
         return ("start-workers", "local", *self.studies, *several, *self.options)
 
 
+def handed_over(storage_url: str, checkpoints_url: str | None) -> dict[str, str]:
+    """What workers are handed: never on a command line, since URLs may hold secrets and command lines are public."""
+    checkpoints = {"HPO_CHECKPOINTS": checkpoints_url} if checkpoints_url else {}
+    return {"HPO_STORAGE": storage_url, **checkpoints}
+
+
 def hidden(environment: Mapping[str, str]) -> dict[str, str]:
     """The variables that are handed over, as they may be shown."""
     return {name: masked(value) if name in URLS else HIDDEN for name, value in environment.items()}

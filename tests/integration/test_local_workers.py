@@ -14,7 +14,6 @@ from threading import Event
 
 from sqlalchemy import func, select
 
-from hpo.launch import local
 from hpo.launch.local import Placement
 from hpo.local_run import run_locally
 from hpo.report.toml import study_file
@@ -44,7 +43,7 @@ def launched(url: str, options: Sequence[str] = (), **environment: str) -> Itera
 
 
 def test_two_workers_one_killed_all_stopped(storage: Storage, postgres_url: str, gate: Gate) -> None:
-    """A worker that is killed is started anew; SIGTERM lets all save and give back, and the command ends with 0."""
+    """A worker that is killed is started anew; SIGTERM lets all save and give back, and the command says so."""
     row = begin_study(storage, make_study(TWO, trial=gate.trial))
 
     def training() -> dict[str, int]:
@@ -59,10 +58,11 @@ def test_two_workers_one_killed_all_stopped(storage: Storage, postgres_url: str,
         wait_until(lambda: len(storage.ledger.workers()) == 3)
         process.terminate()
         said, _ = process.communicate()
-    assert 0 == process.returncode, said
+    assert 4 == process.returncode, said
     assert "workers: 2 on the CPU" in said
     assert 1 == said.count("ended by SIGKILL")
-    assert 2 == said.count("exit code 0")
+    assert 2 == said.count("] exit code 4")
+    assert "error: the workers ended with: exit code 4, exit code 4" in said
     cells = storage.ledger.cells(row.id)
     assert all(cell.epochs >= 1 for cell in cells)
     assert 1 >= sum(cell.state == "leased" for cell in cells)  # the killed worker's, if nobody has asked for it yet
@@ -93,10 +93,11 @@ def test_one_worker_that_cannot_work(storage: Storage, postgres_url: str, tmp_pa
     """What it says is passed on, and the others do the study."""
     begin_study(storage, make_study())
     placements = [Placement(("--device=cuda",), "MIG-1"), Placement(("--device=cpu",))]
-    environment = local.environment(postgres_url, None)
     said: list[str] = []
     show = lambda arms: None  # noqa: E731
-    assert run_locally(storage, "digits", placements, environment, tmp_path, show, said.append, Event())
+    assert run_locally(
+        storage, "digits", placements, {"HPO_STORAGE": postgres_url}, tmp_path, show, said.append, Event()
+    )
     assert "[0] exit code 2: --device 'cuda': torch can't use a GPU here" in said[0]
     assert "[0] hint: to use MIG-1 install" in said[1]
     assert "[1] exit code 0" in said
