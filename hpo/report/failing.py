@@ -46,7 +46,8 @@ def causes(cells: Sequence[Cell]) -> str:
     """Why they failed, the most frequent cause first."""
     found = Counter(why(cell) for cell in failed(cells))
     shown = [
-        text if len(found) == 1 else f"{text} ({count(number, 'time')})" for text, number in found.most_common(SHOWN_CAUSES)
+        text if len(found) == 1 else f"{text} ({count(number, 'time')})"
+        for text, number in found.most_common(SHOWN_CAUSES)
     ]
     more = len(found) - len(shown)
     return "; ".join([*shown, *([f"and {count(more, 'other cause')}"] if more else [])])
