@@ -43,7 +43,7 @@ def test_failed_trials_tried_again(storage: Storage, postgres_url: str) -> None:
     work_here(storage)
     good = by_arm(storage, row)["good"]
     answer = CliRunner().invoke(cli, ["retry", study.name], env={"HPO_STORAGE": postgres_url})
-    assert (0, "planned again: 1 trials\n") == (answer.exit_code, answer.stderr)
+    assert (0, "planned again: 1 trial\nto go on: hpo worker digits\n") == (answer.exit_code, answer.stderr)
     assert ("planned", 0) == (by_arm(storage, row)["bad"].state, by_arm(storage, row)["bad"].attempts)
 
     work_here(storage)

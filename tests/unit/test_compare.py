@@ -354,7 +354,8 @@ def test_a_claim_on_an_arm_with_a_failed_trial_is_incomplete(phase: str) -> None
 def test_a_study_that_was_stopped_early_judges_nothing() -> None:
     """And says why before anything else, though none of its trials has used up its attempts."""
     cells = [cell(arm, "search", slot, state="planned", epochs=0) for arm in ("grid", "ramp") for slot in range(3)]
-    report = compare(study(claims=[claim()]), cells, stopped_early="its first trials all failed: x")
+    spec = study(confirm={"seeds": 2}, claims=[claim()])
+    report = compare(spec, cells, stopped_early="its first trials all failed: x")
     assert ("incomplete", True) == (report.claims[0].verdict, report.claims[0].provisional)
     assert "the study was stopped early: its first trials all failed: x" == report.incomplete[0]
     assert report.claims[0].reason.endswith("It can't be judged: the study was stopped early.")

@@ -8,19 +8,22 @@ from html import escape
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import optuna
 import pytest
+from optuna.trial import TrialState
 
 from hpo.report import svg
 from hpo.report.compare import compare
 from hpo.report.figures import Figure, figures
 from hpo.report.figures.epochs import gradient_norms, learning_curves, what_moved
-from hpo.report.figures.importance import importances, tails
+from hpo.report.figures.importance import arm_importances, importances, tails
 from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
 from hpo.report.figures.values import Axis, Panel, Series, arms_axis, upper
+from hpo.report.palette import GLYPHS, TOLD_APART, look
 from hpo.report.plotly_figures import plotly_figure
 from tests.unit import report_samples
-from tests.unit.figure_samples import confirmed, curves, drawn, searched, study, trial
+from tests.unit.figure_samples import HIDDEN, confirmed, curves, drawn, searched, study, trial
 
 ALL = [
     "standing",
@@ -268,3 +271,74 @@ def test_plotly_shows_the_same_numbers() -> None:
         assert [series.x for series in figure.series] == values
         assert figure.shown == [trace["name"] for trace in made["data"] if trace["showlegend"]]
         assert len(figure.panels) == sum(key.startswith("xaxis") for key in made["layout"])
+
+
+def test_importances_are_those_of_the_documented_call() -> None:
+    """Of the arm's own Optuna study, its pruned trials left out by Optuna too; each within the spread of the halves."""
+    cells = [
+        trial(
+            "ramp",
+            slot,
+            {
+                "regularizers.l2.strength": 10 ** (-4 + slot / 10),
+                "regularizers.l2.policy.direction": ("up", "down")[slot // 2 % 2],
+                "model.hidden": HIDDEN[slot // 3 % 2],
+            },
+            0.5 + (slot * 7 % 30) / 100,
+            ended="pruned" if slot % 5 == 0 else "finished",
+        )
+        for slot in range(30)
+    ]
+    states = {"pruned": TrialState.PRUNED, "finished": TrialState.COMPLETE}
+    space = {path: searched.distribution() for path, searched in study().arms["ramp"].search.items()}
+    optunas = optuna.create_study(direction="maximize")
+    for one in cells:
+        optunas.add_trial(
+            optuna.trial.create_trial(
+                state=states[str(one.ended)], value=one.score, params=one.params, distributions=space
+            )
+        )
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
+    expected = optuna.importance.get_param_importances(optunas, evaluator=evaluator)
+    found = arm_importances(study(), "ramp", cells)
+    assert expected == {path: pytest.approx(one.share) for path, one in found.items()}
+    assert all(0 <= one.low <= one.share <= one.high <= 1 for one in found.values())
+    assert max(one.high - one.low for one in found.values()) > 0.05
+    assert found == arm_importances(study(), "ramp", cells), "the halves are the same each time"
+
+
+def many(arms: int) -> Figure:
+    """A line and a point of each of so many arms."""
+    names = tuple(f"arm{n}" for n in range(arms))
+    lines = tuple(Series(arm, 0, "line", (0.0, 1.0), (float(n), n + 1.0)) for n, arm in enumerate(names))
+    points = tuple(Series(arm, 1, "points", (0.0,), (float(n),)) for n, arm in enumerate(names))
+    return Figure("many", "Many", "", names, (Panel("", Axis(), Axis()), Panel("", Axis(), Axis())), lines + points)
+
+
+def test_every_arm_has_a_look_of_its_own() -> None:
+    """As many as a study may have by colour, mark and dash; where there are only marks, 42."""
+    assert 100 == len({look(arm) for arm in range(100)})
+    assert TOLD_APART == 42 == len({look(arm)[:2] for arm in range(TOLD_APART)})
+    assert all((arm, arm, 0) == look(arm) for arm in range(6)), "few arms need no dashes"
+
+
+def test_forty_arms_are_drawn_apart() -> None:
+    """In the drawing and in its legend, on a page and in plotly, each line has the dash and the mark of its arm."""
+    figure = many(40)
+    drawn = {
+        (line["line"]["color"], line["line"]["dash"], line.get("marker", {}).get("symbol"))
+        for line in plotly_figure(figure).to_dict()["data"]
+        if line["mode"].startswith("lines")
+    }
+    assert 40 == len(drawn)
+    assert 40 == len({svg.swatch(arm) + GLYPHS[look(arm).marker] for arm in range(40)})
+    dashed = re.findall(r"stroke-dasharray: ([\d., ]+)", svg.svg(figure).decode())
+    assert 2 * sum(look(arm).dash > 0 for arm in range(40)) <= len(dashed), "the lines, and the legend's"
+    assert 4 == len({*dashed})
+
+
+def test_more_arms_than_looks_are_labelled() -> None:
+    """With their names, at their lines and at their points."""
+    few, lots = ([text for panel in svg.panels(many(n)) for text in re.findall(r">(arm\d+)<", panel)] for n in (42, 43))
+    assert [] == few
+    assert sorted([f"arm{n}" for n in range(43)] * 2) == sorted(lots)
