@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
 from hpo.storage import Storage, optuna_studies
+from hpo.storage.checkpoints import UrlCheckpoints
+from hpo.storage.parts import Parts
 from hpo.storage.repair import Repaired, repair
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.study import StudySpec, read_study
@@ -99,8 +102,6 @@ def retry_failed(storage: Storage, name: str) -> int:
     """
     row, study = find_study(storage, name)
     planned = storage.ledger.retry_failed(row.id)
-    if row.state == "failed":
-        storage.ledger.set_state(row.id, "running")
     advance(storage, row, study)
     return planned
 
@@ -183,3 +184,31 @@ def repair_study(storage: Storage, name: str) -> list[Repaired]:
     """Make again from the ledger what another tool has removed of a study's Optuna studies."""
     row, study = find_study(storage, name)
     return repair(storage.database, row.id, row.uuid, study)
+
+
+def accept_images(storage: Storage, name: str) -> None:
+    """Forget on which images a study began; the next worker says so anew.
+
+    Raises:
+        StudyError: trials have been trained on them.
+    """
+    row = storage.ledger.study(name)
+    trained = sum(arm.epochs > 0 for arm in storage.ledger.progress(row.id))
+    if trained:
+        raise StudyError(
+            f"{name}: trials have been trained on the images that it began with, and can't be compared with others",
+            hint=f"remove it and launch it again: hpo delete {name}",
+        )
+    storage.ledger.forget_images(row.id)
+
+
+def clean(storage: Storage, url: str) -> Iterator[str]:
+    """Remove the checkpoint files of a storage at `url` that nothing refers to; yields their paths.
+
+    Raises:
+        UserError: the URL can't be used.
+    """
+    files = UrlCheckpoints(url, Parts(storage.database), storage.ledger.database_id())
+    # Before what is kept: a cell that is claimed meanwhile keeps the file that it began from.
+    in_use = storage.ledger.held_cells()
+    return files.sweep(storage.ledger.kept_elsewhere(), in_use)

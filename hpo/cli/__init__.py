@@ -12,7 +12,8 @@ from hpo import __version__
 from hpo.cli import streams
 from hpo.cli.launch import start_workers, stop_workers
 from hpo.cli.results import dashboard, export, report, status
-from hpo.cli.studies import check, delete, launch_study, migrate, repair, resume, retry, stop
+from hpo.cli.studies import check, delete, launch_study, resume, retry, stop
+from hpo.cli.upkeep import accept_images, clean, migrate, repair
 from hpo.cli.workers import nodes, worker
 
 
@@ -26,10 +27,11 @@ def cli() -> None:
     """
 
 
-ON_STUDIES = (check, launch_study, status, report, dashboard, export, stop, resume, retry, repair, migrate, delete)
+ON_STUDIES = (check, launch_study, status, report, dashboard, export, stop, resume, retry, delete)
 ON_WORKERS = (worker, start_workers, nodes, stop_workers)
+UPKEEP = (migrate, repair, accept_images, clean)
 
-for command in (*ON_STUDIES, *ON_WORKERS):
+for command in (*ON_STUDIES, *ON_WORKERS, *UPKEEP):
     cli.add_command(command)
 
 

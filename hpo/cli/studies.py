@@ -173,39 +173,6 @@ def retry(study: str, storage: str) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
-@exit_codes
-def repair(study: str, storage: str) -> None:
-    """Make again what another tool has removed of STUDY.
-
-    That is, its Optuna studies and their trials, which optuna-dashboard and the samplers read. Workers do so by
-    themselves when they notice it. Results are never lost with them: they are kept elsewhere.
-    """
-    from hpo import service
-    from hpo.storage import open_storage
-
-    repaired = service.repair_study(open_storage(storage), study)
-    for each in repaired:
-        say(str(each), err=True)
-    if not repaired:
-        say("nothing to repair", err=True)
-
-
-@click.command()
-@storage_option
-@exit_codes
-def migrate(storage: str) -> None:
-    """Take the tables of an older hpo to this version.
-
-    Stop the older version's workers first. Studies, results and checkpoints stay.
-    """
-    from hpo.storage import migrate_storage
-
-    say(f"{migrate_storage(storage)}: its tables have this version", err=True)
-
-
-@click.command()
-@click.argument("study")
-@storage_option
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @exit_codes
 def delete(study: str, storage: str, yes: bool) -> None:

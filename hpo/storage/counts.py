@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, select
 
-from hpo.storage.leases import RUN_OUT
+from hpo.storage.lease_statements import RUN_OUT
 from hpo.storage.rows import WITHDRAWN, ArmProgress
 from hpo.storage.tables import cell
 

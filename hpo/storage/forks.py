@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, case, delete, exists, insert, literal, select
 
 from hpo.storage import tables
-from hpo.storage.leases import GIVEN_BACK, Leases, held, lost, names
+from hpo.storage.lease_statements import GIVEN_BACK, held
+from hpo.storage.leases import Leases, lost, names
 from hpo.storage.rows import CURVE_COLUMNS, CurvePoint, Fork, Lease, read_curve_point
 from hpo.storage.tables import cell, curve, fork, part
 

@@ -5,14 +5,14 @@ What a worker does with its cell is in `leases` and `forks`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, literal, select, update
+from sqlalchemy import Connection, and_, delete, exists, func, insert, select, union_all, update
 from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import StudyError
+from hpo.storage.checkpoints import REFERENCE
 from hpo.storage.counts import count_cells
 from hpo.storage.forks import Forks
 from hpo.storage.replan import withdraw_and_restore
@@ -26,23 +26,22 @@ from hpo.storage.rows import (
     PlanChanges,
     PlannedCell,
     StudyRow,
-    WorkerRow,
     cell_row,
     new_identity,
     read_cell,
     read_curve_point,
 )
-from hpo.storage.tables import cell, curve, now, open_cells, study, version, worker
+from hpo.storage.tables import cell, checkpoint, curve, fork, now, open_cells, study, version
 from hpo.storage.texts import storable
+from hpo.storage.workers import Workers
 
-ALIVE_SECONDS = 60.0
-"""A worker that was not seen for so long counts as gone in what people are shown. Leases do not depend on it."""
-
+LONGEST_REFERENCE = 4096
+"""Bytes. What is longer in place of a checkpoint is one."""
 _ENDED = ("failed", "finished")
 _GOES_ON = {"state": "running", "reason": None}
 
 
-class Ledger(Forks):
+class Ledger(Forks, Workers):
     """Our tables in the storage."""
 
     # Studies
@@ -143,6 +142,10 @@ class Ledger(Forks):
         query = update(study).where(study.c.id == study_id).values(data=known).returning(study.c.data)
         return self._database.read(lambda connection: connection.execute(query).scalar()) == fingerprint
 
+    def forget_images(self, study_id: int) -> None:
+        """Let the next worker decide again which images a study is on."""
+        self._execute(update(study).where(study.c.id == study_id).values(data=None))
+
     # Cells
 
     def plan(self, study_id: int, arms: Sequence[str], decide: Callable[[list[Cell]], PlanChanges]) -> int | None:
@@ -222,38 +225,19 @@ class Ledger(Forks):
         rows = self._database.read(lambda connection: connection.execute(ordered).all())
         return [read_curve_point(row) for row in rows]
 
-    # Workers
+    def held_cells(self) -> set[int]:
+        """The cells that workers hold, of all studies."""
+        query = select(cell.c.id).where(cell.c.state == "leased")
+        return set(self._database.read(lambda connection: connection.execute(query).scalars().all()))
 
-    def register(self, worker_id: str, host: str, pid: int, device: str, environment: dict[str, str]) -> None:
-        """Note a worker that has started; again, if the answer was lost."""
-        row = {"id": worker_id, "host": host, "pid": pid, "device": device, "environment": json.dumps(environment)}
-        times = [now().label("started"), now().label("seen")]
-        values = [literal(value, type_=worker.c[name].type).label(name) for name, value in row.items()]
-        unknown = ~exists(select(worker.c.id).where(worker.c.id == worker_id))
-        self._execute(insert(worker).from_select([*row, "started", "seen"], select(*values, *times).where(unknown)))
-
-    def seen(self, worker_id: str, ended: bool = False) -> None:
-        """Note that a worker is alive, or that it has ended."""
-        values = {"seen": now(), "ended": now()} if ended else {"seen": now()}
-        self._execute(update(worker).where(worker.c.id == worker_id).values(values))
-
-    def note_trouble(self, worker_id: str, reason: str | None) -> None:
-        """Note what a worker can't do where it is, or why it ends; None when that is over."""
-        self._execute(update(worker).where(worker.c.id == worker_id).values(reason=reason and storable(reason)))
-
-    def workers(self) -> list[WorkerRow]:
-        """All workers ever seen, the latest first."""
-        alive = and_(worker.c.ended.is_(None), worker.c.seen > now() - ALIVE_SECONDS).label("alive")
-        query = select(worker, alive).order_by(worker.c.started.desc())
-        rows = self._database.read(lambda connection: connection.execute(query).all())
-        return [
-            WorkerRow(**{**row._mapping, "environment": json.loads(row.environment), "alive": bool(row.alive)})
-            for row in rows
+    def kept_elsewhere(self) -> set[str]:
+        """The paths of all checkpoint files that are referred to."""
+        kept = [
+            select(table.c.content).where(func.length(table.c.content) < LONGEST_REFERENCE)
+            for table in (checkpoint, fork)
         ]
-
-    def others_alive(self, worker_id: str) -> bool:
-        """Whether any other worker is alive."""
-        return any(other.alive and other.id != worker_id for other in self.workers())
+        rows = self._database.read(lambda connection: connection.execute(union_all(*kept)).scalars().all())
+        return {row.removeprefix(REFERENCE).decode() for row in map(bytes, rows) if row.startswith(REFERENCE)}
 
     def trained_elsewhere(self, study_id: int, worker_id: str) -> bool:
         """Whether another worker has trained an epoch of the study."""

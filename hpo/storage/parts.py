@@ -8,7 +8,8 @@ from sqlalchemy import bindparam, delete, select
 
 from hpo.errors import CheckpointError
 from hpo.storage.database import Database
-from hpo.storage.leases import HOLDS, lost, names
+from hpo.storage.lease_statements import HOLDS
+from hpo.storage.leases import lost, names
 from hpo.storage.rows import Lease
 from hpo.storage.tables import part
 from hpo.storage.together import Upsert, together

@@ -1,0 +1,85 @@
+"""Verbs that put in order what a study lies in: its tables, Optuna's side of it, its images, its checkpoints."""
+
+from __future__ import annotations
+
+import click
+
+from hpo.cli.exit_codes import exit_codes
+from hpo.cli.options import storage_option
+from hpo.cli.terminal import say
+
+
+@click.command()
+@click.argument("study")
+@storage_option
+@exit_codes
+def repair(study: str, storage: str) -> None:
+    """Make again what another tool has removed of STUDY.
+
+    That is, its Optuna studies and their trials, which optuna-dashboard and the samplers read. Workers do so by
+    themselves when they notice it. Results are never lost with them: they are kept elsewhere.
+    """
+    from hpo import service
+    from hpo.storage import open_storage
+
+    repaired = service.repair_study(open_storage(storage), study)
+    for each in repaired:
+        say(str(each), err=True)
+    if not repaired:
+        say("nothing to repair", err=True)
+
+
+@click.command()
+@storage_option
+@exit_codes
+def migrate(storage: str) -> None:
+    """Take the tables of an older hpo to this version.
+
+    Stop the older version's workers first. Studies, results and checkpoints stay.
+    """
+    from hpo.storage import migrate_storage
+
+    say(f"{migrate_storage(storage)}: its tables have this version", err=True)
+
+
+@click.command("accept-images")
+@click.argument("study")
+@storage_option
+@exit_codes
+def accept_images(study: str, storage: str) -> None:
+    """Let the next worker say which images STUDY is on.
+
+    For when the first worker had a wrong copy, and those with the right one are refused. Only before anything was
+    trained: trials on different images can't be compared.
+    """
+    from hpo import service
+    from hpo.storage import open_storage
+
+    service.accept_images(open_storage(storage), study)
+    say(f"{study}: the images of the next worker count", err=True)
+
+
+@click.command()
+@storage_option
+@click.option(
+    "--checkpoints",
+    envvar="HPO_CHECKPOINTS",
+    metavar="URL",
+    required=True,
+    help="Where workers keep checkpoints; HPO_CHECKPOINTS sets it too.",
+)
+@exit_codes
+def clean(storage: str, checkpoints: str) -> None:
+    """Remove checkpoint files of this storage that nothing refers to.
+
+    Workers remove theirs; those of killed workers and deleted studies stay behind. Files of other databases below the
+    same URL are not touched, nor those of trials that are being trained.
+    """
+    from hpo import service
+    from hpo.storage import open_storage
+
+    removed = 0
+    for path in service.clean(open_storage(storage), checkpoints):
+        say(path)
+        removed += 1
+    say(f"removed: {removed} files", err=True)

@@ -1,0 +1,66 @@
+"""The workers, as the ledger knows them: who is there, on which machine, and what is wrong with whom."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from sqlalchemy import and_, exists, insert, literal, select, update
+
+from hpo.storage.database import Database
+from hpo.storage.rows import WorkerRow
+from hpo.storage.tables import now, worker
+from hpo.storage.texts import storable
+
+ALIVE_SECONDS = 60.0
+"""A worker that was not seen for so long counts as gone in what people are shown. Leases do not depend on it."""
+LONGEST_NAME = 255
+"""Characters of a host's or device's name that are kept."""
+
+
+class Workers:
+    """The table of workers."""
+
+    _database: Database
+
+    def register(self, worker_id: str, host: str, pid: int, device: str, environment: dict[str, str]) -> None:
+        """Note a worker that has started; again, if the answer was lost."""
+        row = {
+            "id": worker_id,
+            "host": storable(host, LONGEST_NAME),
+            "pid": pid,
+            "device": storable(device, LONGEST_NAME),
+            "environment": json.dumps({name: storable(value) for name, value in environment.items()}),
+        }
+        times = [now().label("started"), now().label("seen")]
+        values = [literal(value, type_=worker.c[name].type).label(name) for name, value in row.items()]
+        unknown = ~exists(select(worker.c.id).where(worker.c.id == worker_id))
+        self._write(insert(worker).from_select([*row, "started", "seen"], select(*values, *times).where(unknown)))
+
+    def seen(self, worker_id: str, ended: bool = False) -> None:
+        """Note that a worker is alive, or that it has ended."""
+        values = {"seen": now(), "ended": now()} if ended else {"seen": now()}
+        self._write(update(worker).where(worker.c.id == worker_id).values(values))
+
+    def note_trouble(self, worker_id: str, reason: str | None) -> None:
+        """Note what a worker can't do where it is, or why it ends; None when that is over."""
+        self._write(update(worker).where(worker.c.id == worker_id).values(reason=reason and storable(reason)))
+
+    def workers(self) -> list[WorkerRow]:
+        """All workers ever seen, the latest first."""
+        # One that was seen later than now was seen before the database's clock was set back.
+        recently = worker.c.seen.between(now() - ALIVE_SECONDS, now() + ALIVE_SECONDS)
+        alive = and_(worker.c.ended.is_(None), recently).label("alive")
+        query = select(worker, alive).order_by(worker.c.started.desc())
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [
+            WorkerRow(**{**row._mapping, "environment": json.loads(row.environment), "alive": bool(row.alive)})
+            for row in rows
+        ]
+
+    def others_alive(self, worker_id: str) -> bool:
+        """Whether any other worker is alive."""
+        return any(other.alive and other.id != worker_id for other in self.workers())
+
+    def _write(self, statement: Any) -> None:
+        self._database.read(lambda connection: connection.execute(statement))
