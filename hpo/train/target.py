@@ -64,8 +64,9 @@ def import_target(target: Target, what: str) -> Callable[..., Any]:
     except (HpoError, Interrupted):
         raise
     except Exception as error:  # a module may raise anything
+        said = str(error) if isinstance(error, ImportError | AttributeError) else raised(error)
         raise TargetError(
-            f"the {what}'s target {target} can't be imported: {raised(error)}",
+            f"the {what}'s target {target} can't be imported: {said}",
             hint="install its package where the worker runs, or name its folder in PYTHONPATH",
         ) from error
     finally:

@@ -38,10 +38,10 @@ def test_what_was_meant(given: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("code", "said"),
     [
-        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("import no_such_package", "No module named 'no_such_package'"),
         ("def build(:", "SyntaxError: "),
         ("\nbuild = 1 / 0", r"ZeroDivisionError: division by zero \(line 2 of .*broken_net.py\)"),
-        ("", "AttributeError: module 'broken_net' has no attribute 'build'"),
+        ("", "module 'broken_net' has no attribute 'build'"),
     ],
 )
 def test_a_module_that_can_not_be_imported(
