@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,7 +24,6 @@ from hpo.cli.options import (
 )
 from hpo.cli.terminal import display, say, shown_progress
 from hpo.signals import on_signal
-from hpo.visible import visible
 
 profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
 settings_option = click.option(
@@ -109,11 +109,8 @@ def launch_study(
     say(f"logs: {logs}", err=True)
     interrupted = on_signal()
     environment = handed_over(storage, checkpoints)
-
-    def pass_on(line: str) -> None:
-        print(visible(line), file=sys.stderr)  # above the table of progress, which click would write into
-
     with shown_progress() as show:
+        pass_on = partial(say, err=True)
         done = run_locally(opened, row.name, placements, environment, logs, show, pass_on, interrupted)
     if interrupted.is_set() and not done:
         say("stopped; to go on, give the same command again", err=True)

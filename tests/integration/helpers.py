@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -83,15 +83,21 @@ class Crew:
         self._url, self._folder = url, folder
 
     def start(
-        self, count: int = 1, *studies: str, lease: float = 2.0, checkpoint_every: float = 0.0, forever: bool = False
+        self,
+        count: int = 1,
+        *studies: str,
+        lease: float = 2.0,
+        checkpoint_every: float = 0.0,
+        forever: bool = False,
+        options: Sequence[str] = (),
     ) -> list[LocalWorker]:
         """Start `count` workers for `studies`, or for all."""
-        options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}", "--device=cpu"]
-        options += ["--forever"] if forever else []
+        given = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}", "--device=cpu", *options]
+        given += ["--forever"] if forever else []
         began = len(self.workers)
         for number in range(began, began + count):
             log = self._folder / f"worker-{number}.log"
-            self.workers.append(local.start(studies, Placement(tuple(options)), {"HPO_STORAGE": self._url}, log))
+            self.workers.append(local.start(studies, Placement(tuple(given)), {"HPO_STORAGE": self._url}, log))
         return self.workers[began:]
 
     def wait(self, seconds: float = 90.0) -> None:

@@ -112,7 +112,7 @@ def test_a_table_without_room_is_stacked() -> None:
 
 def arms() -> list[ArmProgress]:
     """Two phases of an arm, with the numbers of a large study."""
-    counts = {"planned": 10, "leased": 2, "stale": 0, "done": 9988, "failed": 3, "pruned": 0, "diverged": 0}
+    counts = {"planned": 10, "leased": 2, "stale": 0, "done": 9988, "failed": 3, "pruned": 0, "diverged": 0, "seeds": 5}
     return [
         ArmProgress("direction", phase, **counts, epochs=123_456, seconds=1.0, best=0.9549)
         for phase in ("search", "confirm")
@@ -127,9 +127,8 @@ def arms() -> list[ArmProgress]:
         lambda: terminal(published_sample()),
         lambda: terminal(renamed(sample(), "b" * 64)),
         lambda: outline(study(confirm={"seeds": 3})),
-        lambda: progress.table(arms()),
     ],
-    ids=["report", "published", "long name", "check", "status"],
+    ids=["report", "published", "long name", "check"],
 )
 def test_no_number_is_cut(view: Callable[[], RenderableType], width: int) -> None:
     """What is shown on a narrow terminal has the numbers of a wide one, each of them whole, and fits."""
@@ -137,6 +136,14 @@ def test_no_number_is_cut(view: Callable[[], RenderableType], width: int) -> Non
     assert "…" not in narrow
     assert not numbers(shown(view(), 400)) - numbers(narrow)
     assert max(map(cell_len, narrow.splitlines())) <= width
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_number_of_the_progress_is_cut(width: int) -> None:
+    """`hpo status` and the live table, which say the same in words where there is no room for a table."""
+    narrow = shown(progress.Arms(arms()), width)
+    assert "…" not in narrow
+    assert (2, 2) == (narrow.count("9988/10003"), narrow.count("95.49"))
 
 
 @pytest.mark.parametrize("width", WIDTHS)
