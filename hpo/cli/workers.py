@@ -78,14 +78,14 @@ def worker(
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 @exit_codes
 def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
-    """Say which workers are alive on which machines, and what each holds."""
+    """Say which workers are alive on which machines, what each holds, and what is wrong with whom."""
     import socket
 
     from hpo.report.nodes import nodes_json, table
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
-    workers = [worker for worker in opened.ledger.workers() if everyone or worker.alive]
+    workers = [worker for worker in opened.ledger.workers() if everyone or worker.alive or worker.troubled]
     if here:
         workers = [worker for worker in workers if worker.host == socket.gethostname()]
     if as_json:

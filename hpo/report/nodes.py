@@ -14,7 +14,7 @@ from rich.text import Text
 from hpo.storage import Storage
 from hpo.storage.rows import WorkerRow
 
-MATTERS = ("hpo", "commit", "torch", "cuda", "threads", "processor", "instructions")
+MATTERS = ("hpo", "commit", "torch", "optuna", "cuda", "threads", "processor", "instructions")
 """Of a worker's environment: what fixes a trial's result beside its seed and the kind of device."""
 
 
@@ -33,7 +33,15 @@ def table(storage: Storage, workers: Sequence[WorkerRow]) -> RenderableType:
         host = worker.host if worker.host != last else ""
         view.add_row(Text(host), str(worker.pid), Text(_device(worker)), up, Text(holds.get(worker.id, "")))
         last = worker.host
-    return Group(view, *(Text(line) for line in summary([worker for worker in workers if worker.alive])))
+    lines = [*summary([worker for worker in workers if worker.alive]), *troubles(workers)]
+    return Group(view, *(Text(line) for line in lines))
+
+
+def troubles(workers: Sequence[WorkerRow]) -> Iterator[str]:
+    """What workers have found that they can't do, and why they have ended."""
+    for worker in workers:
+        if worker.troubled:
+            yield f"{worker.host}, process {worker.pid}: {worker.reason}"
 
 
 def held(storage: Storage) -> dict[str, str]:

@@ -171,6 +171,8 @@ class WorkerRow:
     """What it can't do there, or why it ended."""
     alive: bool
     """Seen recently, by the database's clock, and not ended."""
+    troubled: bool
+    """It has said within the last hour what it can't do."""
 
 
 @dataclass(frozen=True, slots=True)

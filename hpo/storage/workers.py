@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import and_, exists, insert, literal, select, update
@@ -14,8 +15,13 @@ from hpo.storage.texts import storable
 
 ALIVE_SECONDS = 60.0
 """A worker that was not seen for so long counts as gone in what people are shown. Leases do not depend on it."""
+TROUBLED_SECONDS = 3600.0
+"""How long people are told of what a worker could not do."""
 LONGEST_NAME = 255
 """Characters of a host's or device's name that are kept."""
+
+_READ: Mapping[str, Callable[[Any], Any]] = {"environment": json.loads, "alive": bool, "troubled": bool}
+"""Columns that are read otherwise than they are stored."""
 
 
 class Workers:
@@ -51,10 +57,11 @@ class Workers:
         # One that was seen later than now was seen before the database's clock was set back.
         recently = worker.c.seen.between(now() - ALIVE_SECONDS, now() + ALIVE_SECONDS)
         alive = and_(worker.c.ended.is_(None), recently).label("alive")
-        query = select(worker, alive).order_by(worker.c.started.desc())
+        troubled = and_(worker.c.reason.is_not(None), worker.c.seen > now() - TROUBLED_SECONDS).label("troubled")
+        query = select(worker, alive, troubled).order_by(worker.c.started.desc())
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [
-            WorkerRow(**{**row._mapping, "environment": json.loads(row.environment), "alive": bool(row.alive)})
+            WorkerRow(**dict(row._mapping) | {name: read(row._mapping[name]) for name, read in _READ.items()})
             for row in rows
         ]
 

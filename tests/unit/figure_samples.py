@@ -134,7 +134,7 @@ def workers() -> list[WorkerRow]:
     """One that ran everything, and one of another study."""
     environment = {"hpo": "0.1.0", "torch": "2.15.0", "device": "CPU (x86_64)", "cuda": "", "threads": "1"}
     return [
-        WorkerRow(name, "host", 1, "CPU (x86_64)", environment, 0.0, 1.0, 2.0, None, False)
+        WorkerRow(name, "host", 1, "CPU (x86_64)", environment, 0.0, 1.0, 2.0, None, False, False)
         for name in ("w1", "elsewhere")
     ]
 
