@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from PIL import Image
 
 from hpo.errors import DataError, TargetError
 from hpo.train import target
-from hpo.train.data import Cifar10, Custom, Data, Dataset, Digits, ImageFolder, Npz
+from hpo.train.data import Cifar10, Custom, Data, Dataset, Digits, ImageFolder, Npz, npz
 from hpo.train.data.cache import DataCache
+from hpo.train.data.layout import Layout
 
 CPU = torch.device("cpu")
 
@@ -192,39 +194,34 @@ def test_changed_code_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) 
 # --- while it is read
 
 
-class Restless(Npz):
-    """A file that changes `times` times, each time after it was read."""
+def restless(folder: Path, times: int, monkeypatch: pytest.MonkeyPatch) -> Npz:
+    """A file in whose place comes another one as soon as it was read, so many times."""
+    write_npz(folder, 1)
+    seeds, read = iter(range(10, 10 + times)), npz.read
 
-    times: int
-
-    def load(self) -> Dataset:
-        """What the file holds; then another one takes its place."""
-        dataset = super().load()
-        file = Path(os.environ["HPO_DATA_DIR"]) / self.file
-        changes = file.with_suffix(".changes")
-        done = len(changes.read_bytes()) if changes.exists() else 0
-        if done < self.times:
-            changes.write_bytes(b"x" * (done + 1))
-            write_npz(file.parent, 10 + done)
+    def read_and_replace(path: Path, layout: Layout | None) -> Dataset:
+        dataset = read(path, layout)
+        for seed in islice(seeds, 1):
+            write_npz(folder, seed)
         return dataset
 
+    monkeypatch.setattr(npz, "read", read_and_replace)
+    return Npz(file="set.npz")
 
-def test_a_file_that_changes_while_it_is_read(folder: Path) -> None:
+
+def test_a_file_that_changes_while_it_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read again; what is kept is what the file holds in the end."""
-    write_npz(folder, 1)
-    source: Any = Restless(file="set.npz", times=1)
+    source = restless(folder, 1, monkeypatch)
     kept = DataCache().load(source)
-    assert Npz(file="set.npz").load().fingerprint == kept.fingerprint
+    assert source.load().fingerprint == kept.fingerprint
 
 
-def test_a_file_that_does_not_come_to_rest(folder: Path) -> None:
+def test_a_file_that_does_not_come_to_rest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused in words, and nothing is kept."""
-    write_npz(folder, 1)
-    source: Any = Restless(file="set.npz", times=3)
-    cache = DataCache()
+    source, cache = restless(folder, 3, monkeypatch), DataCache()
     with pytest.raises(DataError, match="the files of the npz images change while they are read"):
         cache.load(source)
-    assert Npz(file="set.npz").load().fingerprint == cache.load(source).fingerprint
+    assert source.load().fingerprint == cache.load(source).fingerprint
 
 
 # --- splits
