@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     opened.close()
     say(f"{workers}, storage {opened}", err=True)
     environment = handed_over(storage, given["checkpoints"])
-    run_workers(studies, placements, environment, lambda line: say(line, err=True), stopped, forever=given["forever"])
+    run_workers(studies, placements, environment, partial(say, err=True), stopped, forever=given["forever"])
 
 
 @start_workers.command()

@@ -109,6 +109,7 @@ def launch_study(
     say(f"logs: {logs}", err=True)
     interrupted = on_signal()
     environment = handed_over(storage, checkpoints)
+
     with shown_progress() as show:
         pass_on = partial(say, err=True)
         done = run_locally(opened, row.name, placements, environment, logs, show, pass_on, interrupted)

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
+from hpo.errors import HpoError
 from hpo.gpus import VARIABLE, Gpus, visible
 
 PR_SET_PDEATHSIG = 1  # prctl.h
@@ -129,7 +130,7 @@ def start_relayed(
 def _relay(pipe: IO[bytes], relay: Callable[[str], None]) -> None:
     for line in pipe:
         # If nobody can hear it, as when the terminal was closed, it is read all the same: a full pipe stops the worker.
-        with suppress(OSError):
+        with suppress(OSError, HpoError):
             relay(line.decode(errors="replace").rstrip("\n"))
 
 

@@ -13,6 +13,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
 
@@ -180,7 +181,8 @@ class _Place:
 
     def _say(self, text: str) -> None:
         for line in text.splitlines():
-            self._say_it(f"[{self._number}] {line}")
+            with suppress(OSError, HpoError):  # nobody hears it, as on a full disk: the workers go on
+                self._say_it(f"[{self._number}] {line}")
 
 
 def _name(number: int) -> str:

@@ -14,7 +14,7 @@ import hpo
 from hpo import gpus
 from hpo.errors import MachineError
 from hpo.outside import ask
-from hpo.train.data.folders import cache_dir, data_dir
+from hpo.train.data.folders import check_folders
 from hpo.worker.device import compute, describe_device
 
 PROBE_BYTES = 1 << 20
@@ -78,7 +78,7 @@ def examine(device: torch.device) -> None:
         SickMachine: the device does not compute.
     """
     _write_temporary_file()
-    _name_folders()
+    check_folders()
     compute(device)
 
 
@@ -94,17 +94,6 @@ def _write_temporary_file() -> None:
             f"a temporary file of 1 MiB can't be written: {place}{error.strerror}",
             hint="make room there, or name another folder in TMPDIR",
         ) from error
-
-
-def _name_folders() -> None:
-    for folder in (data_dir, cache_dir):
-        try:
-            folder()
-        except RuntimeError as error:
-            raise MachineError(
-                f"this user has no home folder: {error}",
-                hint="set HOME, or both HPO_DATA_DIR and HPO_CACHE_DIR",
-            ) from error
 
 
 def commit() -> str:

@@ -152,6 +152,16 @@ def test_nobody_is_left(said: list[str], tmp_path: Path) -> None:
     assert [] == shells.running()
 
 
+def test_nobody_hears_it(tmp_path: Path) -> None:
+    """As where the log is on a full disk: the workers go on."""
+
+    def say(line: str) -> None:
+        raise OSError(28, "No space left on device")
+
+    (ended,) = supervise(Shells(tmp_path, "exit $((ATTEMPT < 2))"), 1, say, Event(), restarts=QUICK)
+    assert 0 == ended.code
+
+
 def test_one_that_cannot_be_started(said: list[str]) -> None:
     """It is tried again as if it had failed; the reason is said."""
 

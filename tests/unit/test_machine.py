@@ -106,9 +106,8 @@ def test_no_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_no_home_folder(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a user that the machine does not know."""
     monkeypatch.setenv(variable, "~nobody-of-this-name/data")
-    with pytest.raises(MachineError, match=r"no home folder.*home directory") as caught:
+    with pytest.raises(MachineError, match="no home folder for ~nobody-of-this-name/data"):
         examine(CPU)
-    assert "HPO_DATA_DIR and HPO_CACHE_DIR" in caught.value.hint
 
 
 def test_a_device_that_does_not_compute() -> None:
