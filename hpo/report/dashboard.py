@@ -95,9 +95,18 @@ def application(storage: Storage, read_only: bool = False, artifacts: Path | Non
     """Optuna's dashboard of the storage, guarded."""
     store = _Artifacts(artifacts) if artifacts is not None else None
     app = optuna_dashboard.wsgi(storage.optuna, store)
-    # It remembers studies by their ids, which SQLite gives again.
-    storage.optuna.when_replaced = app._inmemory_cache.clear
-    return guarded(app, read_only)
+    replaced = Event()
+    storage.optuna.when_replaced = replaced.set
+
+    def up_to_date(environment: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        # It remembers studies by their ids, which SQLite gives again.
+        if replaced.is_set():
+            replaced.clear()
+            app._inmemory_cache.clear()
+        answer: Iterable[bytes] = app(environment, start_response)
+        return answer
+
+    return guarded(up_to_date, read_only)
 
 
 def guarded(app: WSGIApplication, read_only: bool = False) -> WSGIApplication:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -171,6 +171,7 @@ def test_repaired_by_command(storage: Storage, storage_url: str, monkeypatch: py
     before, names = told(storage_url), [study.study_name for study in storage.optuna.get_all_studies()]
     assert {TrialState.PRUNED, TrialState.COMPLETE} == {trial[1] for trial in before}
     assert 0.0 in [(trial[2] or [None])[0] for trial in before], "none has diverged"
+    monkeypatch.setattr(logging.root, "handlers", [])  # the command adds one
     for name in names:
         monkeypatch.setattr(sys, "argv", ["optuna", "delete-study", "--study-name", name, "--storage", storage_url])
         assert 0 == optuna.cli.main()
@@ -308,25 +309,21 @@ def test_another_study_in_its_place(storage: Storage, storage_url: str) -> None:
     assert [] == optuna.load_study(study_name="digits/arm", storage=storage_url).trials
 
 
-def test_under_two_workers(storage_url: str, request: pytest.FixtureRequest, tmp_path: Path, gate: Gate) -> None:
+def test_under_two_workers(postgres_url: str, crew: Crew, gate: Gate) -> None:
     """Deleted while both are in the middle of a trial of it: each cell is done, by one trial, without a traceback."""
-    if storage_url.startswith("sqlite"):
-        pytest.skip("as on Postgres; the tests above delete on SQLite too")
     values = {"values": [0.01, 0.02, 0.05, 0.1]}
     study = make_study(
         {"arm": {"search": {"lr.peak": values}, "pruner": {"kind": "median", "startup": 1, "every": 2}}},
         trial=gate.trial | {"epochs": 6},
     )
-    storage = open_storage(storage_url)
+    storage = open_storage(postgres_url)
     row = begin_study(storage, study)
-    crew = Crew(storage_url, tmp_path)
-    request.addfinalizer(crew.kill)
     crew.start(2)
     holder_after(storage, crew, row, epochs=1)
-    optuna.delete_study(study_name="digits/arm", storage=storage_url)
+    optuna.delete_study(study_name="digits/arm", storage=postgres_url)
     gate.open()
-    cells = check_study(storage_url, study.name, crew)
-    check_links(storage, storage_url, study)
+    cells = check_study(postgres_url, study.name, crew)
+    check_links(storage, postgres_url, study)
     assert {1} == {cell.claims for cell in cells}
     assert "the Optuna study digits/arm was missing: made again" in crew.said()
     storage.close()
