@@ -138,6 +138,12 @@ class PostgresServer:
         finally:
             connection.close()
 
+    def processes(self) -> list[int]:
+        """The server's first process and its children, those that serve connections among them."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        return [self._process.pid, *map(int, children)]
+
     def _make_data(self) -> None:
         password_file = self.folder / "password"
         password_file.write_text(self.password)

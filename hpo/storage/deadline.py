@@ -27,6 +27,7 @@ class Deadlines:
         self._busy_since: dict[Any, float] = {}
         self._lock = Lock()
         self._ended = Event()
+        event.listen(engine, "do_connect", self._limit_connecting)
         event.listen(engine, "checkout", self._begin)
         event.listen(engine, "before_cursor_execute", self._go_on)
         event.listen(engine, "checkin", self._end)
@@ -37,6 +38,11 @@ class Deadlines:
         """Watch no longer."""
         self._ended.set()
         self._thread.join()
+
+    def _limit_connecting(self, dialect: Any, record: Any, arguments: Any, parameters: dict[str, Any]) -> None:
+        # libpq keeps this one by itself; it takes whole seconds, and less than two as two.
+        most = max(2, int(self._seconds()))
+        parameters["connect_timeout"] = min(int(parameters.get("connect_timeout", most)), most)
 
     def _begin(self, driver: Any, record: Any, proxy: Any) -> None:
         with self._lock:

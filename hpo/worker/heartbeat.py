@@ -44,7 +44,7 @@ class Heartbeat:
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=1.0)  # it may be waiting for a server that does not answer
 
     @property
     def held(self) -> Lease | None:

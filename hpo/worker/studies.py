@@ -15,6 +15,7 @@ from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.train.data import cache
 from hpo.train.data.images import Splits
+from hpo.train.target import check_code
 from hpo.train.trial import TrialSpec
 from hpo.worker.session import Session
 from hpo.worker.sharing import Sharing
@@ -50,6 +51,7 @@ class Studies:
         Raises:
             LeaseLost: it was deleted meanwhile.
             StudyError: this hpo can't read it.
+            TargetError: code of the user's own has changed since this worker imported it.
         """
         known = self._known.pop(lease.study_uuid, None)
         self._known[lease.study_uuid] = known or self._read(lease)  # the latest comes last
@@ -84,5 +86,6 @@ class Studies:
         row = self._session.ledger.study_of(lease.study_uuid)
         if row is None:
             raise LeaseLost("the study was deleted")
+        check_code()
         spec = read_study(row.name, row.spec, row.hpo_version)
         return Study(spec, Trials(self._session.storage, spec))

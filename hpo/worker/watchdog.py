@@ -43,7 +43,7 @@ class Watchdog:
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=1.0)
 
     def _watch(self) -> None:
         asked_at = None

@@ -109,10 +109,9 @@ class Worker:
             try:
                 self._serve(session)
             except HpoError as error:
-                self._say_farewell(str(error))
+                self._say_farewell(None if isinstance(error, WorkLeft) else str(error))
                 raise
-            finally:
-                self._say_farewell()
+            self._say_farewell()
 
     def _check_names(self) -> None:
         rows = {row.name: row for row in self._ledger.studies()}
