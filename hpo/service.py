@@ -34,7 +34,6 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     Raises:
         StudyError: a study of that name is there and differs, was stopped, or has failed; or an Optuna study of one of
             its names is not ours.
-        StudyFileError: the study's budgets don't fit its arms.
     """
     spec = study.model_dump_json()
     names = optuna_studies.names_of(study).values()

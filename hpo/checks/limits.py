@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from hpo.errors import StudyFileError
 from hpo.explain import quoted, shown
 from hpo.parameters import parameters
 from hpo.space import Range, merge
-from hpo.study import StudySpec
+from hpo.study import StudySpec, parse_trial
 
 CONFIRM_SEEDS = 1000
 """Confirm seeds begin so far above the search phase's, which has at most so many."""
@@ -27,13 +28,14 @@ def what_the_database_takes(study: StudySpec) -> Iterator[str]:
     """A line for everything of the study that the database would refuse."""
     yield from _texts(study.model_dump(), "")
     yield from _integers(study)
+    images = _images(study)
     for name, arm in study.arms.items():
         for parameter, what in parameters(arm.search).items():
             at = f"arms.{name}.search.{quoted(parameter)}"
             if len(parameter) > LONGEST_PARAMETER:
                 yield f"{at}: {len(parameter)} characters; at most {LONGEST_PARAMETER} are allowed"
             yield from _whole_numbers(what.searched, at)
-        yield from _steps(merge(study.trial, arm.trial), f"arms.{name}.trial")
+        yield from _steps(images, merge(study.trial, arm.trial), f"arms.{name}.trial")
 
 
 def _integers(study: StudySpec) -> Iterator[str]:
@@ -48,9 +50,16 @@ def _integers(study: StudySpec) -> Iterator[str]:
         yield f"protocol.attempts: at most {LARGEST_INTEGER} are allowed, not {shown(protocol.attempts)}"
 
 
-def _steps(trial: Mapping[str, Any], at: str) -> Iterator[str]:
-    """The optimizer steps of a trial, where the file tells how many images it has."""
-    images = trial["data"].get("train_limit") if isinstance(trial.get("data"), dict) else None
+def _images(study: StudySpec) -> int | None:
+    """Training images of an epoch, where the file tells."""
+    try:
+        return parse_trial(study.trial, "trial").data.images_per_epoch
+    except StudyFileError:  # told elsewhere
+        return None
+
+
+def _steps(images: int | None, trial: Mapping[str, Any], at: str) -> Iterator[str]:
+    """The optimizer steps of a trial, which every epoch is stored with."""
     match images, trial.get("epochs"), trial.get("batch_size"):
         case int(images), int(epochs), int(size) if size > 0 and (steps := epochs * (images // size)) > LARGEST_INTEGER:
             yield f"{at}.epochs: {steps:,} optimizer steps, at most {LARGEST_INTEGER:,} are allowed; raise batch_size"

@@ -13,11 +13,7 @@ from hpo.study import StudySpec, parse_trial
 
 
 def outline(study: StudySpec) -> RenderableType:
-    """The plan of a study for a person to look over, 80 columns wide.
-
-    Raises:
-        StudyFileError: the study's budgets don't fit its arms.
-    """
+    """The plan of a study for a person to look over, 80 columns wide."""
     plans = arm_plans(study)
     data = parse_trial(study.trial, "trial").data
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

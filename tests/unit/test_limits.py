@@ -76,6 +76,13 @@ def test_steps() -> None:
     assert "arms.one.trial.epochs: 2,147,483,648 optimizer steps" in refused({}, trial=trial | {"epochs": 2**16})
 
 
+def test_steps_of_known_images() -> None:
+    """CIFAR-10 has 45,000 images besides those held out, a tenth."""
+    trial = TRIAL | {"data": {"kind": "cifar10"}, "batch_size": 1}
+    study({}, trial=trial | {"epochs": LARGEST_INTEGER // 45_000})
+    assert "2,147,490,000 optimizer steps" in refused({}, trial=trial | {"epochs": LARGEST_INTEGER // 45_000 + 1})
+
+
 def test_attempts() -> None:
     """A column counts them."""
     study({"attempts": LARGEST_INTEGER})

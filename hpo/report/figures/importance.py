@@ -98,7 +98,8 @@ def arm_importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[s
     halves = [_shares(chance.sample(own, len(own) // 2), distributions) for _ in range(HALVES)]
     found = {}
     for path, share in shares.items():
-        values = sorted(half[path] for half in halves if half)
+        # What is searched under a choice may be in none of a half's trials.
+        values = sorted(half.get(path, 0.0) for half in halves if half)
         beyond = round((1 - SPREAD) / 2 * len(values))
         middle = [share, *values[beyond : len(values) - beyond]]
         found[path] = Importance(share, min(middle), max(middle))
