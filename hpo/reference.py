@@ -17,9 +17,10 @@ from pydantic import BaseModel, JsonValue, StringConstraints
 from pydantic.fields import FieldInfo
 
 from hpo.explain import quoted
+from hpo.protocol import Budget, Confirm, Protocol
 from hpo.search import Pruner, Sampler
 from hpo.space import Searched
-from hpo.study import Arm, Budget, Claim, Comparison, Confirm, Pair, Protocol, Published, Source, StudyFile
+from hpo.study import Arm, Claim, Comparison, Pair, Published, Source, StudyFile
 from hpo.train.augment import Augment
 from hpo.train.clock import Duration
 from hpo.train.data import Data

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from hpo.errors import StudyFileError
 from hpo.parameters import grid_size
+from hpo.protocol import Budget
 from hpo.search import Grid
-from hpo.study import Budget, StudySpec
+from hpo.study import StudySpec
 
 MOST_CELLS = 10_000
 """Per arm and phase; a larger plan is taken for a mistake."""

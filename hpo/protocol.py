@@ -1,0 +1,62 @@
+"""The rules by which the arms of a study are made comparable: budgets, pruning, the confirm phase, seeds."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+
+from hpo.search import NoPruner, Pruner
+from hpo.spec import Name, Spec
+
+
+class Budget(Spec):
+    """How much an arm may spend in its search phase: exactly one of the two."""
+
+    trials: PositiveInt | None = None
+    """Trials, pruned or not."""
+    epochs: PositiveInt | None = None
+    """Epochs trained; what pruning saves goes into further trials of the same arm."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if (self.trials is None) == (self.epochs is None):
+            raise ValueError("give exactly one of `trials` and `epochs`, for example { epochs = 480 }")
+        return self
+
+
+class Confirm(Spec):
+    """The second phase: the best of each arm trained again with fresh seeds, the same for every arm."""
+
+    top: int = Field(default=1, ge=1, le=100)
+    """How many of an arm's configurations are confirmed, by validation accuracy."""
+    seeds: int = Field(default=5, ge=1, le=1000)
+    """Fresh seeds for each of them."""
+
+
+class Protocol(Spec):
+    """How the arms are made comparable."""
+
+    budget: Budget | None = None
+    """Per arm. Without one, sampled arms may spend as many epochs as the largest grid."""
+    pruner: Pruner = NoPruner()
+    """For the sampled arms; a grid is run in full unless its arm states a pruner of its own."""
+    confirm: Confirm | None = None
+    """Without it, the search phase is all there is, and nothing is scored on test."""
+    seed: NonNegativeInt = 0
+    """Fixes initializations, batch orders and proposals."""
+    repeats: int = Field(default=1, ge=1, le=1000)
+    """Seeds per grid point in the search phase."""
+    select: Literal["last", "best"] = "last"
+    """Of which epoch the validation accuracy is a trial's score in the search: by it configurations are chosen, and
+    samplers learn from it. Test, curves and claims are of the last epoch in any case."""
+    audit: int = Field(default=0, ge=0, le=1000)
+    """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
+    share_prefixes: bool = False
+    """Train once what trials with the same seed have in common at their beginning, as schedules with the same first
+    stages; only where it is known beforehand, so for grids that are not pruned and in the confirm phase. Every trial
+    still counts with all its epochs."""
+    attempts: PositiveInt = 5
+    """How often a cell is tried without an epoch of progress before it is set aside as failed."""
+    baseline: Name | None = None
+    """The arm that the others are compared with; the first one if not given."""
