@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,10 +20,6 @@ from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
 
 SHOWN_ERRORS = 3
-COLUMNS = ("phase", "done", "failed", "epochs", "best", "seeds")
-"""Beside the arm's name and its bar."""
-GAP, NARROWEST, NARROWEST_BAR = 2, 8, 4
-"""Characters: between columns, of an arm's name, of a bar."""
 OVER = ("finished", "failed")
 """The states of a study of which nothing more will come by itself."""
 
@@ -44,41 +40,27 @@ class Standing:
         return sum(arm.failed for arm in self.progress)
 
 
-class Arms:
-    """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far.
-
-    Where that is wider than the terminal, the same in words: a number is never cut.
-    """
-
-    def __init__(self, progress: Sequence[ArmProgress]) -> None:
-        self._arms = progress
-        self._rows = [_numbers(arm) for arm in progress]
-        self._widths = [max(map(len, column)) for column in zip(COLUMNS, *self._rows, strict=True)]
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        gaps = GAP * (len(COLUMNS) + 1)
-        if NARROWEST + NARROWEST_BAR + sum(self._widths) + gaps <= options.max_width:
-            yield self._table()
-        else:
-            yield from (Text(" ".join((*_words(arm), f"epochs {arm.epochs}"))) for arm in self._arms)
-
-    def _table(self) -> Table:
-        view = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0))
-        view.add_column("arm", overflow="fold", max_width=24)
-        view.add_column("phase", min_width=self._widths[0])
-        view.add_column("")
-        for name, width in zip(COLUMNS[1:], self._widths[1:], strict=True):
-            view.add_column(name, justify="right", min_width=width)
-        for arm, (phase, *numbers) in zip(self._arms, self._rows, strict=True):
-            bar = ProgressBar(total=_total(arm), completed=arm.done + arm.failed, width=10)
-            view.add_row(Text(arm.arm), phase, bar, *numbers)
-        return view
-
-
-def _numbers(arm: ArmProgress) -> tuple[str, ...]:
-    best = "" if arm.best is None else f"{100 * arm.best:.2f} %"
-    failed, seeds = str(arm.failed or ""), str(arm.seeds or "")
-    return arm.phase, f"{arm.done}/{_total(arm)}", failed, str(arm.epochs), best, seeds
+def table(progress: Sequence[ArmProgress]) -> Table:
+    """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far. Fits 80 columns."""
+    view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    view.add_column("arm", overflow="fold", max_width=24)
+    view.add_column("phase", no_wrap=True)
+    view.add_column("")
+    for name in ("done", "failed", "epochs", "best", "seeds"):
+        view.add_column(name, justify="right", no_wrap=True)
+    for arm in progress:
+        best = "" if arm.best is None else f"{100 * arm.best:.2f} %"
+        view.add_row(
+            Text(arm.arm),
+            arm.phase,
+            ProgressBar(total=_total(arm), completed=arm.done + arm.failed, width=10),
+            f"{arm.done}/{_total(arm)}",
+            Text(str(arm.failed), style="bold red") if arm.failed else "",
+            str(arm.epochs),
+            best,
+            str(arm.seeds) if arm.seeds else "",
+        )
+    return view
 
 
 def line(progress: Sequence[ArmProgress]) -> str:
@@ -113,7 +95,7 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     yield Text(f"{row.name}: {standing.state}", style="bold")
     if row.reason:
         yield Text(f"it was stopped early: {row.reason}")
-    yield Arms(progress)
+    yield table(progress)
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
         yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
     if standing.failed > SHOWN_ERRORS:
