@@ -49,7 +49,7 @@ def shown_progress() -> Iterator[Callable[[list[ArmProgress]], None]]:
     console = _console(stderr=True)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
-            yield lambda arms: live.update(progress.Arms(arms))
+            yield lambda arms: live.update(progress.table(arms))
         return
     last = ""
 

@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
-from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
-from rich.measure import Measurement
+from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -41,24 +40,8 @@ class Standing:
         return sum(arm.failed for arm in self.progress)
 
 
-class Arms:
-    """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far.
-
-    Where that is wider than the terminal, the same in words: a number is never cut.
-    """
-
-    def __init__(self, progress: Sequence[ArmProgress]) -> None:
-        self._progress = progress
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        wide = _table(self._progress)
-        if Measurement.get(console, options, wide).minimum <= options.max_width:
-            yield wide
-        else:
-            yield from (Text(" ".join(_words(arm)), overflow="fold") for arm in self._progress)
-
-
-def _table(progress: Sequence[ArmProgress]) -> Table:
+def table(progress: Sequence[ArmProgress]) -> Table:
+    """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far. Fits 80 columns."""
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     view.add_column("arm", overflow="fold", max_width=24)
     view.add_column("phase", no_wrap=True)
@@ -112,7 +95,7 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     yield Text(f"{row.name}: {standing.state}", style="bold")
     if row.reason:
         yield Text(f"it was stopped early: {row.reason}")
-    yield Arms(progress)
+    yield table(progress)
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
         yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
     if standing.failed > SHOWN_ERRORS:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 PANEL = (4.6, 3.1)
 """Inches of 72 units; on a page a unit is a pixel, or more where there is room."""
+LEGEND_LINE = 0.2
+"""Inches."""
 INK, RULE = "#1b1f24", "#d3d7db"
 DOTS_PER_INCH = 150
 MARKS = 8
@@ -104,7 +106,8 @@ def _rendered(figure: Figure, shown: Sequence[int], form: str, *, whole: bool) -
 
     columns = 2 if len(shown) == 4 else min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    size = (PANEL[0] * columns, PANEL[1] * figure.stretch * rows + 0.4 * whole)
+    legend = 0.2 + LEGEND_LINE * -(-len(figure.shown) // (2 * columns)) if whole else 0.0
+    size = (PANEL[0] * columns, PANEL[1] * figure.stretch * rows + legend)
     dates = {"Date": None} if form == "svg" else {"Software": None}
     file = io.BytesIO()
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.id}), warnings.catch_warnings():

@@ -199,9 +199,10 @@ class Ledger(Forks, Workers):
             connection.execute(delete(curve).where(curve.c.cell_id.in_(select(cell.c.id).where(failed))))
             again = update(cell).where(failed).values(values).values(state="planned", attempts=0, epochs=0, seconds=0.0)
             planned: int = connection.execute(again).rowcount
-            if planned:
-                ended = and_(study.c.id == study_id, study.c.state.in_(_ENDED))
-                connection.execute(update(study).where(ended).values(_GOES_ON))
+            # A study that was stopped early may have no trial that has used up its attempts.
+            goes_on = _ENDED if planned else ("failed",)
+            ended = and_(study.c.id == study_id, study.c.state.in_(goes_on))
+            connection.execute(update(study).where(ended).values(_GOES_ON))
             return planned
 
         return self._database.transaction(plan_again)

@@ -17,7 +17,7 @@ MEDIAN = {"pruner": {"kind": "median"}}
 def counts(arm: str, phase: str = "search", **fields: Any) -> ArmProgress:
     """Of an arm of trials of ten epochs, each of a second, all those that are done in full unless said otherwise."""
     plain: dict[str, Any] = dict.fromkeys(
-        ("planned", "leased", "stale", "done", "failed", "pruned", "diverged", "seeds"), 0
+        ("planned", "leased", "stale", "done", "failed", "pruned", "diverged", "seeds", "done_epochs"), 0
     )
     given = plain | {"epochs": 10 * fields.get("done", 0), "best": None} | fields
     return ArmProgress(arm=arm, phase=phase, **{"seconds": float(given["epochs"])} | given)
