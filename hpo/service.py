@@ -11,6 +11,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 import hpo
+from hpo.corrections import corrected
 from hpo.errors import StudyError
 from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
@@ -44,8 +45,9 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
 
     is_new = storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__, make_optuna_studies)
     row = storage.ledger.study(study.name)
-    stored = read_study(row.name, row.spec, row.hpo_version).model_dump_json()  # with what fields are new since
-    changed = list(differences(json.loads(stored), json.loads(spec)))
+    stored = read_study(row.name, row.spec, row.hpo_version)
+    kept = corrected(stored, study)
+    changed = list(differences(json.loads(kept.model_dump_json()), json.loads(spec)))
     if changed:
         shown = "\n".join(f"  {line}" for line in changed[:SHOWN_DIFFERENCES])
         more = f"\n  and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""
@@ -53,6 +55,9 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
             f"there is a study {study.name!r} already, and it differs (stored -> given):\n{shown}{more}",
             hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
+    if kept != stored:
+        storage.ledger.correct_study(row.id, kept.model_dump_json())
+        log.info("%s: its words are those of this file now", row.name)
     check_open(row)
     if not is_new:
         for repaired in repair(storage.database, row.id, row.uuid, study):

@@ -101,6 +101,10 @@ class Ledger(Forks, Workers):
         row = self._database.read(lambda connection: connection.execute(query).one_or_none())
         return None if row is None else StudyRow(**row._mapping)
 
+    def correct_study(self, study_id: int, spec: str) -> None:
+        """Store a study's plan in other words."""
+        self._execute(update(study).where(study.c.id == study_id).values(spec=spec))
+
     def database_id(self) -> str:
         """What names this database among all there are."""
         return str(self._database.read(lambda connection: connection.execute(select(version.c.database)).scalar_one()))

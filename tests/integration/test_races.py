@@ -14,8 +14,9 @@ from click.testing import CliRunner
 from sqlalchemy import update
 
 from hpo.cli import cli
-from hpo.service import begin_study
-from hpo.storage import open_storage, tables
+from hpo.errors import StudyError
+from hpo.service import begin_study, find_study
+from hpo.storage import Storage, open_storage, tables
 from tests.integration.gate import Gate
 from tests.integration.helpers import Crew, check_study, holder_after, make_study, wait_until
 
@@ -151,3 +152,14 @@ def test_a_plan_of_another_version(postgres_url: str, tmp_path: Path) -> None:
         assert "tournament" in result.stderr
     assert ["planned"] == [cell.state for cell in storage.ledger.cells(row.id)]
     storage.close()
+
+
+def test_words_corrected(storage: Storage) -> None:
+    """A corrected title and another number of attempts are taken over by a launch; anything else is refused still."""
+    row = begin_study(storage, make_study(attempts=2))
+    corrected = make_study(attempts=7).model_copy(update={"title": "In better words"})
+    assert row.uuid == begin_study(storage, corrected).uuid
+    assert corrected == find_study(storage, "digits")[1]
+    with pytest.raises(StudyError, match=r"trial\.epochs: 3 -> 4") as error:
+        begin_study(storage, make_study(attempts=9, trial={"epochs": 4}))
+    assert "attempts" not in str(error.value)

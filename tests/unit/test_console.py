@@ -115,8 +115,7 @@ def arms() -> list[ArmProgress]:
     counts = {"planned": 10, "leased": 2, "stale": 0, "done": 9988, "failed": 3, "pruned": 0, "diverged": 0, "seeds": 5}
     epochs = {"epochs": 123_456, "done_epochs": 123_000}
     return [
-        ArmProgress("direction", phase, **counts, **epochs, seconds=1.0, best=0.9549)
-        for phase in ("search", "confirm")
+        ArmProgress("direction", phase, **counts, **epochs, seconds=1.0, best=0.9549) for phase in ("search", "confirm")
     ]
 
 
