@@ -24,6 +24,7 @@ from hpo.storage.rows import ArmProgress, WorkerRow
 from hpo.visible import visible
 from tests.unit.figure_samples import workers
 from tests.unit.report_samples import study
+from tests.unit.test_remaining import counts
 from tests.unit.test_text import published_sample, renamed, sample
 
 WIDTHS = (24, 40, 60, 80)
@@ -112,11 +113,8 @@ def test_a_table_without_room_is_stacked() -> None:
 
 def arms() -> list[ArmProgress]:
     """Two phases of an arm, with the numbers of a large study."""
-    counts = {"planned": 10, "leased": 2, "stale": 0, "done": 9988, "failed": 3, "pruned": 0, "diverged": 0, "seeds": 5}
-    return [
-        ArmProgress("direction", phase, **counts, epochs=123_456, seconds=1.0, best=0.9549)
-        for phase in ("search", "confirm")
-    ]
+    large = {"planned": 10, "leased": 2, "done": 9988, "failed": 3, "seeds": 5, "best": 0.9549}
+    return [counts("direction", phase, **large) for phase in ("search", "confirm")]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
