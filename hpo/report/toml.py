@@ -33,8 +33,14 @@ def _lines(study: Mapping[str, Any]) -> Iterator[str]:
 def _table(header: str, content: Mapping[str, Any]) -> Iterator[str]:
     """A table with one line per entry; an arm's searched paths each have a line of their own."""
     yield from ("", f"[{header}]")
-    yield from _entries({key: value for key, value in content.items() if key != "search" and value != {}})
-    yield from (f"search.{key_of(path)} = {toml(searched)}" for path, searched in content.get("search", {}).items())
+    yield from _entries(_without_empty({key: value for key, value in content.items() if key != "search"}))
+    for path, searched in content.get("search", {}).items():
+        yield f"search.{key_of(path)} = {toml(_without_empty(searched))}"
+
+
+def _without_empty(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what says nothing, such as an arm's trial that is the study's."""
+    return {key: value for key, value in table.items() if value != {}}
 
 
 def _entries(table: Mapping[str, Any]) -> Iterator[str]:

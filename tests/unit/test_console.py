@@ -24,6 +24,7 @@ from hpo.storage.rows import ArmProgress, WorkerRow
 from hpo.visible import visible
 from tests.unit.figure_samples import workers
 from tests.unit.report_samples import study
+from tests.unit.test_remaining import counts
 from tests.unit.test_text import published_sample, renamed, sample
 
 WIDTHS = (24, 40, 60, 80)
@@ -112,11 +113,8 @@ def test_a_table_without_room_is_stacked() -> None:
 
 def arms() -> list[ArmProgress]:
     """Two phases of an arm, with the numbers of a large study."""
-    counts = {"planned": 10, "leased": 2, "stale": 0, "done": 9988, "failed": 3, "pruned": 0, "diverged": 0, "seeds": 5}
-    epochs = {"epochs": 123_456, "done_epochs": 123_000}
-    return [
-        ArmProgress("direction", phase, **counts, **epochs, seconds=1.0, best=0.9549) for phase in ("search", "confirm")
-    ]
+    large = {"planned": 10, "leased": 2, "done": 9988, "failed": 3, "seeds": 5, "best": 0.9549}
+    return [counts("direction", phase, **large) for phase in ("search", "confirm")]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -140,8 +138,8 @@ def test_no_number_is_cut(view: Callable[[], RenderableType], width: int) -> Non
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_number_of_the_progress_is_cut(width: int) -> None:
-    """`hpo status` and the live table; where there is no room, what belongs to an arm stands below its name."""
-    narrow = shown(progress.table(arms()), width)
+    """`hpo status` and the live table, which say the same in words where there is no room for a table."""
+    narrow = shown(progress.Arms(arms()), width)
     assert "…" not in narrow
     assert (2, 2) == (narrow.count("9988/10003"), narrow.count("95.49"))
 

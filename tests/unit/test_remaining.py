@@ -20,7 +20,8 @@ def counts(arm: str, phase: str = "search", **fields: Any) -> ArmProgress:
         ("planned", "leased", "stale", "done", "failed", "pruned", "diverged", "seeds", "done_epochs"), 0
     )
     given = plain | {"epochs": 10 * fields.get("done", 0), "best": None} | fields
-    return ArmProgress(arm=arm, phase=phase, **{"seconds": float(given["epochs"])} | given)
+    following = {"seconds": float(given["epochs"]), "done_epochs": given["epochs"]}
+    return ArmProgress(arm=arm, phase=phase, **following | given)
 
 
 def spec(arms: dict[str, Any], **protocol: Any) -> dict[str, Any]:
