@@ -72,7 +72,8 @@ def test_started_seen_and_stopped(
     try:
         done = start("n1", "down")
         assert 1 == done.exit_code
-        assert f"n1: workers: 1 on the CPU, storage {storage}; log: {log}" in done.stderr, done.output
+        assert "n1: workers: 1 on the CPU (nvidia-smi " in done.stderr, done.output
+        assert f", storage {storage}; log: {log}" in done.stderr
         assert "failed, with exit code: down (255)" in done.stderr
 
         wait_until(lambda: the_cell(storage, row).epochs >= 2)
@@ -91,7 +92,7 @@ def test_started_seen_and_stopped(
     assert f"n1: stopped; log: {log}" in stopped.stderr, log.read_text()
     cell = the_cell(storage, row)
     assert "planned" == cell.state and 2 <= cell.epochs < EPOCHS
-    assert "[0] exit code 0" in log.read_text()
+    assert "[0] exit code 4" in log.read_text()
     assert "no workers run here" in ask("stop-workers", "--host=n1").stderr
     assert 1 == CliRunner().invoke(cli, ["nodes", "--here"], env={"HPO_STORAGE": postgres_url}).exit_code
 
