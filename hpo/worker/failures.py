@@ -10,7 +10,7 @@ import traceback
 from hpo.errors import MachineError, SickMachine
 from hpo.failure import cause
 from hpo.storage.rows import Lease
-from hpo.worker.device import device_failed, device_has_room
+from hpo.worker.device import compute, device_failed, device_has_room
 from hpo.worker.session import Session
 from hpo.worker.studies import Study
 
@@ -47,6 +47,8 @@ def failed(session: Session, study: Study, lease: Lease, error: Exception) -> No
             hint="compare this machine with the others: hpo nodes",
         )
     _of_the_trial(session, study, lease, text, reason)
+    if session.device.type == "cuda":
+        compute(session.device)  # an assertion in a kernel is the trial's fault, and ends the device for this process
     _stop_a_study_of_failures(session, lease)
 
 
