@@ -24,7 +24,7 @@ from benchmarks.reference import Pixels, Recipe, train
 from hpo.train.data import ImageFolder, Images, Splits, split
 from hpo.train.loop import Decision, fit
 from hpo.train.trial import TrialSpec
-from hpo.worker.machine import settle
+from hpo.worker.device import settle
 
 CPU = torch.device("cpu")
 NETS: dict[str, dict[str, Any]] = {

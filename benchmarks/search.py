@@ -25,9 +25,10 @@ import optuna
 
 from benchmarks.curves import Curve, Table, load, nearest
 from benchmarks.curves.replay import PEAK, SCHEDULE, STRENGTH, Search, Space, best, curve_at, replay
+from hpo.parameters import grid
 from hpo.search import Grid, Hyperband, Median, NoPruner, Pruner, Random, Sampler, Tpe
 from hpo.seeds import derive
-from hpo.space import Params, Range, Values, grid
+from hpo.space import Params, Range, Values
 from hpo.study_file import load as load_study
 
 FLAGSHIP = Path(__file__).parents[1] / "studies" / "adaptive_vs_grid.toml"

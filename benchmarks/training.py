@@ -36,7 +36,7 @@ from hpo.train.data.images import Images, Splits
 from hpo.train.loop import Decision, fit
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
-from hpo.worker.machine import choose_device, describe_device, settle
+from hpo.worker.device import choose_device, describe_device, settle
 
 MEAN, STD = (0.4913, 0.4821, 0.4465), (0.2470, 0.2435, 0.2616)
 LR, WEIGHT_DECAY = 0.05, 5e-4

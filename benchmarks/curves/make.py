@@ -22,7 +22,8 @@ from hpo.train.clock import Evaluation
 from hpo.train.data import Splits, split
 from hpo.train.loop import Decision, Outcome, fit
 from hpo.train.trial import TrialSpec
-from hpo.worker.machine import environment, settle
+from hpo.worker.device import settle
+from hpo.worker.machine import environment
 
 FILE = Path(__file__).with_name("digits.npz")
 EPOCHS = 20

@@ -10,9 +10,9 @@ from sqlalchemy import func, select
 
 from hpo.service import begin_study, find_study
 from hpo.storage import Storage, create_storage, open_storage
-from hpo.storage.engine import parse_url
 from hpo.storage.retry import Retry
 from hpo.storage.tables import worker
+from hpo.storage.url import parse_url
 from hpo.worker import Worker, WorkerOptions
 from tests.faults.lossy import Lossy, lossy
 from tests.integration.helpers import make_study, optuna_trials

@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.curves import Table, load, nearest
 from benchmarks.curves.make import EPOCHS, PEAKS, POLICIES, SCHEDULES, SEEDS, STRENGTHS, TRIAL, splits, train, trial
-from hpo.worker.machine import settle
+from hpo.worker.device import settle
 
 
 @pytest.fixture(scope="module")
