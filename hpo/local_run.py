@@ -43,13 +43,16 @@ def run_locally(
     def look() -> None:
         show(retry(lambda: storage.ledger.progress(row.id)))
 
-    ended = supervise(start, len(placements), say, interrupted, look)
+    def goes_on() -> bool:
+        return retry(lambda: storage.ledger.study(name)).state == "running"
+
+    ended = supervise(start, len(placements), say, interrupted, look, goes_on=goes_on)
     if interrupted.is_set():
         return False
     if retry(lambda: is_done(storage, row, study)):
         look()
         return True
-    if retry(lambda: storage.ledger.study(name)).state != "running":
+    if not goes_on():
         return False
     raise _failure(ended, logs)
 

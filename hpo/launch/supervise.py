@@ -72,12 +72,14 @@ def supervise(
     look: Callable[[], None] = lambda: None,
     restarts: Restarts = Restarts(),
     grace: float = GRACE_SECONDS,
+    goes_on: Callable[[], bool] = lambda: True,
 ) -> list[Ended]:
     """Run `count` workers until all have ended or `stop` is set; returns how each ended at last.
 
-    `look` is called again and again meanwhile. Whatever it raises, no worker is left running.
+    `look` is called again and again meanwhile. Whatever it raises, no worker is left running. A worker that failed
+    stays away if what it worked on no longer `goes_on`.
     """
-    places = [_Place(number, start, say, restarts) for number in range(count)]
+    places = [_Place(number, start, say, restarts, goes_on) for number in range(count)]
     try:
         while any(place.ended is None for place in places):
             look()
@@ -112,9 +114,16 @@ def exit_code(ended: Sequence[Ended], *, forever: bool = False) -> int:
 class _Place:
     """One of the workers, whichever process it is at present."""
 
-    def __init__(self, number: int, start: Start, say: Callable[[str], None], restarts: Restarts) -> None:
+    def __init__(
+        self,
+        number: int,
+        start: Start,
+        say: Callable[[str], None],
+        restarts: Restarts,
+        goes_on: Callable[[], bool],
+    ) -> None:
         self._number, self._start, self._restarts = number, start, restarts
-        self._say_it = say
+        self._say_it, self._goes_on = say, goes_on
         self._worker: LocalWorker | RelayedWorker | None = None
         self._begins_at = time.monotonic()
         self._failures = 0
@@ -165,7 +174,7 @@ class _Place:
         """Begin anew after a pause, or leave it at that."""
         self._worker = None
         failed = ended.code < 0 or ended.code == HpoError.exit_code
-        if not failed:
+        if not failed or not self._goes_on():
             self.ended = ended
             self._say(str(ended))
             return

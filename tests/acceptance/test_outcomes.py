@@ -55,6 +55,21 @@ def test_half_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
     assert again.stdout.startswith("INCOMPLETE: trials have failed")
 
 
+def test_all_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
+    """The study is given up after the first trials, once, with the cause as the last words; exit code 1."""
+    file = folder / "all.toml"
+    arms = {"bad": VALUES | RAISING, "worse": VALUES | RAISING}
+    file.write_text(study_file(make_study(arms, "all")))
+    ended = hpo(sqlite_url, "launch-study", str(file), "--workers", "1", "--device", "cpu")
+    assert 1 == ended.exit_code, ended.output
+    assert "started anew" not in ended.stderr
+    *_, error, hint = ended.stderr.splitlines()
+    assert re.fullmatch(
+        r"error: all has failed: its first trials all failed: \w+\.py:\d+ in .*no\.such\.layer.*", error
+    )
+    assert "mend the cause, then: hpo retry all, and the same command again" in hint
+
+
 def test_a_stopped_study_stays_stopped(sqlite_url: str, folder: Path) -> None:
     """Launched again, also without workers, it says so and does nothing, until it is resumed."""
     file = folder / "s.toml"

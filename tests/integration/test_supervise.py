@@ -189,3 +189,10 @@ def test_one_exit_code_for_all(codes: list[int], expected: int) -> None:
     ended = [Ended(code) for code in codes]
     assert expected == exit_code(ended)
     assert (0 if expected == 4 else expected) == exit_code(ended, forever=True)
+
+
+def test_what_no_longer_goes_on_needs_no_worker(tmp_path: Path, said: list[str]) -> None:
+    """A worker that failed because its study did is not started anew."""
+    shells = Shells(tmp_path, "exit 1")
+    (ended,) = supervise(shells, 1, said.append, Event(), restarts=QUICK, goes_on=lambda: False)
+    assert (1, 1) == (len(shells.started), ended.code)

@@ -138,8 +138,8 @@ def test_no_number_is_cut(view: Callable[[], RenderableType], width: int) -> Non
 
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_number_of_the_progress_is_cut(width: int) -> None:
-    """`hpo status` and the live table, which say the same in words where there is no room for a table."""
-    narrow = shown(progress.Arms(arms()), width)
+    """`hpo status` and the live table: where there is no room, the numbers of an arm stand below its name."""
+    narrow = shown(progress.table(arms()), width)
     assert "…" not in narrow
     assert (2, 2) == (narrow.count("9988/10003"), narrow.count("95.49"))
 
