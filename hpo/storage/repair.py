@@ -262,7 +262,7 @@ def _cell_id(bears: str | None) -> int | None:
 def _cells_with_trial(connection: Connection, study_id: int) -> defaultdict[tuple[str, str], list[Cell]]:
     """The cells that have had a trial, by arm and phase, in the order of their trials."""
     cell = tables.cell
-    has_trial = or_(cell.c.trial_id.is_not(None), cell.c.state == "done")
+    has_trial = or_(cell.c.trial_id.is_not(None), cell.c.ended.is_not(None))
     query = select(*CELL_COLUMNS).where(cell.c.study_id == study_id, has_trial)
     found: defaultdict[tuple[str, str], list[Cell]] = defaultdict(list)
     for row in connection.execute(query.order_by(cell.c.trial_number, cell.c.id)):

@@ -35,12 +35,10 @@ def rungs_from(pruner: Pruner, epoch: int, epochs: int) -> list[int]:
 
 
 def trial_state(cell: Cell) -> TrialState:
-    """The state of the cell's trial."""
-    if cell.state == "failed":
-        return TrialState.FAIL
-    if cell.state != "done":
-        return TrialState.RUNNING
-    return TrialState.PRUNED if cell.ended == "pruned" else TrialState.COMPLETE
+    """The state of the cell's trial; a cell that was withdrawn keeps the trial and the result that it had."""
+    if cell.ended is not None:
+        return TrialState.PRUNED if cell.ended == "pruned" else TrialState.COMPLETE
+    return TrialState.RUNNING if cell.finished is None else TrialState.FAIL
 
 
 def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Changes:

@@ -26,7 +26,7 @@ from hpo.study import StudySpec
 from hpo.train.clock import Evaluation, Score
 from tests.dashboard import Application
 from tests.integration.gate import Gate
-from tests.integration.helpers import Crew, check_study, holder_after, make_study, optuna_trials, work_here
+from tests.integration.helpers import Crew, check_study, holder_after, make_study, optuna_trials, wait_until, work_here
 
 SEARCH = {
     "lr.peak": {"low": 1e-3, "high": 1e4, "log": True},  # so that some diverge
@@ -287,6 +287,21 @@ def test_one_trial_is_missing(storage: Storage, storage_url: str, removed: str) 
     assert [] == repair_study(storage, ONE_ARM.name)
 
 
+def test_failed_and_withdrawn_cells(storage: Storage, storage_url: str) -> None:
+    """They keep their trials as they are, and get the same again: one that has failed, one that nothing needs now."""
+    trials, lease = begun(storage, storage_url)
+    storage.ledger.set_aside(lease, "error", "error", trials.failure(lease))
+    with storage.engine.begin() as connection:
+        connection.execute(text("update hpo_cell set state = 'withdrawn' where state = 'done'"))
+    before = told(storage_url, ONE_ARM)
+    assert [TrialState.COMPLETE, TrialState.FAIL] == [trial[1] for trial in before]
+    assert [] == repair_study(storage, ONE_ARM.name)
+    optuna.delete_study(study_name="digits/arm", storage=storage_url)
+    [repaired] = repair_study(storage, ONE_ARM.name)
+    assert 2 == repaired.written
+    assert before == told(storage_url, ONE_ARM)
+
+
 def test_renamed_and_back(storage: Storage, storage_url: str, dashboard: Application) -> None:
     """The trials are the same under other ids: nothing is written twice."""
     begun(storage, storage_url)
@@ -320,7 +335,13 @@ def test_under_two_workers(postgres_url: str, crew: Crew, gate: Gate) -> None:
     row = begin_study(storage, study)
     crew.start(2)
     holder_after(storage, crew, row, epochs=1)
-    optuna.delete_study(study_name="digits/arm", storage=postgres_url)
+
+    def deleted() -> bool:
+        # Optuna gives up without a word when a trial of it is written to at the same moment.
+        optuna.delete_study(study_name="digits/arm", storage=postgres_url)
+        return "digits/arm" not in optuna.get_all_study_names(storage=postgres_url)
+
+    wait_until(deleted)
     gate.open()
     cells = check_study(postgres_url, study.name, crew)
     check_links(storage, postgres_url, study)

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from threading import Event
 from typing import Any
 
+import optuna
 import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import ProgrammingError
 
 from hpo.cli import cli
-from hpo.errors import HpoError
-from hpo.service import begin_study
+from hpo.errors import HpoError, StudyError
+from hpo.service import begin_study, delete_study
 from hpo.storage import create_storage, open_storage
+from hpo.storage.repair import repair
 from hpo.storage.rows import Cell
 from hpo.storage.tables import fork, part
+from hpo.storage.trials import Trials
 from hpo.worker import Worker, WorkerOptions
 from tests.conftest import start_postgres
 from tests.dashboard import running_dashboard
@@ -198,3 +202,31 @@ def test_what_a_role_may_not(server: PostgresServer, role: str, statement: str) 
     ):
         c.execute(text(statement))
     storage.close()
+
+
+def test_a_worker_may_not_make_an_optuna_study_again(server: PostgresServer) -> None:
+    """It says who may; trials that are missing it makes again itself."""
+    owner = open_storage(server.url("shared"))
+    study = make_study(name="gone")
+    row = begin_study(owner, study)
+    worker = open_storage(url(server, "hpo_worker"))
+    lease = worker.ledger.claim("w", 60.0, [study.name])
+    assert lease is not None
+    trials = Trials(worker, study)
+    trial, _ = trials.begin(lease)
+    with owner.engine.begin() as connection:
+        for table in ("trial_user_attributes", "trial_params", "trials"):
+            connection.execute(text(f"delete from {table} where trial_id = {trial._trial_id}"))
+    again, _ = trials.begin(replace(lease, cell=replace(lease.cell, trial_id=trial._trial_id)))
+    assert trial.params == again.params
+
+    optuna.delete_study(study_name="gone/only", storage=owner.optuna)
+    with pytest.raises(StudyError, match="this database role may not make it again") as error:
+        trials.begin(lease)
+    assert "hpo repair gone" in error.value.hint
+    [repaired] = repair(owner.database, row.id, row.uuid, study)
+    assert repaired.was_missing
+    trials.begin(lease)
+    delete_study(owner, study.name)
+    worker.close()
+    owner.close()
