@@ -1,0 +1,308 @@
+"""What the ledger should hold, in dicts: the rules of a study's cells, told a second time and as plainly as can be.
+
+Nothing here knows of the database. Each method is what one call of the ledger should change, if it changes anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from hpo.checks.limits import CONFIRM_SEEDS
+
+EPOCHS = 3
+"""Of each trial."""
+GRID, RANDOM = "grid", "random"
+POINTS = (0.001, 0.002)
+"""Peaks of the learning rate that the grid arm tries."""
+BUDGET = 2 * EPOCHS
+"""Epochs of the random arm."""
+SEEDS = 2
+"""Of the one configuration per arm that is confirmed."""
+ENDED, OPEN = ("done", "failed"), ("planned", "leased")
+
+Epochs = Sequence[tuple[int, float]]
+"""Epochs with their seconds."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A cell to be made."""
+
+    arm: str
+    phase: str
+    slot: int
+    seed: int
+    params: dict[str, Any] | None
+
+
+@dataclass
+class CellModel:
+    """A row of the table of cells."""
+
+    arm: str
+    phase: str
+    slot: int
+    seed: int
+    params: dict[str, Any] | None
+    state: str = "planned"
+    token: str | None = None
+    worker: str | None = None
+    run_out: bool = False
+    """Its lease, if it is leased."""
+    attempts: int = 0
+    claims: int = 0
+    failed_by: str | None = None
+    leader: int | None = None
+    leader_epochs: int | None = None
+    epochs: int = 0
+    ended: str | None = None
+    score: float | None = None
+    error: str | None = None
+    reason: str | None = None
+    has_started: bool = False
+    has_finished: bool = False
+    trial: tuple[str, int] | None = None
+    """Its Optuna study and number."""
+
+
+@dataclass
+class TrialModel:
+    """An Optuna trial."""
+
+    cell: int
+    state: str = "RUNNING"
+    steps: set[int] = field(default_factory=set)
+    """The epochs that were reported."""
+
+
+class LedgerModel:
+    """One study with all that belongs to it."""
+
+    def __init__(self) -> None:
+        self.state, self.reason = "running", None
+        self.cells: dict[int, CellModel] = {}
+        self.curves: dict[int, dict[int, float]] = {}
+        """Seconds by epoch, by cell."""
+        self.checkpoints: dict[int, bytes] = {}
+        self.forks: dict[tuple[int, int], bytes] = {}
+        self.parts: dict[tuple[int, str], int] = {}
+        """How many, by cell and name."""
+        self.trials: dict[tuple[str, int], TrialModel] = {}
+
+    def rows(self) -> dict[str, Any]:
+        """All of it, to be compared with the database."""
+        return {
+            "study": (self.state, self.reason),
+            "cells": {key: asdict(cell) | {"seconds": self.seconds(key)} for key, cell in self.cells.items()},
+            "curves": {key: curve for key, curve in self.curves.items() if curve},
+            "checkpoints": self.checkpoints,
+            "forks": self.forks,
+            "parts": self.parts,
+            "trials": {key: asdict(trial) for key, trial in self.trials.items()},
+        }
+
+    def seconds(self, cell: int) -> float:
+        """The sum of a cell's curve, without what another cell has trained for it."""
+        led = self.cells[cell].leader_epochs or 0
+        return sum(seconds for epoch, seconds in self.curves[cell].items() if epoch > led)
+
+    def leased(self) -> list[int]:
+        return [key for key, cell in self.cells.items() if cell.state == "leased"]
+
+    def is_open(self) -> bool:
+        return any(cell.state in OPEN for cell in self.cells.values())
+
+    # The plan
+
+    def first_cells(self) -> list[Planned]:
+        """The arms take turns."""
+        grid = [Planned(GRID, "search", slot, 0, {"lr.peak": peak}) for slot, peak in enumerate(POINTS)]
+        random = [Planned(RANDOM, "search", slot, 0, None) for slot in range(BUDGET // EPOCHS)]
+        return [cell for pair in zip(grid, random, strict=True) for cell in pair]
+
+    def add(self, planned: Sequence[Planned], ids: Sequence[int]) -> None:
+        """Note the ids that the database gave."""
+        for key, cell in zip(ids, planned, strict=True):
+            self.cells[key] = CellModel(**asdict(cell))
+            self.curves[key] = {}
+
+    def advance(self) -> tuple[int, list[Planned]]:
+        """Plan what follows; returns how many cells change, and those to be made."""
+        was_open, changed = self.is_open(), 0
+        added: list[Planned] = []
+        for arm in (GRID, RANDOM):
+            extra = self._saved_epochs(arm) // EPOCHS
+            searched = len(self._of(arm, "search"))
+            added += [Planned(arm, "search", searched + number, 0, None) for number in range(extra)]
+            chosen = None if extra else self._chosen(arm)
+            confirmed = self._of(arm, "confirm")
+            if chosen is not None and chosen not in [cell.params for cell in confirmed]:
+                slot = len({cell.slot for cell in confirmed})
+                added += [Planned(arm, "confirm", slot, CONFIRM_SEEDS + seed, chosen) for seed in range(SEEDS)]
+            for cell in confirmed:
+                changed += self._withdraw_or_restore(cell, is_wanted=cell.params == chosen)
+        changed += len(added)
+        if not changed and not was_open and self.state == "running":
+            self.state = "finished"
+        return changed, added
+
+    def _of(self, arm: str, phase: str) -> list[CellModel]:
+        return [cell for cell in self.cells.values() if (cell.arm, cell.phase) == (arm, phase)]
+
+    def _saved_epochs(self, arm: str) -> int:
+        spent = [cell.epochs if cell.state == "done" else EPOCHS for cell in self._of(arm, "search")]
+        return max(0, BUDGET - sum(spent)) if arm == RANDOM else 0
+
+    def _chosen(self, arm: str) -> dict[str, Any] | None:
+        """What the arm's search, once it is complete, has found."""
+        searched = self._of(arm, "search")
+        whole = [cell for cell in searched if cell.state == "done" and cell.ended == "finished"]
+        if not whole or any(cell.state not in ENDED for cell in searched):
+            return None
+        return max(whole, key=lambda cell: cell.score or 0.0).params
+
+    def _withdraw_or_restore(self, cell: CellModel, is_wanted: bool) -> int:
+        if is_wanted and cell.state == "withdrawn":
+            was_failed = "failed" if cell.has_finished else "planned"
+            cell.state = "done" if cell.ended else was_failed
+            return 1
+        if not is_wanted and cell.state not in ("withdrawn", "leased"):
+            cell.state = "withdrawn"
+            return 1
+        return 0
+
+    def retry_failed(self) -> int:
+        failed = [key for key, cell in self.cells.items() if cell.state == "failed"]
+        for key in failed:
+            cell = self.cells[key]
+            cell.state, cell.attempts, cell.epochs, cell.trial = "planned", 0, 0, None
+            cell.failed_by = cell.leader = cell.leader_epochs = None
+            cell.has_started = cell.has_finished = False
+            self.curves[key] = {}
+            self._forget_shared(key)
+        if self.state == "failed" or (failed and self.state == "finished"):
+            self.state, self.reason = "running", None
+        return len(failed)
+
+    def forget_forks(self) -> bool:
+        if self.is_open():
+            return False
+        for key in self.cells:
+            self._forget_shared(key)
+        return True
+
+    def _forget_shared(self, key: int) -> None:
+        self.forks = {place: content for place, content in self.forks.items() if place[0] != key}
+        self._forget_parts(key, "shared-")
+
+    def discard(self, kept: bytes) -> None:
+        """What a checkpoint in parts was kept in."""
+        _, _, named = kept.partition(b"in-parts:")
+        if named:
+            key, name, _ = named.decode().split("/")
+            self.parts.pop((int(key), name), None)
+
+    def has_failures(self) -> bool:
+        return any(cell.state == "failed" for cell in self.cells.values())
+
+    def _forget_parts(self, key: int, use: str) -> None:
+        gone = [place for place in self.parts if place[0] == key and place[1].startswith(use)]
+        for place in gone:
+            del self.parts[place]
+
+    # What a worker does
+
+    def first_free(self) -> int | None:
+        """The cell that is claimed next."""
+        if self.state != "running":
+            return None
+        return next((key for key, cell in self.cells.items() if self._is_free(cell)), None)
+
+    def _is_free(self, cell: CellModel) -> bool:
+        if cell.state == "leased":
+            return cell.run_out
+        if cell.state != "planned" or cell.leader is None:
+            return cell.state == "planned"
+        leader = self.cells[cell.leader]
+        return leader.state not in OPEN or leader.epochs >= (cell.leader_epochs or 0)
+
+    def claim(self, key: int, worker: str, token: str, run_out: bool) -> None:
+        cell = self.cells[key]
+        cell.state, cell.worker, cell.token, cell.run_out = "leased", worker, token, run_out
+        cell.attempts += 1
+        cell.claims += 1
+        cell.has_started = True
+
+    def begin(self, key: int, optuna_study: str, params: dict[str, Any]) -> None:
+        """The cell has a trial, the next of its Optuna study, if it had none."""
+        cell = self.cells[key]
+        cell.params = cell.params or params
+        if cell.trial is None:
+            number = sum(study == optuna_study for study, _ in self.trials)
+            cell.trial = optuna_study, number
+            self.trials[cell.trial] = TrialModel(key)
+
+    def report(self, key: int, steps: Sequence[int]) -> None:
+        trial = self.cells[key].trial
+        assert trial is not None
+        self.trials[trial].steps.update(steps)
+
+    def record(self, key: int, epochs: Epochs) -> None:
+        cell, last = self.cells[key], epochs[-1][0]
+        cell.run_out = False
+        if last > cell.epochs:
+            cell.epochs, cell.attempts, cell.failed_by = last, 0, None
+        self.curves[key].update(epochs)
+
+    def give_back(self, key: int, reason: str | None = None) -> None:
+        """The cell is free again, and this was no attempt."""
+        cell = self.cells[key]
+        cell.state, cell.token = "planned", None
+        cell.attempts = max(cell.attempts - 1, 0)
+        cell.reason = reason or cell.reason
+
+    def wait(self, key: int, leader: int, epochs: int) -> None:
+        self.give_back(key)
+        self.cells[key].leader, self.cells[key].leader_epochs = leader, epochs
+
+    def fork(self, key: int, place: tuple[int, int] | None) -> None:
+        """Go on from another cell, or no longer."""
+        cell = self.cells[key]
+        cell.leader, cell.leader_epochs = place or (None, None)
+        if place is not None:
+            leader, epochs = place
+            cell.epochs = max(cell.epochs, epochs)
+            self.curves[key].update({epoch: self.curves[leader][epoch] for epoch in range(1, epochs + 1)})
+
+    def raised(self, key: int, error: str, counted: bool) -> None:
+        """The cell is free again; whether this was an attempt is said."""
+        cell = self.cells[key]
+        attempts = cell.attempts
+        self.give_back(key, error)
+        cell.attempts = attempts if counted else cell.attempts
+        cell.error, cell.failed_by = error, cell.failed_by or cell.worker
+
+    def set_aside(self, key: int, error: str) -> None:
+        cell = self.cells[key]
+        cell.error = cell.reason = error
+        cell.token = None
+        self._end(key, "failed", "FAIL")
+
+    def finish(self, key: int, ended: str, score: float, epochs: Epochs) -> None:
+        cell = self.cells[key]
+        cell.ended, cell.score = ended, score
+        cell.error = cell.reason = cell.failed_by = None
+        if epochs:
+            cell.epochs = max(cell.epochs, epochs[-1][0])
+            self.curves[key].update(epochs)
+        self._end(key, "done", "PRUNED" if ended == "pruned" else "COMPLETE")
+
+    def _end(self, key: int, state: str, trial_state: str) -> None:
+        cell = self.cells[key]
+        cell.state, cell.has_finished = state, True
+        if cell.trial is not None:
+            self.trials[cell.trial].state = trial_state
+        self.checkpoints.pop(key, None)
+        self._forget_parts(key, "last-")

@@ -1,0 +1,217 @@
+"""What workers do to the ledger, in any order; beside it, what the model says of the same."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+from sqlalchemy import update
+
+from hpo.errors import LeaseLost
+from hpo.storage.parts import LAST, SHARED
+from hpo.storage.rows import Fork
+from hpo.storage.tables import cell, now
+from hpo.storage.told import rungs_from
+from hpo.storage.trials import study_name
+from tests.integration.ledger_bench import GONE, LATE, LONG, STUDY, Bench, Run, one_of, seconds_of
+from tests.integration.ledger_model import EPOCHS, RANDOM
+
+WHICH = st.integers(0, 5)
+"""Which of those that there are."""
+KEPT = st.sampled_from(["not at all", "whole", "in parts"])
+
+
+class WorkersMachine(Bench):
+    """The workers of the study."""
+
+    @rule(
+        worker=st.sampled_from(["one", "two", "three"]),
+        seconds=st.sampled_from([LONG, LONG, GONE]),
+        answered=st.sampled_from([True, True, True, False]),
+    )
+    def claim(self, worker: str, seconds: float, answered: bool) -> None:
+        """The first cell that is free; nobody knows of the lease if the answer is lost."""
+        run = self._claimed(worker, seconds)
+        if run is not None and answered:
+            self.running.append(run)
+
+    @rule(cells=st.integers(1, 4), score=st.integers(0, 9))
+    def work_undisturbed(self, cells: int, score: int) -> None:
+        """From claims to ends."""
+        for number in range(cells):
+            run = self._claimed("steady", LONG)
+            if run is not None:
+                self._begin(run, None)
+                self._finish(run, "finished", (score + 3 * number) % 10, 1)
+
+    def _claimed(self, worker: str, seconds: float) -> Run | None:
+        expected = self.model.first_free()
+        lease = self.ledger.claim(worker, seconds, [STUDY.name])
+        assert expected == (lease and lease.cell.id)
+        if lease is None:
+            return None
+        self.model.claim(lease.cell.id, worker, lease.token, run_out=seconds == GONE)
+        for run in [run for run in self.running if run.cell == lease.cell.id]:
+            self.leave(run)
+        return Run(lease)
+
+    @precondition(lambda self: self.model.leased())
+    @rule(which=WHICH, clock_was_set_back=st.booleans())
+    def a_lease_runs_out(self, which: int, clock_was_set_back: bool) -> None:
+        key = one_of(self.model.leased(), which)
+        until = now() + 10 * LONG if clock_was_set_back else 0.0
+        with self.storage.engine.begin() as connection:
+            connection.execute(update(cell).where(cell.c.id == key).values(lease_until=until))
+        self.model.cells[key].run_out = True
+
+    @precondition(lambda self: self.running)
+    @rule(which=WHICH)
+    def renew(self, which: int) -> None:
+        run = one_of(self.running, which)
+        self.ledger.renew(run.lease, LONG)
+        self.model.cells[run.cell].run_out = False
+
+    @precondition(lambda self: self.waiting())
+    @rule(which=WHICH, place=WHICH, is_damaged=st.sampled_from([False, False, True]))
+    def begin(self, which: int, place: int, is_damaged: bool) -> None:
+        """With the last checkpoint, or else from where another cell is, or else from nothing."""
+        run = one_of(self.waiting(), which)
+        others = [fork for fork in self.model.forks if fork[0] != run.cell]
+        self._begin(run, one_of(others, place) if others and place else None, is_damaged)
+
+    def _begin(self, run: Run, place: tuple[int, int] | None, is_damaged: bool = False) -> None:
+        key, about = run.cell, run.lease.cell
+        run.kept = self.ledger.checkpoint(run.lease)
+        assert self.model.checkpoints.get(key) == run.kept
+        run.trial, params = self.trials.begin(run.lease)
+        self.model.begin(key, study_name(STUDY.name, about.arm, about.phase), params)
+        assert self.model.cells[key].params == params
+        if run.kept is None:
+            self._go_on_from_another(run, place)
+        elif not is_damaged:
+            run.epochs = self.epochs_in(run.kept)
+
+    def _go_on_from_another(self, run: Run, place: tuple[int, int] | None) -> None:
+        if place is None and self.model.cells[run.cell].leader is None:
+            return
+        found = self.ledger.fork(run.lease, place and Fork(*place))
+        self.model.fork(run.cell, place)
+        assert (place is None) == (found is None)
+        if place is not None and found is not None:
+            content, points = found
+            run.epochs = self.epochs_in(content)
+            assert place[1] == run.epochs
+            assert list(range(1, run.epochs + 1)) == [point.epoch for point in points]
+            self.report(run, 1)
+
+    @precondition(lambda self: self.training())
+    @rule(which=WHICH, epochs=st.integers(1, EPOCHS), last=KEPT, shared=KEPT, again=st.booleans())
+    def record(self, which: int, epochs: int, last: str, shared: str, again: bool) -> None:
+        """One epoch or some; and the very same call again, if its answer was lost."""
+        run = one_of([run for run in self.training() if run.epochs < EPOCHS] or self.training(), which)
+        if run.epochs == EPOCHS:
+            return
+        begin, run.epochs = run.epochs + 1, min(run.epochs + epochs, EPOCHS)
+        trained = self.train(begin, run.epochs)
+        saved, forked = self.keep(run, last, LAST), self.keep(run, shared, SHARED)
+        also = self.trials.changes(self.report(run, begin))
+        for _ in range(1 + again):
+            state, _ = self.ledger.record(run.lease, trained, LONG, saved, also, forked)
+            assert self.model.state == state
+        self.model.record(run.cell, seconds_of(trained))
+        self.note_saved(run, saved)
+        if forked is not None:
+            self.model.forks[run.cell, run.epochs] = forked
+
+    @precondition(lambda self: self.training())
+    @rule(which=WHICH, use=st.sampled_from([LAST, SHARED]))
+    def vanish_before_the_record(self, which: int, use: str) -> None:
+        """The parts of a checkpoint are written, and nothing refers to them."""
+        run = one_of(self.training(), which)
+        self.keep(run, "in parts", use)
+        self.running.remove(run)
+
+    @precondition(lambda self: self.running)
+    @rule(which=WHICH, last=KEPT, reason=st.sampled_from([None, "asked to"]))
+    def release(self, which: int, last: str, reason: str | None) -> None:
+        run = one_of(self.running, which)
+        saved = self.keep(run, last, LAST) if run.trial is not None else None
+        self.ledger.release(run.lease, saved, reason)
+        self.model.give_back(run.cell, reason)
+        self.note_saved(run, saved)
+        self.leave(run)
+
+    @precondition(lambda self: self.running)
+    @rule(which=WHICH, counted=st.booleans())
+    def retry_later(self, which: int, counted: bool) -> None:
+        run = one_of(self.running, which)
+        self.ledger.retry_later(run.lease, "it raised", "it raised", counted=counted)
+        self.model.raised(run.cell, "it raised", counted)
+        self.leave(run)
+
+    @precondition(lambda self: self.running)
+    @rule(which=WHICH)
+    def set_aside(self, which: int) -> None:
+        run = one_of(self.running, which)
+        self.ledger.set_aside(run.lease, "it failed", "it failed", self.trials.failure(run.lease))
+        self.model.set_aside(run.cell, "it failed")
+        self.leave(run)
+
+    @precondition(lambda self: self.waiting())
+    @rule(which=WHICH, leader=WHICH, epochs=st.integers(1, EPOCHS - 1))
+    def wait(self, which: int, leader: int, epochs: int) -> None:
+        """For a cell before it, as the worker saw that a while ago: it may be in any state by now."""
+        run = one_of(self.waiting(), which)
+        before = [key for key in self.model.cells if key < run.cell]
+        if before:
+            place = Fork(one_of(before, leader), epochs)
+            self.ledger.wait(run.lease, place)
+            self.model.wait(run.cell, place.cell, place.epochs)
+            self.leave(run)
+
+    @precondition(lambda self: self.training())
+    @rule(
+        which=WHICH,
+        ended=st.sampled_from(["finished", "finished", "pruned", "diverged"]),
+        score=st.integers(0, 9),
+        times=st.integers(1, 2),
+    )
+    def finish(self, which: int, ended: str, score: int, times: int) -> None:
+        self._finish(one_of(self.training(), which), ended, score, times)
+
+    def _finish(self, run: Run, ended: str, score: int, times: int) -> None:
+        """After all epochs, or after as many as the trial had done before: it is the same trial each time."""
+        about = run.lease.cell
+        if ended == "pruned" and (about.arm, about.phase) != (RANDOM, "search"):
+            ended = "finished"
+        begin, before = run.epochs + 1, self.model.cells[run.cell].epochs
+        run.epochs = EPOCHS if ended == "finished" else max(run.epochs, before, 1)
+        trained, value = self.train(begin, run.epochs), score / 10
+        trial, pruner = self.report(run, begin), self.trials.pruner(about)
+        if ended == "diverged":
+            value = 0.0
+            self.model.report(run.cell, rungs_from(pruner, run.epochs, EPOCHS))
+        also = self.trials.tell(trial, pruner, ended, run.epochs, EPOCHS, value)
+
+        def finish() -> None:
+            assert self.ledger.finish(run.lease, ended, value, None, None, also, trained)
+
+        for _ in range(times):
+            finish()
+        self.model.finish(run.cell, ended, value, seconds_of(trained))
+        self.finished.append(finish)
+        if run in self.running:
+            self.running.remove(run)
+
+    @precondition(lambda self: self.finished)
+    @rule(which=WHICH)
+    def finish_once_more(self, which: int) -> None:
+        """The answer was lost, and the worker asks again after whatever has happened since: nothing changes."""
+        one_of(self.finished, which)()
+
+    @precondition(lambda self: self.late)
+    @rule(which=WHICH, write=st.sampled_from(sorted(LATE)))
+    def write_too_late(self, which: int, write: str) -> None:
+        """Whoever holds the cell no more learns so, and nothing changes."""
+        with pytest.raises(LeaseLost):
+            LATE[write](self.storage, one_of(self.late, which))
