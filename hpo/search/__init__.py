@@ -1,8 +1,8 @@
 """How an arm searches: samplers propose points, pruners stop trials early. Each is built from a spec.
 
-They are Optuna's but for two, which decide as its own do: `qmc`, which repeats no point when several workers ask, and
-`percentile`, whose looks don't take longer the more trials are done. Options whose defaults have changed between
-Optuna's releases are always given explicitly.
+They are Optuna's but for three, which decide as its own do: `qmc`, which repeats no point when several workers ask,
+`cmaes`, which unpickles nothing, and `percentile`, whose looks don't take longer the more trials are done. Options
+whose defaults have changed between Optuna's releases are always given explicitly.
 """
 
 from __future__ import annotations
@@ -84,9 +84,9 @@ class CmaEs(Spec):
     kind: Literal["cmaes"] = "cmaes"
 
     def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
-        from optuna.samplers import CmaEsSampler
+        from hpo.search.cmaes import ReplayedCmaEs
 
-        return CmaEsSampler(seed=derive(seed, slot), warn_independent_sampling=False)
+        return ReplayedCmaEs(seed=derive(seed, slot), warn_independent_sampling=False)
 
 
 class Qmc(Spec):

@@ -10,23 +10,28 @@ the cell ends, or by `hpo clean`.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 from hpo.errors import CheckpointError, StorageError, UserError
 from hpo.masking import ENCODED, looks_misread, masked, masked_text
-from hpo.storage.parts import LAST, Parts
+from hpo.storage.parts import LAST, MOST_PARTS, PART, Parts
 from hpo.storage.rows import Lease
 from hpo.storage.sqlstate import is_database_error, reason
 
-LARGEST_IN_DATABASE = 256 << 20
+LARGEST_IN_DATABASE = MOST_PARTS * PART
 """Bytes. The database could take more, but whoever copies, backs up and replicates it would have to as well."""
 LARGEST_WHOLE = 256 << 10
 """Bytes. A larger one is cut into parts, so that no message is as large: a driver needs several times its size for it,
 and a server writes a statement that fails into its log."""
 REFERENCE = b"hpo-checkpoint-at:"
 IN_PARTS = b"hpo-checkpoint-in-parts:"
+
+_NAME = re.compile(r"\w+/cell-\d+-[a-z]+-[0-9a-f]+\.pt", re.ASCII)
+"""Of a checkpoint's file, below the folder of its database."""
 
 
 class DatabaseCheckpoints:
@@ -72,7 +77,11 @@ class DatabaseCheckpoints:
         return kept
 
     def discard(self, kept: bytes) -> None:
-        """Remove what `kept` refers to: the ledger has another one now."""
+        """Remove what `kept` refers to: the ledger has another one now. What is none of ours is left alone."""
+        with suppress(CheckpointError):
+            self._discard(kept)
+
+    def _discard(self, kept: bytes) -> None:
         if kept.startswith(IN_PARTS):
             self._parts.remove(kept.removeprefix(IN_PARTS))
 
@@ -133,9 +142,9 @@ class UrlCheckpoints(DatabaseCheckpoints):
             raise self._error(f"the checkpoint can't be read from {path}: {error}") from None
         return bytes(content)
 
-    def discard(self, kept: bytes) -> None:
+    def _discard(self, kept: bytes) -> None:
         if not kept.startswith(REFERENCE):
-            return super().discard(kept)
+            return super()._discard(kept)
         self._remove(self._path(kept))
 
     def forget(self, lease: Lease) -> None:
@@ -160,9 +169,10 @@ class UrlCheckpoints(DatabaseCheckpoints):
         return f"{self._root}/{self._database}/{study}"
 
     def _path(self, kept: bytes) -> str:
-        path = kept.removeprefix(REFERENCE).decode()
-        if not path.startswith(f"{self._root}/") or ".." in path.split("/"):
-            raise self._error(f"the checkpoint lies at {path}, outside {self._root}")
+        # Whoever writes a row must not choose which file is read or removed: only one of this database can be.
+        path, folder = kept.removeprefix(REFERENCE).decode(errors="replace"), f"{self._root}/{self._database}/"
+        if not path.startswith(folder) or not _NAME.fullmatch(path.removeprefix(folder)):
+            raise self._error(f"the checkpoint lies at {path}, outside {self._root}, or is another database's")
         return path
 
     def _remove_all(self, study: str, begin: str) -> None:

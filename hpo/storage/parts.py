@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 
 from sqlalchemy import bindparam, delete, select
@@ -16,11 +17,14 @@ from hpo.storage.together import Upsert, together
 
 PART = 1 << 20
 """Bytes. A part takes the driver some eight times as much memory, and a few seconds on a slow line."""
+MOST_PARTS = 256
+"""Of one checkpoint: 256 MiB."""
 LAST, SHARED = "last", "shared"
 """What a checkpoint is for: to go on with the cell's own trial, or for the trials of other cells."""
 RETRY_SECONDS = 30.0
 """How long a part is tried again; a checkpoint is not worth what its epoch is."""
 
+_NAMED = re.compile(r"(\d{1,9})/([a-z]+-[0-9a-f]+)/(\d{1,4})", re.ASCII)
 _KEY = ("cell_id", "name", "number")
 _ONE = select(part.c.content).where(
     part.c.cell_id == bindparam("of_cell"), part.c.name == bindparam("called"), part.c.number == bindparam("place")
@@ -79,8 +83,7 @@ class Parts:
 
 
 def _read_name(named: bytes) -> tuple[int, str, int]:
-    try:
-        cell, name, count = named.decode().split("/")
-        return int(cell), name, int(count)
-    except ValueError:
-        raise CheckpointError("the checkpoint's name can't be read") from None
+    found = _NAMED.fullmatch(named.decode(errors="replace"))
+    if found is None or int(found[3]) > MOST_PARTS:
+        raise CheckpointError("the checkpoint's name can't be read")
+    return int(found[1]), found[2], int(found[3])

@@ -17,6 +17,7 @@ from hpo.errors import CheckpointError, LeaseLost
 from hpo.service import begin_study
 from hpo.storage import Storage, open_storage
 from hpo.storage.checkpoints import (
+    IN_PARTS,
     LARGEST_IN_DATABASE,
     LARGEST_WHOLE,
     REFERENCE,
@@ -144,12 +145,34 @@ def test_a_sweep(opened: Storage, tmp_path: Path) -> None:
 
 
 def test_a_reference_cannot_lead_elsewhere(opened: Storage, tmp_path: Path) -> None:
-    """A row in the database can't make a worker read other files."""
+    """A row in the database can't make a worker read or remove a file that is no checkpoint of this database."""
+    folder = tmp_path / "checkpoints"
+    ours, theirs, held = at(str(folder), opened), at(str(folder), opened, "e" * 32), claim(opened)
+    mine = ours.keep(held, b"ours").removeprefix(REFERENCE).decode()
+    other = theirs.keep(held, b"theirs").removeprefix(REFERENCE).decode()
     (tmp_path / "secret").write_bytes(b"secret")
-    checkpoints = at(str(tmp_path / "checkpoints"), opened)
-    for path in (f"{tmp_path}/secret", f"{tmp_path}/checkpoints/../secret"):
+    (folder / "precious").write_bytes(b"precious")
+    paths = [f"{tmp_path}/secret", f"{folder}/../secret", f"{folder}/precious", f"{folder}/./precious", other]
+    paths += [f"{mine}/../../../precious", f"{mine}\n", f"{folder}/{'d' * 32}"]
+    for kept in (*(path.encode() for path in paths), b"\xff"):
         with pytest.raises(CheckpointError, match="outside"):
-            checkpoints.fetch(REFERENCE + path.encode())
+            ours.fetch(REFERENCE + kept)
+        ours.discard(REFERENCE + kept)
+    assert b"secret" == (tmp_path / "secret").read_bytes()
+    assert b"precious" == (folder / "precious").read_bytes()
+    assert b"theirs" == theirs.fetch(REFERENCE + other.encode())
+
+
+@pytest.mark.parametrize(
+    "named",
+    ["", "1", "1/x", "1/x/1/1", f"{10**20}/last-a/1", "1/last-a/1000000", "1/last-a/x", "1/\0/1", "-1/last-a/1"],
+)
+def test_a_name_of_parts_that_nobody_gives(opened: Storage, named: str) -> None:
+    """It is reported, and costs no trial anything."""
+    kept = IN_PARTS + named.encode()
+    with pytest.raises(CheckpointError, match="name can't be read"):
+        in_database(opened).fetch(kept)
+    in_database(opened).discard(kept)
 
 
 def test_a_worker_without_the_url(opened: Storage, tmp_path: Path) -> None:
