@@ -56,7 +56,7 @@ cell = Table(
     Column("slot", Integer, nullable=False),  # grid point, proposal, or rank in the confirm phase
     Column("seed", Integer, nullable=False),
     Column("params", Text),  # JSON; null until the sampler has proposed
-    # planned -> leased -> done or failed; a lease that runs out may be claimed again
+    # planned -> leased -> done or failed; a lease that runs out may be claimed again. withdrawn: see replan
     Column("state", String(16), nullable=False),
     Column("token", String(32)),
     Column("worker", String(32)),
