@@ -155,6 +155,8 @@ URLS = [
     ("postgresql://u:a@sesame@127.0.0.1/x", "more than one @"),
     ("sqlite://", "in memory"),
     ("sqlite:////nowhere/at/all/hpo.db", "unable to open"),
+]
+AWAY = [
     ("postgresql://hpo:sesame@127.0.0.1:1/x", "Connection refused"),
     ("postgresql://hpo:sesame@no-such-host.invalid/x", "no-such-host.invalid"),
 ]
@@ -166,6 +168,15 @@ def test_a_storage_that_cannot_be_opened(study_file: Write, url: str, part: str)
     result = run("launch-study", study_file(), "--storage", url, "--workers", "0")
     check_refused(result, part)
     assert "sesame" not in result.output
+
+
+@pytest.mark.parametrize(("url", "part"), AWAY)
+def test_a_storage_that_is_away(study_file: Write, url: str, part: str) -> None:
+    """It may be back in a minute, so it is no thing that a person must mend: exit code 1."""
+    result = run("launch-study", study_file(), "--storage", url, "--workers", "0")
+    assert 1 == result.exit_code, result.output
+    assert part in result.stderr and "hint: " in result.stderr
+    assert "Traceback" not in result.output and "sesame" not in result.output
 
 
 def test_a_wrong_password(study_file: Write, postgres_url: str) -> None:
