@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -145,13 +145,14 @@ class UrlCheckpoints(DatabaseCheckpoints):
     def _discard(self, kept: bytes) -> None:
         if not kept.startswith(REFERENCE):
             return super()._discard(kept)
-        self._remove(self._path(kept))
+        path = self._path(kept)
+        self._if_possible(lambda: self._remove(path))
 
     def forget(self, lease: Lease) -> None:
-        self._remove_all(lease.study_uuid, _begin(lease, LAST))
+        self._if_possible(lambda: self._remove_all(lease.study_uuid, _begin(lease, LAST)))
 
     def forget_shared(self, lease: Lease) -> None:
-        self._remove_all(lease.study_uuid, "cell-")
+        self._if_possible(lambda: self._remove_all(lease.study_uuid, "cell-"))
 
     def sweep(self, kept: set[str], in_use: set[int]) -> Iterator[str]:
         """Remove this database's files that no ledger names, but for those of cells `in_use`; yields their paths.
@@ -187,6 +188,13 @@ class UrlCheckpoints(DatabaseCheckpoints):
             self._files.rm_file(path)
         except FileNotFoundError:  # another worker was first
             return
+
+    def _if_possible(self, remove: Callable[[], None]) -> None:
+        """A file that stays behind is no reason to give up a trial: `hpo clean` finds it later."""
+        try:
+            remove()
+        except Exception as error:
+            log.warning("%s", self._error(f"checkpoint files can't be removed: {error}"))
 
     def _error(self, message: str) -> CheckpointError:
         """What a library says may repeat the URL."""

@@ -134,6 +134,19 @@ def test_one_folder_of_two_databases(opened: Storage, tmp_path: Path) -> None:
     assert [] == list(ours.sweep(set(), set()))
 
 
+def test_files_that_cannot_be_removed(opened: Storage, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A file system that has gone away costs no trial: it is said, and the files are left to a later sweep."""
+    checkpoints, held = at(str(tmp_path / "files"), opened), claim(opened)
+    kept = checkpoints.keep(held, b"kept")
+    folder = tmp_path / "files" / DATABASE / held.study_uuid
+    for file in folder.iterdir():
+        file.unlink()
+        file.mkdir()  # which no one can remove as a file
+    checkpoints.discard(kept)
+    checkpoints.forget(held)
+    assert 2 == caplog.text.count("checkpoint files can't be removed")
+
+
 def test_a_sweep(opened: Storage, tmp_path: Path) -> None:
     """Files that no ledger names are removed, but for those of cells that are held: their names may be on their way."""
     checkpoints, held = at(str(tmp_path), opened), claim(opened)
