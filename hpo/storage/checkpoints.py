@@ -10,6 +10,7 @@ the cell ends, or by `hpo clean`.
 
 from __future__ import annotations
 
+import logging
 import re
 import secrets
 from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ from hpo.masking import ENCODED, looks_misread, masked, masked_text
 from hpo.storage.parts import LAST, MOST_PARTS, PART, Parts
 from hpo.storage.rows import Lease
 from hpo.storage.sqlstate import is_database_error, reason
+
+log = logging.getLogger(__name__)
 
 LARGEST_IN_DATABASE = MOST_PARTS * PART
 """Bytes. The database could take more, but whoever copies, backs up and replicates it would have to as well."""
