@@ -79,9 +79,9 @@ class Storage:
         Raises:
             StorageError: it was removed or replaced; what is written now would be lost.
         """
-        if self.url.drivername != "sqlite":
-            return
-        if self._file != _identity(self.url):
+        found = _identity(self.url)
+        self._file = self._file or found  # it may have been made after it was opened
+        if self._file != found:
             raise StorageError(f"{self}: the file was removed or replaced while it was in use")
 
     def close(self) -> None:

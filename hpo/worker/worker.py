@@ -92,11 +92,11 @@ class Worker:
         self._check_names()
         parts = Parts(self._storage.database)
         checkpoints = open_checkpoints(self._options.checkpoints_url, parts, self._ledger.database_id())
+        # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
+        _ = self._storage.optuna
         host, described = socket.gethostname(), describe_device(device)
         self._ledger.register(self._id, host, os.getpid(), described, environment(device))
         log.info("worker %s on %s, %s", self._id[:8], host, described)
-        # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
-        _ = self._storage.optuna
         beside = self._storage.ledger_without_retry()
         stall = self._options.stall_seconds
         with (

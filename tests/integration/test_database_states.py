@@ -196,9 +196,11 @@ def test_a_clock_that_was_set_back(storage: Storage) -> None:
     assert again is not None and (first.cell.id, 2) == (again.cell.id, the_cell(storage, row).claims)
 
 
-def test_a_file_that_was_removed(sqlite_url: str, tmp_path: Path) -> None:
+def test_a_file_that_was_removed(tmp_path: Path) -> None:
     """An SQLite storage whose file is gone, or another one by now: a worker ends at its next claim."""
-    storage = open_storage(sqlite_url)
+    storage = create_storage(f"sqlite:///{tmp_path}/hpo.db")
+    begin_study(storage, make_study(name="before"))
+    Worker(storage, [], WorkerOptions(device="cpu"), Event()).run()
     begin_study(storage, make_study())
     for file in tmp_path.glob("hpo.db*"):
         file.unlink()
