@@ -42,8 +42,10 @@ from tests.integration.helpers import (
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A bucket on a local server that speaks S3."""
+    import s3fs
     from moto.server import DomainDispatcherApplication, create_backend_app
 
+    s3fs.S3FileSystem.clear_instance_cache()  # else one of another test, at another port, is used again
     server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
