@@ -22,6 +22,7 @@ from tests.postgres import NoPostgresError, PostgresServer
 # Its assertions explain themselves only if pytest knows of it before anything imports it.
 pytest.register_assert_rewrite("tests.integration.helpers")
 
+ROOT = Path(__file__).parents[1]
 URL = "HPO_TEST_PG_URL"
 MISSING = "HPO_TEST_PG_MISSING"
 TEMPLATE = "hpo_template"
@@ -29,6 +30,8 @@ TEMPLATE = "hpo_template"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Under xdist the controller comes here first; its workers inherit the environment."""
+    # For processes that are to import models from these tests: workers don't take modules from their working directory.
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     if hasattr(config, "workerinput") or URL in os.environ or config.option.collectonly:
         return
     try:

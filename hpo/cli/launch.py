@@ -28,7 +28,7 @@ from hpo.cli.options import (
 )
 from hpo.cli.terminal import say
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import Order, handed_over, hidden
+from hpo.launch.order import HERE, Order, handed_over, hidden
 from hpo.signals import on_signal
 
 SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
@@ -183,7 +183,7 @@ def slurm(
 
     order, environment, shown = _for_other_machines(studies, storage, (), **given)
     job = launcher.Job(nodes, gpus, partition, time, grace, output, extra)
-    script = launcher.script(order, job, launcher.HERE if hpo is None else launcher.command(hpo))
+    script = launcher.script(order, job, HERE if hpo is None else launcher.command(hpo))
     if dry_run:
         handed = " ".join(f"{name}={value}" for name, value in shown.items())
         say(f"sbatch --parsable, with {handed} in its environment", err=True)

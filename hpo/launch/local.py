@@ -7,7 +7,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import IO
 
 from hpo.errors import HpoError
 from hpo.gpus import VARIABLE, Gpus, visible
+from hpo.launch.order import HERE
 
 PR_SET_PDEATHSIG = 1  # prctl.h
 PRCTL = ctypes.CDLL(None).prctl  # looked up here: little is safe between fork and exec
@@ -145,7 +145,7 @@ def _spawn(
             os._exit(1)
 
     return subprocess.Popen(
-        [sys.executable, "-m", "hpo", "worker", *studies, *placement.options],
+        [*HERE, "worker", *studies, *placement.options],
         env={**os.environ, **environment, **placement.environment()},
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpo.errors import UserError
 from hpo.masking import HIDDEN, masked
 
+HERE = (sys.executable, "-P", "-m", "hpo")
+"""The present command. Without -P Python would look for modules in the working directory, where others may write."""
 URLS = ("HPO_STORAGE", "HPO_CHECKPOINTS")
 """The variables that hold a URL, which is worth showing; of others only the name is shown."""
 

@@ -10,12 +10,11 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import Order, words
+from hpo.launch.order import HERE, Order, words
 
 # Slurm sends SIGTERM when a job is cancelled or preempted; the launcher hands it on, and the workers save. A job that
 # is preempted is queued again by Slurm, one whose time is up by itself.
@@ -55,10 +54,6 @@ class Job:
     """Slurm's pattern of the file that a task writes."""
     extra: tuple[str, ...] = ()
     """Further options of sbatch."""
-
-
-HERE = (sys.executable, "-m", "hpo")
-"""The present command."""
 
 
 def command(given: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 Around its WSGI application stands a guard: requests under a foreign host name are refused (a page elsewhere can point
 its own name at 127.0.0.1), as are writes that come from another site, and in read-only mode all writes. What was
-uploaded (an HTML page, an SVG) is shown in a sandbox: nothing in it can run scripts or read the dashboard.
+uploaded (an HTML page, an SVG) is shown in a sandbox: nothing in it can run scripts or read the dashboard, and a script
+is a text.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ def guarded(app: WSGIApplication, read_only: bool = False) -> WSGIApplication:
 
         def start(status: str, headers: list[tuple[str, str]], *error: object) -> Callable[[bytes], object]:
             kept = [(name, value) for name, value in headers if name.lower() not in hidden]
+            if is_artifact:
+                kept = [(name, _no_script(name, value)) for name, value in kept]
             return start_response(status, [*kept, *ours.items()], *error)  # type: ignore[arg-type]
 
         reason = _refusal(environment, read_only)
@@ -129,6 +132,12 @@ def guarded(app: WSGIApplication, read_only: bool = False) -> WSGIApplication:
         return [body]
 
     return application
+
+
+def _no_script(name: str, value: str) -> str:
+    """A header of an artifact. The dashboard's own policy lets scripts of its address run: none may be uploaded."""
+    is_script = name.lower() == "content-type" and "script" in value.lower()
+    return "text/plain; charset=utf-8" if is_script else value
 
 
 def _refusal(environment: WSGIEnvironment, read_only: bool) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 from hpo.visible import visible
 
-FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""A text that begins so is a formula to a spreadsheet; to a Japanese one, the wide characters too."""
+_FORMULA = re.compile("(^|(?<=[;\t\r\n]))(?=[=+\\-@\t\r\n＝＋－＠])")
+"""Where a formula begins, to a Japanese spreadsheet with the wide characters too: at the beginning of a text, or behind
+what separates cells and rows. Where commas separate decimals a semicolon separates cells, whatever stands in quotes."""
 
 
 def write(
@@ -50,8 +52,7 @@ def csv_bytes(table: Table) -> bytes:
 def _harmless(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    quote = "'" if value.startswith(FORMULA) else ""
-    return quote + visible(value)
+    return _FORMULA.sub("'", visible(value))
 
 
 def parquet_bytes(table: Table) -> bytes:

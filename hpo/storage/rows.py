@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import Row
 
+from hpo.errors import StorageError
 from hpo.space import Params
 from hpo.storage import tables
 from hpo.train.clock import Evaluation
@@ -221,7 +222,8 @@ _STRENGTHS = list(CurvePoint.__dataclass_fields__).index("strengths")  # followe
 def read_cell(row: Row[Any]) -> Cell:
     """A cell from a row that has its columns."""
     values = {name: row._mapping[name] for name in Cell.__dataclass_fields__}
-    values["params"] = None if row.params is None else json.loads(row.params)
+    if row.params is not None:
+        values["params"] = read_table(row.params, f"what the database keeps of the parameters of cell {row.id}")
     return Cell(**values)
 
 
@@ -265,8 +267,40 @@ def read_curve_point(row: Row[Any]) -> CurvePoint:
 
 @lru_cache(maxsize=1024)  # a strength that is held is the same text at every epoch
 def _numbers(text: str) -> Mapping[str, float]:
-    numbers: dict[str, float] = json.loads(text)
-    return numbers
+    found = read_table(text, "what the database keeps of an epoch")
+    if any(not isinstance(value, int | float | None) for value in found.values()):
+        raise _changed("what the database keeps of an epoch", "a number")
+    return found
+
+
+def read_environment(text: str) -> Mapping[str, str]:
+    """What a worker says of itself. What is no text is left out: one worker must not hide all the others."""
+    try:
+        found = read_table(text, "what the database keeps of a worker")
+    except StorageError:
+        return {}
+    return {name: value for name, value in found.items() if isinstance(value, str)}
+
+
+def read_table(text: str, what: str) -> dict[str, Any]:
+    """A JSON object; whoever may write to the database can put anything in its place.
+
+    Raises:
+        StorageError: it is none.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):  # RecursionError: nested thousands deep
+        found = None
+    if not isinstance(found, dict):
+        raise _changed(what, "a JSON object")
+    return found
+
+
+def _changed(what: str, allowed: str) -> StorageError:
+    return StorageError(
+        f"{what} is not {allowed}: another program has written it", hint="restore it from a backup of the database"
+    )
 
 
 def finite(value: float) -> float | None:

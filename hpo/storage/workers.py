@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, exists, insert, literal, select, update
 
 from hpo.storage.database import Database
-from hpo.storage.rows import WorkerRow
+from hpo.storage.rows import WorkerRow, read_environment
 from hpo.storage.tables import now, worker
 from hpo.storage.texts import storable
 
@@ -20,7 +20,7 @@ TROUBLED_SECONDS = 3600.0
 LONGEST_NAME = 255
 """Characters of a host's or device's name that are kept."""
 
-_READ: Mapping[str, Callable[[Any], Any]] = {"environment": json.loads, "alive": bool, "troubled": bool}
+_READ: Mapping[str, Callable[[Any], Any]] = {"environment": read_environment, "alive": bool, "troubled": bool}
 """Columns that are read otherwise than they are stored."""
 
 

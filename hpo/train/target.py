@@ -1,7 +1,8 @@
 """Functions of the user's own: `MODULE:FUNCTION` in a study file, imported only by workers that are allowed to.
 
 A study file may come from elsewhere, so a worker imports nothing that its operator has not named in the environment
-variable `HPO_CUSTOM_TARGETS`: modules or packages, separated by commas. Reading a study file imports nothing at all.
+variable `HPO_CUSTOM_TARGETS`: modules or packages, separated by commas. What such a module has imported from elsewhere
+is none of its own. Reading a study file imports nothing at all.
 
 Python reads a module once. A worker whose modules were edited since would train a new study with the old code and say
 nothing; `check_code` refuses that.
@@ -14,6 +15,7 @@ import sys
 import traceback
 from collections.abc import Callable
 from importlib import import_module
+from inspect import isclass, isroutine
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
@@ -57,7 +59,8 @@ def import_target(target: Target, what: str) -> Callable[..., Any]:
         TargetError: this worker may not import it, or it is not there.
     """
     module, _, name = target.partition(":")
-    _check_allowed(module)
+    if not _is_allowed(module):
+        raise _not_allowed(module)
     before = set(sys.modules)
     try:
         function: Callable[..., Any] = getattr(import_module(module), name)
@@ -71,6 +74,11 @@ def import_target(target: Target, what: str) -> Callable[..., Any]:
         ) from error
     finally:
         _remember({module, *sys.modules} - (before - {module}))
+    # A module of the operator's own may itself have imported what a stranger's study file must not call.
+    if isroutine(function) or isclass(function):
+        home = function.__module__ or ""
+        if not _is_allowed(home):
+            raise _not_allowed(home, f"{target} is defined in {home}: ")
     return function
 
 
@@ -109,10 +117,17 @@ def _status(file: Path) -> _Status:
     return found.st_size, found.st_mtime_ns, found.st_ino
 
 
-def _check_allowed(module: str) -> None:
-    allowed = [entry.strip() for entry in os.environ.get("HPO_CUSTOM_TARGETS", "").split(",") if entry.strip()]
-    if not any(module == entry or module.startswith(f"{entry}.") for entry in allowed):
-        raise TargetError(
-            f"this worker may not import {module}; it may import {', '.join(allowed) or 'nothing of a study'}",
-            hint=f"if you trust that code, start the worker with HPO_CUSTOM_TARGETS={','.join([*allowed, module])}",
-        )
+def _allowed() -> list[str]:
+    return [entry.strip() for entry in os.environ.get("HPO_CUSTOM_TARGETS", "").split(",") if entry.strip()]
+
+
+def _is_allowed(module: str) -> bool:
+    return any(module == entry or module.startswith(f"{entry}.") for entry in _allowed())
+
+
+def _not_allowed(module: str, why: str = "") -> TargetError:
+    allowed = _allowed()
+    return TargetError(
+        f"{why}this worker may not import {module}; it may import {', '.join(allowed) or 'nothing of a study'}",
+        hint=f"if you trust that code, start the worker with HPO_CUSTOM_TARGETS={','.join([*allowed, module])}",
+    )

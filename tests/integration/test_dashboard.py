@@ -258,6 +258,21 @@ def test_artifacts(filled_url: str, tmp_path: Path) -> None:
         assert 404 == dashboard.ask(path).status
 
 
+def test_an_uploaded_script_is_a_text(filled_url: str, tmp_path: Path) -> None:
+    """A note may hold HTML, and the dashboard's own policy allows scripts of its own address."""
+    script, folder = tmp_path / "script.js", tmp_path / "artifacts"
+    script.write_text("alert(1)")
+    storage = open_storage(filled_url)
+    publish_again(storage, [script], folder)
+    storage.close()
+    (artifact,) = folder.iterdir()
+    with running_dashboard(filled_url, f"--artifacts={folder}") as dashboard:
+        answer = dashboard.ask(f"/artifacts/{study_id(dashboard)}/{artifact.name}")
+        assert (200, b"alert(1)") == (answer.status, answer.body)
+        assert ["text/plain; charset=utf-8"] == answer.headers.get_all("Content-Type")
+        assert "nosniff" == answer.headers["X-Content-Type-Options"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals(filled_url: str, number: signal.Signals) -> None:
     """Ctrl-C and SIGTERM end it well."""

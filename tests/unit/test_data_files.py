@@ -7,6 +7,7 @@ import os
 import socket
 import struct
 import threading
+import tracemalloc
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -132,6 +133,36 @@ def test_a_header_that_promises_too_much(folder: Path) -> None:
     with pytest.raises(DataError, match=r"set\.npz would take 1,000,000\.0 GB of memory, this machine has") as raised:
         Npz(file="set.npz").load()
     assert "fewer or smaller images" in raised.value.hint
+
+
+def test_a_header_that_is_too_long(folder: Path) -> None:
+    """One that says it has a gigabyte is not read to see whether that is so."""
+    bomb(folder / "set.npz")
+    with zipfile.ZipFile(folder / "set.npz") as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    content["train_labels.npy"] = b"\x93NUMPY\x02\x00" + struct.pack("<I", 1 << 30) + bytes(64 << 20)
+    with zipfile.ZipFile(folder / "set.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+    del content
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"set\.npz can't be read as \.npz"):
+        Npz(file="set.npz").load()
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 32 << 20
+
+
+def test_an_array_that_makes_room_for_another(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A length below zero is no length, whatever the sum of all is."""
+    monkeypatch.setattr(room_module, "memory_bytes", lambda: 1 << 20)
+    bomb(
+        folder / "set.npz",
+        {"descr": "|u1", "fortran_order": False, "shape": (-(10**9),)},
+        classes=np.array(["a", "b", "c" * (1 << 18)]),
+    )
+    with pytest.raises(DataError, match="an array of the shape"):
+        Npz(file="set.npz").load()
 
 
 @pytest.mark.parametrize("shape", [(7, 3, 4, 4), (-1, 3, 4, 4), (2**70, 3, 4, 4)])

@@ -53,10 +53,12 @@ def test_a_table_holds_no_formula(tmp_path: Path) -> None:
     """A text that a spreadsheet would compute is marked as text; numbers below zero stay numbers."""
     spec, cells, points, report, where = reported()
     cells[0] = replace(cells[0], error="=cmd|'/c calc'!A0", score=-0.5)
+    cells[1] = replace(cells[1], error="a;=1+1;\n@b;2-1 -3\t＝c")
     write(tmp_path, spec, cells, points, report, figures(spec, cells, points, report), where)
-    first = rows(tmp_path / "trials.csv")[0]
+    first, second, *_ = rows(tmp_path / "trials.csv")
     assert first["error"] == "'=cmd|'/c calc'!A0"
     assert first["score"] == "-0.5"
+    assert second["error"] == "a;'=1+1;'\n'@b;2-1 -3\t'＝c"
 
 
 def test_writing_again_replaces(tmp_path: Path) -> None:

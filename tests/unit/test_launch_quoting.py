@@ -21,7 +21,7 @@ from hpo.cli import cli
 from hpo.errors import UserError
 from hpo.launch import kubernetes, order, slurm, ssh
 from hpo.launch.kubernetes import Pods
-from hpo.launch.order import Order
+from hpo.launch.order import HERE, Order
 from hpo.launch.slurm import Job
 
 NASTY = [
@@ -146,9 +146,16 @@ def test_slurm(tmp_path: Path) -> None:
     assert '#SBATCH -A "the account"\n' in script
 
 
-def test_the_present_command(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_working_directory_holds_no_code(tmp_path: Path) -> None:
+    """Others may write where somebody starts workers: a file of theirs with a module's name must not be run."""
+    (tmp_path / "click.py").write_text("open('pwned', 'w')")
+    done = subprocess.run([*HERE, "--version"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("hpo, version"), done.stderr
+    assert ["click.py"] == [path.name for path in tmp_path.iterdir()]
+
+
+def test_the_present_command() -> None:
     """An interpreter below a folder with a blank in its name is one word."""
-    assert (sys.executable, "-m", "hpo") == slurm.HERE
     script = slurm.script(Order(("x",)), Job(), ("/opt/my venv/bin/python", "-m", "hpo"))
     assert "\n'/opt/my venv/bin/python' -m hpo start-workers local x &\n" in script
 

@@ -55,3 +55,19 @@ def test_a_module_that_can_not_be_imported(
     monkeypatch.delitem(sys.modules, "broken_net", raising=False)
     with pytest.raises(TargetError, match=f"the model's target broken_net:build can't be imported: {said}"):
         import_target("broken_net:build", "model")
+
+
+@pytest.mark.parametrize("name", ["run", "system", "Popen"])
+def test_what_a_module_has_imported_is_not_its_own(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A study file can't start a program because a trusted module is able to."""
+    (tmp_path / "trusted_net.py").write_text(
+        "from os import system\nfrom subprocess import Popen, run\ndef build():\n    return 7\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("HPO_CUSTOM_TARGETS", "trusted_net")
+    monkeypatch.setattr(target, "_imported", {})
+    monkeypatch.delitem(sys.modules, "trusted_net", raising=False)
+    assert 7 == import_target("trusted_net:build", "model")()
+    with pytest.raises(TargetError, match=f"trusted_net:{name} is defined in .*: this worker may not import") as raised:
+        import_target(f"trusted_net:{name}", "data set")
+    assert "HPO_CUSTOM_TARGETS=trusted_net," in raised.value.hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import zipfile
 from pathlib import Path
@@ -19,6 +20,9 @@ from hpo.train.data.images import Dataset
 from hpo.train.data.layout import Layout
 from hpo.train.data.room import check_room
 from hpo.train.data.source import Source
+
+LONGEST_HEADER = 1 << 16
+"""Bytes; more than NumPy accepts."""
 
 
 class Npz(Source):
@@ -104,7 +108,10 @@ def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray[Any, Any]:
 def _promised(archive: zipfile.ZipFile, name: str) -> int:
     """Bytes of the array according to its header, which is believed when memory is taken for it."""
     with archive.open(f"{name}.npy") as member:
-        shape, _, dtype = _header(member)
+        # A header says how long it is, too, and that is believed: by itself it could fill the memory.
+        shape, _, dtype = _header(io.BytesIO(member.read(LONGEST_HEADER)))
+    if min(shape, default=0) < 0:  # it would make room for another array
+        raise ValueError(f"an array of the shape {shape}")
     return math.prod(shape) * dtype.itemsize
 
 
