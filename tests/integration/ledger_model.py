@@ -259,7 +259,7 @@ class LedgerModel:
     def give_back(self, key: int, reason: str | None = None) -> None:
         """The cell is free again, and this was no attempt."""
         cell = self.cells[key]
-        cell.state, cell.token = "planned", None
+        cell.state, cell.token, cell.run_out = "planned", None, False
         cell.attempts = max(cell.attempts - 1, 0)
         cell.reason = reason or cell.reason
 
@@ -301,7 +301,7 @@ class LedgerModel:
 
     def _end(self, key: int, state: str, trial_state: str) -> None:
         cell = self.cells[key]
-        cell.state, cell.has_finished = state, True
+        cell.state, cell.run_out, cell.has_finished = state, False, True
         if cell.trial is not None:
             self.trials[cell.trial].state = trial_state
         self.checkpoints.pop(key, None)
