@@ -244,10 +244,14 @@ class LedgerModel:
             cell.trial = optuna_study, number
             self.trials[cell.trial] = TrialModel(key)
 
-    def report(self, key: int, steps: Sequence[int]) -> None:
+    def steps(self, key: int) -> set[int]:
+        """What has been reported of the cell's trial."""
         trial = self.cells[key].trial
         assert trial is not None
-        self.trials[trial].steps.update(steps)
+        return self.trials[trial].steps
+
+    def report(self, key: int, steps: Sequence[int]) -> None:
+        self.steps(key).update(steps)
 
     def record(self, key: int, epochs: Epochs) -> None:
         cell, last = self.cells[key], epochs[-1][0]
