@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, case, delete, exists, insert, literal, select
 
 from hpo.storage import tables
-from hpo.storage.lease_statements import GIVEN_BACK, held
+from hpo.storage.lease_statements import GIVEN_BACK, held, seconds_after
 from hpo.storage.leases import Leases, lost, names
 from hpo.storage.rows import CURVE_COLUMNS, CurvePoint, Fork, Lease, read_curve_point
 from hpo.storage.tables import cell, curve, fork, part
@@ -21,6 +21,7 @@ _FORK = held(
     leader=bindparam("led_by"),
     leader_epochs=bindparam("led_for"),
     epochs=case((cell.c.epochs < bindparam("led_for"), bindparam("led_for")), else_=cell.c.epochs),
+    seconds=seconds_after(bindparam("led_for")),
 )
 _OTHERS = [column.name for column in curve.c if column.name != "cell_id"]
 
@@ -46,8 +47,10 @@ class Forks(Leases):
                 raise lost(lease)
             if found is None or content is None:
                 return None
-            # Its own epochs may be there already, if an answer was lost or another worker had begun.
-            connection.execute(delete(curve).where(curve.c.cell_id == lease.cell.id))
+            # Its own epochs may be there already, if an answer was lost or another worker had begun. The later ones
+            # stay: they are written anew, and a third cell may go on from them meanwhile.
+            mine = (curve.c.cell_id == lease.cell.id, curve.c.epoch <= found.epochs)
+            connection.execute(delete(curve).where(*mine))
             theirs = (curve.c.cell_id == found.cell, curve.c.epoch <= found.epochs)
             of_mine = select(literal(lease.cell.id), *(curve.c[name] for name in _OTHERS)).where(*theirs)
             connection.execute(insert(curve).from_select(["cell_id", *_OTHERS], of_mine))
@@ -66,14 +69,18 @@ class Forks(Leases):
         """Keep them no longer, if no cell of the study is open; returns whether that was so."""
         own = select(cell.c.id).where(cell.c.study_id == study_id)
         none_open = ~exists(own.where(tables.open_cells))
-        shared = part.c.name.startswith("shared-")
 
         def forget(connection: Connection) -> bool:
-            connection.execute(delete(part).where(part.c.cell_id.in_(own), shared, none_open))
-            connection.execute(delete(fork).where(fork.c.cell_id.in_(own), none_open))
+            forget_forks_of(connection, own.where(none_open))
             return bool(connection.execute(select(none_open)).scalar())
 
         return self._database.transaction(forget)
+
+
+def forget_forks_of(connection: Connection, cells: Select[Any]) -> None:
+    """Let nobody go on from these cells."""
+    connection.execute(delete(part).where(part.c.cell_id.in_(cells), part.c.name.startswith("shared-")))
+    connection.execute(delete(fork).where(fork.c.cell_id.in_(cells)))
 
 
 def _kept(place: Fork) -> Select[Any]:

@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from hpo.storage import tables
 from hpo.storage.engine import unhurried
-from hpo.storage.rows import CELL_COLUMNS
+from hpo.storage.rows import CELL_COLUMNS, WITHDRAWN
 from hpo.storage.tables import cell, checkpoint, curve, now, part, study
 
 _leader = cell.alias("leader")
@@ -35,7 +35,7 @@ _READY = or_(
     cell.c.leader.is_(None),
     exists().where(
         _leader.c.id == cell.c.leader,
-        or_(_leader.c.state.in_(["done", "failed"]), _leader.c.epochs >= cell.c.leader_epochs),
+        or_(_leader.c.state.in_(["done", "failed", WITHDRAWN]), _leader.c.epochs >= cell.c.leader_epochs),
     ),
 )
 # A lease ends after its length at the latest, by whatever the database's clock was set back meanwhile.
@@ -93,19 +93,21 @@ def held(**values: Any) -> Update:
 RENEW = held(lease_until=now() + bindparam("length"), lease_seconds=bindparam("length"))
 PROPOSE = held(params=bindparam("proposed"))
 _progress = bindparam("epoch") > cell.c.epochs
-# The curve's own sum, whatever is written twice; without the epochs that another cell has trained for this one.
-_BEFORE = (
-    select(func.coalesce(func.sum(curve.c.seconds), 0.0))
-    .where(
-        curve.c.cell_id == cell.c.id,
-        curve.c.epoch < bindparam("first_epoch"),
-        curve.c.epoch > func.coalesce(cell.c.leader_epochs, 0),
-    )
-    .scalar_subquery()
+
+
+def seconds_after(epoch: Any, *conditions: Any) -> Any:
+    """What a cell's own epochs took; those up to `epoch` another cell has trained for it."""
+    later = (curve.c.cell_id == cell.c.id, curve.c.epoch > func.coalesce(epoch, 0))
+    return select(func.coalesce(func.sum(curve.c.seconds), 0.0)).where(*later, *conditions).scalar_subquery()
+
+
+# With what is written now it is the curve's own sum, though a trial that begins anew writes its epochs twice.
+_OTHER_EPOCHS = seconds_after(
+    cell.c.leader_epochs, or_(curve.c.epoch < bindparam("first_epoch"), curve.c.epoch > bindparam("epoch"))
 )
 _PROGRESS = {
     "epochs": case((_progress, bindparam("epoch")), else_=cell.c.epochs),
-    "seconds": _BEFORE + bindparam("spent"),
+    "seconds": _OTHER_EPOCHS + bindparam("spent"),
 }
 RECORD = (
     update(cell)
@@ -152,7 +154,7 @@ _HAS_TRIAL = (
     )
     .label("has_trial")
 )
-# The token stays: a worker to whom the answer did not come asks again.
+# The token stays: a worker to whom the answer did not come asks again, and the cell may be withdrawn by then.
 _unfinished = cell.c.state == "leased"
 FINISH = (
     update(cell)
@@ -161,7 +163,7 @@ FINISH = (
         {name: case((_unfinished, value), else_=cell.c[name]) for name, value in _PROGRESS.items()},
     )
     .values(
-        state="done",
+        state=case((cell.c.state == WITHDRAWN, WITHDRAWN), else_="done"),
         lease_until=None,
         ended=bindparam("how"),
         score=bindparam("final"),

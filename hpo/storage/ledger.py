@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError
 from hpo.errors import StudyError
 from hpo.storage.checkpoints import REFERENCE
 from hpo.storage.counts import count_cells
-from hpo.storage.forks import Forks
+from hpo.storage.forks import Forks, forget_forks_of
 from hpo.storage.replan import withdraw_and_restore
 from hpo.storage.rows import (
     CELL_COLUMNS,
@@ -200,7 +200,10 @@ class Ledger(Forks, Workers):
         )
 
         def plan_again(connection: Connection) -> int:
-            connection.execute(delete(curve).where(curve.c.cell_id.in_(select(cell.c.id).where(failed))))
+            those = select(cell.c.id).where(failed)
+            connection.execute(delete(curve).where(curve.c.cell_id.in_(those)))
+            # Whoever went on from such a cell would take over epochs that its curve has no more.
+            forget_forks_of(connection, those)
             again = update(cell).where(failed).values(values).values(state="planned", attempts=0, epochs=0, seconds=0.0)
             planned: int = connection.execute(again).rowcount
             # A study that was stopped early may have no trial that has used up its attempts.

@@ -1,6 +1,6 @@
 """Cells that follow from their arm's search no more are withdrawn, and restored if they do again.
 
-Nothing is lost by it: a withdrawn cell keeps its trial, its checkpoint and its result.
+Nothing is lost by it: a withdrawn cell keeps its trial, its checkpoint and its result. Nobody waits for one.
 
     planned, done, failed ──withdraw──▶ withdrawn ──restore──▶ planned, done, failed, as it was
 """
@@ -14,12 +14,6 @@ from hpo.storage.tables import cell
 
 _THIS = cell.c.id == bindparam("this")
 _WITHDRAW = update(cell).where(_THIS, cell.c.state != "leased").values(state=WITHDRAWN)
-# Who waits for one that will not be trained now trains by itself.
-_RELEASE_FOLLOWERS = (
-    update(cell)
-    .where(cell.c.leader == bindparam("this"), cell.c.state == "planned")
-    .values(leader=None, leader_epochs=None)
-)
 _WAS = case((cell.c.ended.is_not(None), "done"), (cell.c.finished.is_not(None), "failed"), else_="planned")
 _RESTORE = update(cell).where(_THIS, cell.c.state == WITHDRAWN).values(state=_WAS)
 
@@ -31,7 +25,6 @@ def withdraw_and_restore(connection: Connection, changes: PlanChanges) -> int:
     restored = [{"this": cell.id} for cell in changes.restored]
     if withdrawn:
         connection.execute(_WITHDRAW, withdrawn)
-        connection.execute(_RELEASE_FOLLOWERS, withdrawn)
     if restored:
         connection.execute(_RESTORE, restored)
     return len(withdrawn) + len(restored)

@@ -130,12 +130,13 @@ class Bench(RuleBasedStateMachine):
         self.seconds += len(epochs)
         return [evaluation(epoch, float(self.seconds - end + epoch)) for epoch in epochs]
 
-    def report(self, run: Run, begin: int) -> Trial:
-        """Report the epochs from `begin` on to Optuna."""
+    def report(self, run: Run, begin: int, but_for_the_last: bool = False) -> Trial:
+        """Report the epochs from `begin` on to Optuna, as far as an earlier run has not done so."""
         assert run.trial is not None
-        steps = range(begin, run.epochs + 1)
+        steps = range(begin, run.epochs + 1 - but_for_the_last)
         for step in steps:
-            run.trial.report(0.5, step)
+            if step not in self.model.steps(run.cell):
+                run.trial.report(0.5, step)
         self.model.report(run.cell, steps)
         return run.trial
 

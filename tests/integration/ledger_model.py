@@ -244,10 +244,14 @@ class LedgerModel:
             cell.trial = optuna_study, number
             self.trials[cell.trial] = TrialModel(key)
 
-    def report(self, key: int, steps: Sequence[int]) -> None:
+    def steps(self, key: int) -> set[int]:
+        """What has been reported of the cell's trial."""
         trial = self.cells[key].trial
         assert trial is not None
-        self.trials[trial].steps.update(steps)
+        return self.trials[trial].steps
+
+    def report(self, key: int, steps: Sequence[int]) -> None:
+        self.steps(key).update(steps)
 
     def record(self, key: int, epochs: Epochs) -> None:
         cell, last = self.cells[key], epochs[-1][0]
@@ -259,7 +263,7 @@ class LedgerModel:
     def give_back(self, key: int, reason: str | None = None) -> None:
         """The cell is free again, and this was no attempt."""
         cell = self.cells[key]
-        cell.state, cell.token = "planned", None
+        cell.state, cell.token, cell.run_out = "planned", None, False
         cell.attempts = max(cell.attempts - 1, 0)
         cell.reason = reason or cell.reason
 
@@ -301,7 +305,7 @@ class LedgerModel:
 
     def _end(self, key: int, state: str, trial_state: str) -> None:
         cell = self.cells[key]
-        cell.state, cell.has_finished = state, True
+        cell.state, cell.run_out, cell.has_finished = state, False, True
         if cell.trial is not None:
             self.trials[cell.trial].state = trial_state
         self.checkpoints.pop(key, None)

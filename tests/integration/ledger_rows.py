@@ -47,6 +47,16 @@ def rows(storage: Storage) -> dict[str, Any]:
         }
 
 
+def differences(expected: Any, found: Any, where: str = "") -> list[str]:
+    """What is not as expected, and where."""
+    if not isinstance(expected, dict) or not isinstance(found, dict):
+        return [] if expected == found else [f"{where}: expected {expected!r}, found {found!r}"]
+    lines = []
+    for key in expected.keys() | found.keys():
+        lines += differences(expected.get(key), found.get(key), f"{where}/{key}")
+    return lines
+
+
 def _cell(row: Any, places: dict[int, tuple[str, int]]) -> dict[str, Any]:
     trial = places.get(row.trial_id)
     assert row.trial_number == (trial and trial[1])

@@ -20,13 +20,15 @@ WHICH = st.integers(0, 5)
 """Which of those that there are."""
 KEPT = st.sampled_from(["not at all", "whole", "in parts"])
 
+LEASE = st.sampled_from([LONG, LONG, GONE])
+
 
 class WorkersMachine(Bench):
     """The workers of the study."""
 
     @rule(
         worker=st.sampled_from(["one", "two", "three"]),
-        seconds=st.sampled_from([LONG, LONG, GONE]),
+        seconds=LEASE,
         answered=st.sampled_from([True, True, True, False]),
     )
     def claim(self, worker: str, seconds: float, answered: bool) -> None:
@@ -35,12 +37,25 @@ class WorkersMachine(Bench):
         if run is not None and answered:
             self.running.append(run)
 
-    @rule(cells=st.integers(1, 4), score=st.integers(0, 9))
-    def work_undisturbed(self, cells: int, score: int) -> None:
-        """From claims to ends."""
+    @rule(seconds=LEASE, place=WHICH, epochs=st.integers(1, EPOCHS), last=KEPT, shared=KEPT)
+    def claim_and_train(self, seconds: float, place: int, epochs: int, last: str, shared: str) -> None:
+        """What a worker does as a rule."""
+        run = self._claimed("four", seconds)
+        if run is not None:
+            self.running.append(run)
+            self._begin(run, self._place(run, place))
+            self._record(run, epochs, last, shared, 1)
+
+    @rule(cells=st.integers(1, 2), score=st.integers(0, 9), may_fail=st.booleans())
+    def work_undisturbed(self, cells: int, score: int, may_fail: bool) -> None:
+        """From claims to ends; the last cell may be one that has used up its attempts."""
         for number in range(cells):
             run = self._claimed("steady", LONG)
-            if run is not None:
+            if run is None:
+                return
+            if may_fail and number == cells - 1:
+                self._set_aside(run)
+            else:
                 self._begin(run, None)
                 self._finish(run, "finished", (score + 3 * number) % 10, 1)
 
@@ -76,8 +91,12 @@ class WorkersMachine(Bench):
     def begin(self, which: int, place: int, is_damaged: bool) -> None:
         """With the last checkpoint, or else from where another cell is, or else from nothing."""
         run = one_of(self.waiting(), which)
-        others = [fork for fork in self.model.forks if fork[0] != run.cell]
-        self._begin(run, one_of(others, place) if others and place else None, is_damaged)
+        self._begin(run, self._place(run, place), is_damaged)
+
+    def _place(self, run: Run, which: int) -> tuple[int, int] | None:
+        """A place in another cell's trial, if there is any, and not always."""
+        others = [place for place in self.model.forks if place[0] != run.cell]
+        return one_of(others, which) if others and which else None
 
     def _begin(self, run: Run, place: tuple[int, int] | None, is_damaged: bool = False) -> None:
         key, about = run.cell, run.lease.cell
@@ -108,14 +127,16 @@ class WorkersMachine(Bench):
     @rule(which=WHICH, epochs=st.integers(1, EPOCHS), last=KEPT, shared=KEPT, again=st.booleans())
     def record(self, which: int, epochs: int, last: str, shared: str, again: bool) -> None:
         """One epoch or some; and the very same call again, if its answer was lost."""
-        run = one_of([run for run in self.training() if run.epochs < EPOCHS] or self.training(), which)
+        self._record(one_of(self.training(), which), epochs, last, shared, 1 + again)
+
+    def _record(self, run: Run, epochs: int, last: str, shared: str, times: int) -> None:
         if run.epochs == EPOCHS:
             return
         begin, run.epochs = run.epochs + 1, min(run.epochs + epochs, EPOCHS)
         trained = self.train(begin, run.epochs)
         saved, forked = self.keep(run, last, LAST), self.keep(run, shared, SHARED)
         also = self.trials.changes(self.report(run, begin))
-        for _ in range(1 + again):
+        for _ in range(times):
             state, _ = self.ledger.record(run.lease, trained, LONG, saved, also, forked)
             assert self.model.state == state
         self.model.record(run.cell, seconds_of(trained))
@@ -152,7 +173,9 @@ class WorkersMachine(Bench):
     @precondition(lambda self: self.running)
     @rule(which=WHICH)
     def set_aside(self, which: int) -> None:
-        run = one_of(self.running, which)
+        self._set_aside(one_of(self.running, which))
+
+    def _set_aside(self, run: Run) -> None:
         self.ledger.set_aside(run.lease, "it failed", "it failed", self.trials.failure(run.lease))
         self.model.set_aside(run.cell, "it failed")
         self.leave(run)
@@ -180,14 +203,15 @@ class WorkersMachine(Bench):
         self._finish(one_of(self.training(), which), ended, score, times)
 
     def _finish(self, run: Run, ended: str, score: int, times: int) -> None:
-        """After all epochs, or after as many as the trial had done before: it is the same trial each time."""
-        about = run.lease.cell
-        if ended == "pruned" and (about.arm, about.phase) != (RANDOM, "search"):
+        """No earlier than the trial has been before: it is the same trial each time."""
+        about, before = run.lease.cell, max(run.epochs, self.model.cells[run.cell].epochs)
+        may_be_pruned = (about.arm, about.phase) == (RANDOM, "search") and before > 0
+        if (ended == "pruned" and not may_be_pruned) or (ended == "diverged" and before == EPOCHS):
             ended = "finished"
-        begin, before = run.epochs + 1, self.model.cells[run.cell].epochs
-        run.epochs = EPOCHS if ended == "finished" else max(run.epochs, before, 1)
+        begin = run.epochs + 1
+        run.epochs = {"finished": EPOCHS, "pruned": before, "diverged": before + 1}[ended]
         trained, value = self.train(begin, run.epochs), score / 10
-        trial, pruner = self.report(run, begin), self.trials.pruner(about)
+        trial, pruner = self.report(run, begin, but_for_the_last=ended == "diverged"), self.trials.pruner(about)
         if ended == "diverged":
             value = 0.0
             self.model.report(run.cell, rungs_from(pruner, run.epochs, EPOCHS))

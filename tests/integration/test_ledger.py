@@ -15,7 +15,7 @@ from hpo.errors import LeaseLost, StudyError
 from hpo.service import begin_study, delete_study
 from hpo.storage import Storage, open_storage
 from hpo.storage.ledger import Ledger
-from hpo.storage.rows import Cell, Lease, StudyRow
+from hpo.storage.rows import Cell, Fork, Lease, PlanChanges, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.train.clock import Evaluation, Score
@@ -304,3 +304,61 @@ def test_a_worker_that_is_paused_in_a_transaction(storage: Storage) -> None:
         if connection.dialect.name == "sqlite":
             pytest.skip("SQLite's lock goes with its machine")
         assert "1min" == connection.execute(text("show idle_in_transaction_session_timeout")).scalar()
+
+
+def test_a_cell_planned_again_leads_nobody(storage: Storage, ledger: Ledger) -> None:
+    """Its curve is gone, so the checkpoints for other cells are too: who went on from one would lack those epochs."""
+    row = begin_study(storage, grid(2))
+    leader, follower = claim(ledger), claim(ledger)
+    ledger.record(leader, [evaluation(1)], 60.0, forked=b"after one")
+    ledger.set_aside(leader, "why", "why")
+    ledger.retry_failed(row.id)
+    assert [] == ledger.forks(row.id)
+    assert None is ledger.fork(follower, Fork(leader.cell.id, 1))
+    assert (0, []) == (now(ledger, row, follower).epochs, ledger.curves(row.id))
+
+
+def test_going_on_from_another_cell_keeps_ones_own_later_epochs(storage: Storage, ledger: Ledger) -> None:
+    """A cell that goes on once more, since its worker vanished before a checkpoint, may lead a third one meanwhile."""
+    row = begin_study(storage, grid(3))
+    first, second, third = claim(ledger), claim(ledger), claim(ledger)
+    ledger.record(first, [evaluation(1)], 60.0, forked=b"after one")
+    ledger.fork(second, Fork(first.cell.id, 1))
+    ledger.record(second, [evaluation(2)], 60.0, forked=b"after two")
+    ledger.fork(second, Fork(first.cell.id, 1))
+    assert (2, 2.0) == (now(ledger, row, second).epochs, now(ledger, row, second).seconds)
+    found = ledger.fork(third, Fork(second.cell.id, 2))
+    assert found is not None
+    assert (b"after two", [1, 2]) == (found[0], [point.epoch for point in found[1]])
+
+
+def test_nobody_waits_for_a_withdrawn_cell(storage: Storage, ledger: Ledger) -> None:
+    """A worker that has read the plan before the withdrawal lets its cell wait; it is claimed nevertheless."""
+    row = begin_study(storage, grid(2))
+    follower = ledger.claim("w", 60.0, passed_over=[ledger.cells(row.id)[0].id])
+    assert follower is not None
+    leader = ledger.cells(row.id)[0]
+    ledger.plan(row.id, ["grid"], lambda cells: PlanChanges((), (leader,), ()))
+    ledger.wait(follower, Fork(leader.id, 1))
+    assert follower.cell.id == claim(ledger).cell.id
+
+
+def test_a_withdrawn_cell_stays_so_if_its_worker_asks_again(storage: Storage, ledger: Ledger) -> None:
+    """Whether it has finished; restored it is done, with what it had."""
+    row = begin_study(storage, grid(1))
+    lease = claim(ledger)
+    for state in ("done", "withdrawn"):
+        ledger.finish(lease, "finished", 1.0, None, None, epochs=[evaluation(1)])
+        assert state == now(ledger, row, lease).state
+        ledger.plan(row.id, ["grid"], lambda cells: PlanChanges((), tuple(cells), ()))
+    ledger.plan(row.id, ["grid"], lambda cells: PlanChanges((), (), tuple(cells)))
+    assert ("done", 1, 1.0) == (now(ledger, row, lease).state, now(ledger, row, lease).epochs, 1.0)
+
+
+def test_the_seconds_of_a_trial_that_begins_anew(storage: Storage, ledger: Ledger) -> None:
+    """They are the sum of its curve at any time, whatever is trained twice."""
+    row = begin_study(storage, grid(1))
+    lease = claim(ledger)
+    ledger.record(lease, [evaluation(epoch) for epoch in (1, 2, 3)], 60.0)
+    ledger.record(lease, [evaluation(1)], 60.0)
+    assert (3, 6.0, 3) == (now(ledger, row, lease).epochs, now(ledger, row, lease).seconds, len(ledger.curves(row.id)))
