@@ -245,7 +245,11 @@ class Ledger(Forks, Workers):
             for table in (checkpoint, fork)
         ]
         rows = self._database.read(lambda connection: connection.execute(union_all(*kept)).scalars().all())
-        return {row.removeprefix(REFERENCE).decode() for row in map(bytes, rows) if row.startswith(REFERENCE)}
+        return {
+            row.removeprefix(REFERENCE).decode(errors="replace")
+            for row in map(bytes, rows)
+            if row.startswith(REFERENCE)
+        }
 
     def trained_elsewhere(self, study_id: int, worker_id: str) -> bool:
         """Whether another worker has trained an epoch of the study."""

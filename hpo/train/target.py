@@ -10,6 +10,7 @@ nothing; `check_code` refuses that.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
@@ -19,10 +20,11 @@ from inspect import isclass, isroutine
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, JsonValue
 
 from hpo.errors import HpoError, TargetError
 from hpo.pulse import Interrupted
+from hpo.spec import Name
 
 
 def _importable(target: str) -> str:
@@ -50,6 +52,18 @@ Target = Annotated[str, Field(max_length=256), AfterValidator(_importable)]
 _Status = tuple[int, ...]
 _imported: dict[Path, _Status] = {}
 """The files of the modules that were imported for targets, as they were then."""
+
+
+def _finite(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    try:
+        json.dumps(arguments, allow_nan=False)
+    except ValueError:
+        raise ValueError("numbers must be finite: the database keeps no inf and no nan") from None
+    return arguments
+
+
+Arguments = Annotated[dict[Name, JsonValue], AfterValidator(_finite)]
+"""What a function is called with by name."""
 
 
 def import_target(target: Target, what: str) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The ledger against a model of it: whatever workers and people do, in any order, and after each step every row compared.
+"""The ledger against a model of it: any order of what workers and people do, every row as predicted after each step.
 
 Repeated calls as after lost answers, leases that run out, workers that come back too late, cells planned again,
 studies stopped, failed, deleted and launched anew. At the end of each example the study is brought to its end.

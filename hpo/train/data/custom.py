@@ -7,18 +7,16 @@ from copy import deepcopy
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import JsonValue
 
 from hpo.errors import DataError, HpoError
 from hpo.pulse import Interrupted
-from hpo.spec import Name
 from hpo.train.data.arrays import REQUIRED, from_arrays
 from hpo.train.data.files import Identity
 from hpo.train.data.images import Dataset
 from hpo.train.data.layout import Layout
 from hpo.train.data.source import Source
 from hpo.train.data.waiting import watched
-from hpo.train.target import Target, check_code, import_target, raised
+from hpo.train.target import Arguments, Target, check_code, import_target, raised
 
 
 class Custom(Source):
@@ -33,7 +31,7 @@ class Custom(Source):
     target: Target
     """`MODULE:FUNCTION`, called as `FUNCTION(**args)`; it returns a dictionary of the arrays that `npz` describes."""
 
-    args: dict[Name, JsonValue] = {}
+    args: Arguments = {}
     """Arguments of the function."""
 
     layout: Layout | None = None

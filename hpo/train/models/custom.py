@@ -9,8 +9,8 @@ from pydantic import AfterValidator, JsonValue
 from torch import nn
 
 from hpo.errors import StudyFileError
-from hpo.spec import Name, Spec
-from hpo.train.target import Target, import_target
+from hpo.spec import Spec
+from hpo.train.target import Arguments, Target, import_target
 
 
 def _not_the_loops(args: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -27,7 +27,7 @@ class Custom(Spec):
     target: Target
     """`MODULE:FUNCTION`, called as `FUNCTION(shape=(C, H, W), classes=K, **args)`; it returns a `torch.nn.Module`."""
 
-    args: Annotated[dict[Name, JsonValue], AfterValidator(_not_the_loops)] = {}
+    args: Annotated[Arguments, AfterValidator(_not_the_loops)] = {}
     """Further arguments of the function."""
 
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
