@@ -114,7 +114,9 @@ def _due(study: StudySpec, progress: Sequence[ArmProgress]) -> dict[str, Hashabl
         room = _may_use_what_pruning_saved(study, plan.arm) and plan.budget_epochs - spent >= plan.epochs
         following = sum(counted.total for counted in own.values())
         if room or following or not is_open:
-            found[plan.arm] = (is_open, room, search.done, search.failed, following)
+            # What follows a search that was opened again is withdrawn as soon as its worker lets go of it.
+            held = sum(counted.leased for counted in own.values()) if is_open else 0
+            found[plan.arm] = (is_open, room, search.done, search.failed, following, held)
     return found
 
 

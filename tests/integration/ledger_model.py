@@ -57,6 +57,7 @@ class CellModel:
     leader: int | None = None
     leader_epochs: int | None = None
     epochs: int = 0
+    seconds: float = 0.0
     ended: str | None = None
     score: float | None = None
     error: str | None = None
@@ -95,7 +96,7 @@ class LedgerModel:
         """All of it, to be compared with the database."""
         return {
             "study": (self.state, self.reason),
-            "cells": {key: asdict(cell) | {"seconds": self.seconds(key)} for key, cell in self.cells.items()},
+            "cells": {key: asdict(cell) for key, cell in self.cells.items()},
             "curves": {key: curve for key, curve in self.curves.items() if curve},
             "checkpoints": self.checkpoints,
             "forks": self.forks,
@@ -103,10 +104,11 @@ class LedgerModel:
             "trials": {key: asdict(trial) for key, trial in self.trials.items()},
         }
 
-    def seconds(self, cell: int) -> float:
-        """The sum of a cell's curve, without what another cell has trained for it."""
-        led = self.cells[cell].leader_epochs or 0
-        return sum(seconds for epoch, seconds in self.curves[cell].items() if epoch > led)
+    def _draw(self, key: int, epochs: Epochs) -> None:
+        """Add to a cell's curve; what the cell took is the sum of it, but for what another cell has trained for it."""
+        self.curves[key].update(epochs)
+        led = self.cells[key].leader_epochs or 0
+        self.cells[key].seconds = sum(seconds for epoch, seconds in self.curves[key].items() if epoch > led)
 
     def leased(self) -> list[int]:
         return [key for key, cell in self.cells.items() if cell.state == "leased"]
@@ -177,7 +179,8 @@ class LedgerModel:
         failed = [key for key, cell in self.cells.items() if cell.state == "failed"]
         for key in failed:
             cell = self.cells[key]
-            cell.state, cell.attempts, cell.epochs, cell.trial = "planned", 0, 0, None
+            cell.state, cell.attempts, cell.trial = "planned", 0, None
+            cell.epochs, cell.seconds = 0, 0.0
             cell.failed_by = cell.leader = cell.leader_epochs = None
             cell.has_started = cell.has_finished = False
             self.curves[key] = {}
@@ -258,7 +261,7 @@ class LedgerModel:
         cell.run_out = False
         if last > cell.epochs:
             cell.epochs, cell.attempts, cell.failed_by = last, 0, None
-        self.curves[key].update(epochs)
+        self._draw(key, epochs)
 
     def give_back(self, key: int, reason: str | None = None) -> None:
         """The cell is free again, and this was no attempt."""
@@ -275,10 +278,12 @@ class LedgerModel:
         """Go on from another cell, or no longer."""
         cell = self.cells[key]
         cell.leader, cell.leader_epochs = place or (None, None)
+        taken: Epochs = []
         if place is not None:
             leader, epochs = place
             cell.epochs = max(cell.epochs, epochs)
-            self.curves[key].update({epoch: self.curves[leader][epoch] for epoch in range(1, epochs + 1)})
+            taken = [(epoch, self.curves[leader][epoch]) for epoch in range(1, epochs + 1)]
+        self._draw(key, taken)
 
     def raised(self, key: int, error: str, counted: bool) -> None:
         """The cell is free again; whether this was an attempt is said."""
@@ -300,7 +305,7 @@ class LedgerModel:
         cell.error = cell.reason = cell.failed_by = None
         if epochs:
             cell.epochs = max(cell.epochs, epochs[-1][0])
-            self.curves[key].update(epochs)
+        self._draw(key, epochs)
         self._end(key, "done", "PRUNED" if ended == "pruned" else "COMPLETE")
 
     def _end(self, key: int, state: str, trial_state: str) -> None:

@@ -121,7 +121,7 @@ class WorkersMachine(Bench):
             run.epochs = self.epochs_in(content)
             assert place[1] == run.epochs
             assert list(range(1, run.epochs + 1)) == [point.epoch for point in points]
-            self.report(run, 1)
+            self.trials.flush(self.report(run, 1))
 
     @precondition(lambda self: self.training())
     @rule(which=WHICH, epochs=st.integers(1, EPOCHS), last=KEPT, shared=KEPT, again=st.booleans())
@@ -180,17 +180,20 @@ class WorkersMachine(Bench):
         self.model.set_aside(run.cell, "it failed")
         self.leave(run)
 
-    @precondition(lambda self: self.waiting())
-    @rule(which=WHICH, leader=WHICH, epochs=st.integers(1, EPOCHS - 1))
-    def wait(self, which: int, leader: int, epochs: int) -> None:
+    @rule(leader=WHICH, epochs=st.integers(1, EPOCHS - 1))
+    def claim_and_wait(self, leader: int, epochs: int) -> None:
         """For a cell before it, as the worker saw that a while ago: it may be in any state by now."""
-        run = one_of(self.waiting(), which)
+        run = self._claimed("five", LONG)
+        if run is None:
+            return
         before = [key for key in self.model.cells if key < run.cell]
-        if before:
+        if before and run.cell not in self.model.checkpoints:
             place = Fork(one_of(before, leader), epochs)
             self.ledger.wait(run.lease, place)
             self.model.wait(run.cell, place.cell, place.epochs)
             self.leave(run)
+        else:
+            self.running.append(run)
 
     @precondition(lambda self: self.training())
     @rule(

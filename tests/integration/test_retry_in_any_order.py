@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 
 import pytest
 from click.testing import CliRunner
 
 from hpo.cli import cli
 from hpo.plan import CONFIRM, SEARCH, advance
-from hpo.service import begin_study, findings, is_done
+from hpo.service import begin_study, findings, is_done, retry_failed
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell, StudyRow
 from hpo.study import StudySpec
@@ -154,3 +154,25 @@ def test_status_says_where_a_study_stands(storage: Storage) -> None:
     assert ("finished", ["net.py:3 in f: OSError: x"]) == told()
     assert "digits: finished" in said
     assert "failed: grid, search, cell" in said and "mend the cause, then: hpo retry digits" in said
+
+
+def test_a_confirm_trial_let_go_while_the_search_is_open_is_withdrawn(storage: Storage) -> None:
+    """By the next worker that plans, though it has planned this arm before: nobody trains what may not follow."""
+    row = begin_study(storage, STUDY)
+    ledger, seen = storage.ledger, dict[str, Hashable]()
+    for cell in ledger.cells(row.id):
+        lease = ledger.claim("w", 60.0)
+        assert lease is not None
+        if peak(cell) == 0.3:
+            ledger.set_aside(lease, "", "x")
+        else:
+            ledger.finish(lease, "finished", peak(cell), Score(0.5, peak(cell)), None)
+    advance(storage, row, STUDY, seen)
+    held = ledger.claim("w", 60.0)
+    assert held is not None
+    retry_failed(storage, STUDY.name)
+    advance(storage, row, STUDY, seen)
+    assert [(0.2, "leased"), (0.2, "withdrawn")] == confirmed(storage, row)
+    ledger.release(held)
+    advance(storage, row, STUDY, seen)
+    assert [(0.2, "withdrawn")] * 2 == confirmed(storage, row)
