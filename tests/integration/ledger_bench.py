@@ -18,7 +18,8 @@ from hpo.storage.rows import Fork, Lease
 from hpo.storage.trials import Trials
 from hpo.train.clock import Evaluation, Score
 from tests.integration.helpers import make_study
-from tests.integration.ledger_model import BUDGET, GRID, POINTS, RANDOM, SEEDS, LedgerModel
+from tests.integration.ledger_model import LedgerModel
+from tests.integration.ledger_tables import BUDGET, GRID, POINTS, RANDOM, SEEDS
 
 STUDY = make_study(
     {

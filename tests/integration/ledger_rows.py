@@ -1,4 +1,4 @@
-"""All rows of a storage that holds one study, in the form of `ledger_model`."""
+"""All rows of a storage that holds one study, in the form of `ledger_tables`."""
 
 from __future__ import annotations
 

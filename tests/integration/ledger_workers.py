@@ -14,7 +14,7 @@ from hpo.storage.tables import cell, now
 from hpo.storage.told import rungs_from
 from hpo.storage.trials import study_name
 from tests.integration.ledger_bench import GONE, LATE, LONG, STUDY, Bench, Run, one_of, seconds_of
-from tests.integration.ledger_model import EPOCHS, RANDOM
+from tests.integration.ledger_tables import EPOCHS, RANDOM
 
 WHICH = st.integers(0, 5)
 """Which of those that there are."""

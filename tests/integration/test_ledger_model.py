@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """The ledger against a model of it: any order of what workers and people do, every row as predicted after each step.
-=======
-"""The ledger against a model of it: what workers and people do, in any order; after each step every row is compared.
->>>>>>> 20f0157 (A confirm trial let go while its search is open is withdrawn; the model waits as workers do)
 
 Repeated calls as after lost answers, leases that run out, workers that come back too late, cells planned again,
 studies stopped, failed, deleted and launched anew. At the end of each example the study is brought to its end.
@@ -29,8 +25,8 @@ from hpo.storage.optuna_rows import trials
 from hpo.storage.optuna_studies import studies
 from hpo.storage.tables import metadata
 from tests.integration.ledger_bench import PART, STUDY
-from tests.integration.ledger_model import SEEDS
 from tests.integration.ledger_rows import differences, rows
+from tests.integration.ledger_tables import SEEDS
 from tests.integration.ledger_workers import WorkersMachine
 
 EXAMPLES = int(os.environ.get("HPO_MODEL_EXAMPLES", "0"))
