@@ -17,7 +17,7 @@ from hpo.outside import ask
 from hpo.train.data.folders import check_folders
 from hpo.worker.device import compute, describe_device
 
-PROBE_BYTES = 1 << 20
+PROBE_BYTES = 64 << 10
 
 
 def environment(device: torch.device) -> dict[str, str]:
@@ -91,7 +91,7 @@ def _write_temporary_file() -> None:
     except OSError as error:
         place = f"{folder}: " if folder else ""
         raise MachineError(
-            f"a temporary file of 1 MiB can't be written: {place}{error.strerror}",
+            f"a temporary file of {PROBE_BYTES >> 10} KiB can't be written: {place}{error.strerror}",
             hint="make room there, or name another folder in TMPDIR",
         ) from error
 

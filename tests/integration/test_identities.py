@@ -61,7 +61,8 @@ def test_images_replaced(postgres_url: str, tmp_path: Path, monkeypatch: pytest.
     after = begin_study(storage, make_study(name="after", trial={"data": data}))
     wait_until(lambda: is_done(storage, after))
     with storage.engine.connect() as connection:
-        known = dict(connection.execute(select(study_table.c.name, study_table.c.data)).tuples().all())
+        rows = connection.execute(select(study_table.c.name, study_table.c.data)).all()
+    known = {row.name: row.data for row in rows}
     assert known["before"] != known["after"]
 
     # A worker that begins now, and has the same files, agrees.

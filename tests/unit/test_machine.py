@@ -98,7 +98,7 @@ def test_no_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(MachineError) as caught:
         examine(CPU)
-    assert f"a temporary file of 1 MiB can't be written: {tmp_path}: File too large" == str(caught.value)
+    assert f"a temporary file of 64 KiB can't be written: {tmp_path}: File too large" == str(caught.value)
     assert "TMPDIR" in caught.value.hint
 
 
