@@ -20,6 +20,7 @@ WHICH = st.integers(0, 5)
 """Which of those that there are."""
 KEPT = st.sampled_from(["not at all", "whole", "in parts"])
 
+DAMAGED = st.sampled_from([False, False, True])
 LEASE = st.sampled_from([LONG, LONG, GONE])
 
 
@@ -37,13 +38,15 @@ class WorkersMachine(Bench):
         if run is not None and answered:
             self.running.append(run)
 
-    @rule(seconds=LEASE, place=WHICH, epochs=st.integers(1, EPOCHS), last=KEPT, shared=KEPT)
-    def claim_and_train(self, seconds: float, place: int, epochs: int, last: str, shared: str) -> None:
+    @rule(seconds=LEASE, place=WHICH, is_damaged=DAMAGED, epochs=st.integers(1, EPOCHS), last=KEPT, shared=KEPT)
+    def claim_and_train(
+        self, seconds: float, place: int, is_damaged: bool, epochs: int, last: str, shared: str
+    ) -> None:
         """What a worker does as a rule."""
         run = self._claimed("four", seconds)
         if run is not None:
             self.running.append(run)
-            self._begin(run, self._place(run, place))
+            self._begin(run, self._place(run, place), is_damaged)
             self._record(run, epochs, last, shared, 1)
 
     @rule(cells=st.integers(1, 2), score=st.integers(0, 9), may_fail=st.booleans())
@@ -87,7 +90,7 @@ class WorkersMachine(Bench):
         self.model.cells[run.cell].run_out = False
 
     @precondition(lambda self: self.waiting())
-    @rule(which=WHICH, place=WHICH, is_damaged=st.sampled_from([False, False, True]))
+    @rule(which=WHICH, place=WHICH, is_damaged=DAMAGED)
     def begin(self, which: int, place: int, is_damaged: bool) -> None:
         """With the last checkpoint, or else from where another cell is, or else from nothing."""
         run = one_of(self.waiting(), which)

@@ -177,6 +177,8 @@ class LedgerMachine(WorkersMachine):
             if self.model.state == "finished" and not self.model.has_failures():
                 break
         assert "finished" == self.model.state
+        for finish in self.finished:
+            finish()
         self.every_row_is_as_predicted()
         done = [cell for cell in self.model.cells.values() if cell.state != "withdrawn"]
         assert {"done"} == {cell.state for cell in done}
