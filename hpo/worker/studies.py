@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from hpo import pulse
-from hpo.errors import DataError, LeaseLost
-from hpo.storage.rows import Lease
+from hpo.errors import DataError, LeaseLost, StudyError, StudyFileError
+from hpo.parameters import point
+from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.train.data import cache
@@ -88,4 +89,19 @@ class Studies:
             raise LeaseLost("the study was deleted")
         check_code()
         spec = read_study(row.name, row.spec, row.hpo_version)
+        _check_trials(spec, row)
         return Study(spec, Trials(self._session.storage, spec))
+
+
+def _check_trials(spec: StudySpec, row: StudyRow) -> None:
+    """See that this hpo knows all parts of what is to be trained, which the study's own model does not look into."""
+    for name, arm in spec.arms.items():
+        try:
+            spec.trial_of(name, point(arm.search, lambda _, searched: searched.examples()[0]))
+        except StudyFileError as error:
+            [first, *_] = str(error).splitlines()
+            raise StudyError(
+                f"the study {row.name!r} was planned by another version of hpo ({row.hpo_version}), unreadable by "
+                f"this one: {first}",
+                hint="use the version that planned it",
+            ) from None

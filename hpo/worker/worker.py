@@ -153,11 +153,12 @@ class Worker:
     def _run_cell(self, session: Session, studies: Studies, lease: Lease) -> None:
         with session.heartbeat.holding(lease):
             try:
-                run_cell(session, studies, lease)
+                try:
+                    run_cell(session, studies, lease)
+                except UserError as error:  # this worker can't train it, another may
+                    self._leave_out(lease, error)
             except LeaseLost as error:
                 log.warning("%s; dropped", error)
-            except UserError as error:  # this worker can't train it, another may
-                self._leave_out(lease, error)
 
     def _leave_out(self, lease: Lease, error: UserError) -> None:
         row = self._ledger.study_of(lease.study_uuid)

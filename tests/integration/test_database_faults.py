@@ -81,7 +81,7 @@ def test_a_lease_taken_away(storage: Storage, postgres_url: str, crew: Crew, gat
     row = begin_study(storage, study)
     crew.start(1, study.name)
     holder_after(storage, crew, row, epochs=2)
-    rob(token="other", worker="thief", lease_until=4e9)
+    rob(token="other", worker="thief", lease_until=4e9, lease_seconds=4e9)
     stolen = the_cell(storage, row)
     wait_until(lambda: "dropped" in crew.said())
     assert stolen == the_cell(storage, row)

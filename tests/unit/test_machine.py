@@ -84,15 +84,15 @@ def test_a_healthy_machine() -> None:
 
 
 @pytest.fixture
-def files_of_half_a_mebibyte() -> Iterator[None]:
+def files_of_half_the_size() -> Iterator[None]:
     """As on a disk that is full but for a little."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (32 << 10, before[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.usefixtures("files_of_half_a_mebibyte")
+@pytest.mark.usefixtures("files_of_half_the_size")
 def test_no_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The folder is named, and how to take another."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
