@@ -123,7 +123,7 @@ def test_a_frozen_server(own_postgres: PostgresServer, tmp_path: Path, gate: Gat
             os.kill(process, signal.SIGCONT)
         crew.kill()
     assert "Traceback" not in crew.said()
-    wait_until(lambda: the_cell(storage, row).state == "leased")  # the server goes on
+    assert the_cell(storage, row).state in ("leased", "planned")  # the server goes on, perhaps with what was sent last
     storage.close()
 
 

@@ -113,6 +113,7 @@ def test_one_sick_worker_among_healthy_ones(storage: Storage, sick: tuple[dict[s
     """Trials raise on it before their first epoch while another worker trains its own: it ends, and no cell fails."""
     trial, file = sick
     row = begin_study(storage, make_study(THREE, "shared", trial, attempts=1))
+    storage.ledger.register("healthy", "host", 1, "CPU", {})
     held = storage.ledger.claim("healthy", 600.0)
     assert held is not None
     with storage.engine.begin() as connection:  # the other one has trained two epochs
@@ -124,6 +125,7 @@ def test_one_sick_worker_among_healthy_ones(storage: Storage, sick: tuple[dict[s
     assert "no kernel image" in the_worker(storage).reason
     file.unlink()  # a healthy worker finds everything there to be done
     storage.ledger.release(held)
+    storage.ledger.seen("healthy", ended=True)
     work(storage, [], OPTIONS, Event())
     assert {"done"} == {cell.state for cell in storage.ledger.cells(row.id)}
 
