@@ -96,8 +96,6 @@ def _says_something_of_the_trial(session: Session, lease: Lease) -> bool:
         return True
     if health.has_finished_one_since(lease.study_uuid, cell.id) or health.has_left_to_others(cell.id):
         return True
-    if not health.has_trained(lease.study_uuid) and session.ledger.trained_elsewhere(lease.study_id, session.worker_id):
-        return False
     return not session.ledger.others_alive(session.worker_id)
 
 

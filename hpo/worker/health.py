@@ -26,8 +26,6 @@ class _OfStudy:
     """Cell -> when it first raised here."""
     in_a_row: dict[int, str] = field(default_factory=dict)
     """Cell -> why it raised; of those that did one after the other, without an epoch between."""
-    trained: bool = False
-    """Whether an epoch was trained here."""
     finished_at: float | None = None
     """When the last trial ended here as it should."""
 
@@ -57,14 +55,8 @@ class Health:
 
     def epoch_trained(self, study: str) -> None:
         """A trial of the study has come to the end of an epoch."""
-        known = self._of(study)
-        known.trained = True
-        known.in_a_row.clear()
+        self._of(study).in_a_row.clear()
         self.device_failures = 0
-
-    def has_trained(self, study: str) -> bool:
-        """Whether an epoch of the study was trained here."""
-        return self._of(study).trained
 
     def finished(self, study: str, cell: int) -> None:
         """A trial of the study has ended as it should."""
