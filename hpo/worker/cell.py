@@ -112,6 +112,7 @@ class _CellRun:
 
     def _begin_anew(self, error: CheckpointError) -> None:
         log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
+        self._ledger.fork(self._lease, None)  # what another cell had trained for this one it trains itself now
 
     def _train(self, params: Params, reporter: Reporter, resume: bytes | None) -> Outcome:
         cell = self._lease.cell

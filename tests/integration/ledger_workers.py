@@ -110,7 +110,10 @@ class WorkersMachine(Bench):
         assert self.model.cells[key].params == params
         if run.kept is None:
             self._go_on_from_another(run, place)
-        elif not is_damaged:
+        elif is_damaged:
+            self.ledger.fork(run.lease, None)
+            self.model.fork(key, None)
+        else:
             run.epochs = self.epochs_in(run.kept)
 
     def _go_on_from_another(self, run: Run, place: tuple[int, int] | None) -> None:

@@ -332,6 +332,21 @@ def test_going_on_from_another_cell_keeps_ones_own_later_epochs(storage: Storage
     assert (b"after two", [1, 2]) == (found[0], [point.epoch for point in found[1]])
 
 
+def test_a_cell_that_no_longer_goes_on_from_another(storage: Storage, ledger: Ledger) -> None:
+    """Its checkpoint was damaged: it trains all epochs itself, and each counts."""
+    row = begin_study(storage, grid(2))
+    leader, follower = claim(ledger), claim(ledger)
+    ledger.record(leader, [evaluation(1)], 60.0, forked=b"after one")
+    ledger.fork(follower, Fork(leader.cell.id, 1))
+    ledger.record(follower, [evaluation(2)], 60.0)
+    assert 2.0 == now(ledger, row, follower).seconds
+    ledger.fork(follower, None)
+    for epoch in (1, 2):
+        ledger.record(follower, [evaluation(epoch)], 60.0)
+    cell = now(ledger, row, follower)
+    assert (None, 2, 4.0) == (cell.leader, cell.epochs, cell.seconds)
+
+
 def test_nobody_waits_for_a_withdrawn_cell(storage: Storage, ledger: Ledger) -> None:
     """A worker that has read the plan before the withdrawal lets its cell wait; it is claimed nevertheless."""
     row = begin_study(storage, grid(2))
