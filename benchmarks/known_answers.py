@@ -21,7 +21,7 @@ import numpy as np
 from hpo.report.compare import compare
 from hpo.report.power import power
 from hpo.report.results import Report
-from tests.unit.report_samples import confirm, study
+from tests.unit.report_samples import PEAKS, confirm, search, study
 
 STUDIES = 1000
 SEEDS = 5
@@ -57,12 +57,18 @@ def simulate(studies: int, effect: float, others: int = 1, *, seed: int = 0, ima
         accuracy = 0.9 + random.normal(0, SPREAD, SEEDS) + random.normal(0, SPREAD / math.sqrt(2), (len(arms), SEEDS))
         accuracy[1:] += effect * SPREAD
         accuracy = np.round(accuracy * images) / images
-        cells = [
-            confirm(arm, place, value, value)
+        # What is confirmed is what an arm's search has chosen: the first of its points, in all of them.
+        searched = [
+            search(arm, slot, 0.9 - 0.1 * slot, params={"lr.peak": peak})
+            for arm in arms
+            for slot, peak in enumerate(PEAKS)
+        ]
+        confirmed = [
+            confirm(arm, place, value, value, params={"lr.peak": PEAKS[0]})
             for arm, values in zip(arms, accuracy.tolist(), strict=True)
             for place, value in enumerate(values)
         ]
-        reports.append(compare(spec, cells))
+        reports.append(compare(spec, [*searched, *confirmed]))
     return _tally(reports, effect * SPREAD)
 
 

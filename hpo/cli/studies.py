@@ -136,7 +136,8 @@ def stop(study: str, storage: str) -> None:
     from hpo import service
     from hpo.storage import open_storage
 
-    say(f"{study}: {service.stop_study(open_storage(storage), study)}", err=True)
+    state = service.stop_study(open_storage(storage), study)
+    say(f"{study}: {state}", err=True)
 
 
 @click.command()
@@ -148,7 +149,8 @@ def resume(study: str, storage: str) -> None:
     from hpo import service
     from hpo.storage import open_storage
 
-    say(f"{study}: {service.resume_study(open_storage(storage), study)}", err=True)
+    state = service.resume_study(open_storage(storage), study)
+    say(f"{study}: {state}", err=True)
 
 
 @click.command()
