@@ -29,7 +29,7 @@ ARMS = {
 def run(url: str, name: str) -> None:
     """A worker from its first statement to its last, in this process, with checkpoints that are cut into parts."""
     storage = open_storage(url, Retry(20.0, Event()))
-    options = WorkerOptions(device="cpu", checkpoint_seconds=0.0)
+    options = WorkerOptions(device="cpu", checkpoint_seconds=0.0, lease_seconds=2.0)  # a claim may be lost
     Worker(storage, [name], options, Event()).run()
     storage.close()
 
@@ -79,7 +79,6 @@ def _count(storage: Storage, proxy: Lossy, url: str) -> int:
     proxy.begin(lose=None)
     run(url, "undisturbed")
     check(storage, url, "undisturbed")
-    print(proxy.statements)
     return proxy.statements
 
 
