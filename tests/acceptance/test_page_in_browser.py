@@ -46,7 +46,7 @@ def test_the_page_is_readable(address: str, width: int) -> None:
         assert "ramp is better" in page.locator("#verdict").inner_text()
         assert page.locator("figure").count() == 8
         panels = page.locator("figure svg:not(.swatch)")
-        assert panels.count() == 17
+        assert panels.count() == 16
         for panel in panels.all():
             assert panel.is_visible()
             box = panel.bounding_box()
