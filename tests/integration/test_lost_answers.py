@@ -29,7 +29,7 @@ ARMS = {
 def run(url: str, name: str) -> None:
     """A worker from its first statement to its last, in this process, with checkpoints that are cut into parts."""
     storage = open_storage(url, Retry(20.0, Event()))
-    options = WorkerOptions(device="cpu", checkpoint_seconds=0.0, lease_seconds=2.0)  # a claim may be lost
+    options = WorkerOptions(device="cpu", checkpoint_seconds=0.0, lease_seconds=1.0)  # a claim may be lost
     Worker(storage, [name], options, Event()).run()
     storage.close()
 
@@ -53,6 +53,7 @@ def test_every_answer_lost_once(
     monkeypatch.setattr("hpo.storage.checkpoints.LARGEST_WHOLE", 100)
     monkeypatch.setattr("hpo.storage.parts.PART", 20_000)
     monkeypatch.setattr("hpo.storage.retry.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("hpo.worker.worker.IDLE_SECONDS", 0.05)
     caplog.set_level(logging.ERROR)
     storage, there = open_storage(postgres_url), parse_url(postgres_url)
     with lossy(str(there.host), int(there.port or 5432)) as proxy:

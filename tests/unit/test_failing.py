@@ -10,7 +10,7 @@ from tests.unit.figure_samples import row, study
 from tests.unit.report_samples import cell, search
 
 TRACEBACK = """Traceback (most recent call last):
-  File "/work/hpo/worker/cell.py", line 80, in run_cell
+  File "/srv/hpo/worker/cell.py", line 80, in run_cell
     outcome = train()
   File "/home/me/mynet.py", line 12, in forward
     x = self.first(x)
