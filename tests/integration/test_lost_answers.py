@@ -63,7 +63,6 @@ def test_every_answer_lost_once(
     with lossy(str(there.host), int(there.port or 5432)) as proxy:
         through = there.set(port=proxy.port).render_as_string(hide_password=False)
         places = range(0, _count(storage, proxy, through), EVERY)
-        assert sent > 20
         for place in places:
             name = f"lost-{place}"
             begin_study(storage, make_study(ARMS, name, {"epochs": 2}, confirm={"top": 1, "seeds": 1}))
