@@ -5,6 +5,7 @@ Without a Postgres on the machine the tests that need one are skipped, with the 
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import uuid
@@ -53,6 +54,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def one_thread() -> None:
     """As in workers: results depend on the number of threads."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def one_log_level() -> Iterator[None]:
+    """What a test hears of the log does not depend on the tests before it."""
+    root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
 
 
 def _new_database(template: str) -> Iterator[str]:

@@ -78,12 +78,13 @@ def test_no_formula(sqlite_url: str, tmp_path: Path) -> None:
     storage = open_storage(sqlite_url)
     begin_study(storage, study)
     cells = storage.ledger.cells(storage.ledger.study(NAME).id)
-    hostile = ["=cmd|'/c calc'!A0", "+1", "-1", "@sum", "\t=1", "＝1", "plain \x1b[2J"]
-    cells = [replace(cell, error=error, score=-0.5) for cell, error in zip(cells, hostile, strict=False)]
+    hostile = ["=cmd|'/c calc'!A0", "+1", "-1", "@sum", "＝1", "a;=1", "\t=1", "plain \x1b[2J"]
+    cells = [replace(cell, error=error, score=-0.5) for cell, error in zip(cells[: len(hostile)], hostile, strict=True)]
     trials, _ = write(study, cells, [], tmp_path)
     with trials.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert [f"'{text}" for text in hostile[:-1]] + ["plain ␛[2J"] == [row["error"] for row in rows]
+    harmless = [f"'{text}" for text in hostile[:5]] + ["a;'=1", "'\t'=1", "plain ␛[2J"]
+    assert harmless == [row["error"] for row in rows]
     assert {"-0.5"} == {row["score"] for row in rows}
     storage.close()
 
