@@ -66,6 +66,7 @@ def test_started_seen_and_stopped(
             "--checkpoint-every=0",
             "--env=PATH",
             "--env=HPO_CUSTOM_TARGETS",
+            "--env=PYTHONPATH",
         )
 
     log = tmp_path / "it's there" / socket.gethostname() / "log"
