@@ -149,7 +149,7 @@ class Leases:
         self,
         lease: Lease,
         ended: str,
-        score: float,
+        score: float | None,
         validation: Score | None,
         test: Score | None,
         also: Sequence[Write] = (),

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import Row
 
 from hpo.errors import StorageError
+from hpo.metric import Metric
 from hpo.space import Params
 from hpo.storage import tables
 from hpo.train.clock import Evaluation
@@ -59,7 +60,7 @@ class Cell:
     ended: str | None
     """finished, pruned or diverged."""
     score: float | None
-    """Validation accuracy of the last epoch, 0 if diverged: what is selected by."""
+    """What it is judged by; the metric's worst value if it diverged, or None where there is none."""
     validation_loss: float | None
     validation_accuracy: float | None
     test_loss: float | None
@@ -199,7 +200,7 @@ class ArmProgress:
     seconds: float
     """Of training, summed over workers."""
     best: float | None
-    """The highest score of a configuration so far: the mean over its seeds."""
+    """The best score of a configuration so far: the mean over its seeds."""
     seeds: int
     """Of that configuration, done so far."""
 
@@ -207,6 +208,12 @@ class ArmProgress:
     def total(self) -> int:
         """All cells, whatever their state."""
         return self.planned + self.leased + self.done + self.failed
+
+
+def value_of(metric: Metric, measured: Cell | CurvePoint) -> float | None:
+    """What a cell measured after its last epoch, or at the end of an epoch; None if nothing finite, or not this."""
+    value: float | None = getattr(measured, metric.name, None)
+    return value
 
 
 def new_identity() -> str:

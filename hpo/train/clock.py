@@ -9,6 +9,7 @@ from typing import Self
 
 from pydantic import PositiveInt, model_validator
 
+from hpo.metric import Metric
 from hpo.spec import Spec
 
 
@@ -71,6 +72,10 @@ class Score:
 
     loss: float
     accuracy: float
+
+    def of(self, metric: Metric) -> float:
+        """The one of the two that `metric` names."""
+        return self.loss if metric.name.endswith("loss") else self.accuracy
 
 
 @dataclass(frozen=True, slots=True)

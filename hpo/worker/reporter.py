@@ -41,6 +41,7 @@ class Reporter:
         self._session, self._trials, self._lease, self._trial = session, study.trials, lease, trial
         self._pruner = study.trials.pruner(lease.cell)
         self._epochs, self._shared_after = epochs, shared_after
+        self._objective = study.spec.objective
         self._kept = kept
         self._study_stopped = False
         self._saved_at = self._written_at = time.monotonic()
@@ -53,7 +54,7 @@ class Reporter:
         epoch = evaluation.epoch
         rung = evaluation.finite and self._pruner.at_rung(epoch)
         if rung:
-            self._trial.report(evaluation.validation.accuracy, epoch)
+            self._trial.report(evaluation.validation.of(self._objective), epoch)
         # At the last epoch there is nothing to save any more.
         looks = rung and epoch < self._epochs and not isinstance(self._pruner, NoPruner)
         answer = self._record(evaluation, checkpoint, looks)

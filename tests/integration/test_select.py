@@ -9,6 +9,7 @@ import pytest
 from hpo.plan import ranking
 from hpo.service import begin_study
 from hpo.storage import open_storage
+from hpo.train.reported import OBJECTIVE
 from tests.integration.helpers import make_study, work_here
 
 RATES = [0.3, 0.6, 1.0]
@@ -31,7 +32,7 @@ def test_the_score(sqlite_url: str, select: str, of: object) -> None:
     assert any(max(curve) > curve[-1] for curve in curves.values()), "the two would be the same"
     searched = [cell for cell in cells if cell.phase == "search"]
     best = max(searched, key=lambda cell: of(curves[cell.id]))
-    assert best.params == ranking(cells)[0].params == cells[-1].params
+    assert best.params == ranking(OBJECTIVE, cells)[0].params == cells[-1].params
     values = [
         trial.value
         for one in storage.optuna.get_all_studies()

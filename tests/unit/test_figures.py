@@ -19,9 +19,10 @@ from hpo.report.figures.epochs import gradient_norms, learning_curves, what_move
 from hpo.report.figures.importance import arm_importances, importances, tails
 from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
-from hpo.report.figures.values import Axis, Panel, Series, arms_axis, upper
+from hpo.report.figures.values import Axis, Panel, Series, arms_axis, toward_best
 from hpo.report.palette import GLYPHS, TOLD_APART, look
 from hpo.report.plotly_figures import plotly_figure
+from hpo.train.reported import OBJECTIVE
 from tests.unit import report_samples
 from tests.unit.figure_samples import HIDDEN, confirmed, curves, drawn, searched, study, trial
 
@@ -206,10 +207,10 @@ def test_tails(paths: list[str], expected: list[str]) -> None:
 
 def test_limits_leave_out_what_is_far_below() -> None:
     """One that failed doesn't press the others together; without one everything is inside."""
-    low, high = upper([10.0, 90.0, 91.0, 92.0, 93.0, 94.0, 95.0, 96.0])
+    low, high = toward_best(OBJECTIVE, [10.0, 90.0, 91.0, 92.0, 93.0, 94.0, 95.0, 96.0])
     assert 80 < low < 90 < 96 < high
-    assert upper([90.0, 92.0]) == pytest.approx((89.9, 92.1))
-    assert upper([50.0]) == (49.0, 51.0)
+    assert toward_best(OBJECTIVE, [90.0, 92.0]) == pytest.approx((89.9, 92.1))
+    assert toward_best(OBJECTIVE, [50.0]) == (49.0, 51.0)
 
 
 def hostile() -> Figure:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hpo.report.measured import last_epochs
 from hpo.report.published import PublishedResult, published
 from hpo.storage.rows import Cell, CurvePoint
 from tests.unit.report_samples import cell, confirm, diverged, search, study
@@ -16,7 +17,7 @@ ROW = {"arm": "grid", "value": 0.85, "where": "table 2"}
 def one(
     row: dict[str, Any], cells: list[Cell], curves: list[CurvePoint] | None = None, **fields: Any
 ) -> PublishedResult:
-    [result] = published(study(published=[ROW | row], **fields), cells, curves or [])
+    [result] = published(study(published=[ROW | row], **fields), cells, last_epochs(cells, curves or []))
     return result
 
 

@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
+from hpo.metric import Metric
 from hpo.plan import CONFIRM, SEARCH, ranking
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
 from hpo.report.measured import representative
 from hpo.report.numbers import count
-from hpo.storage.rows import Cell, CurvePoint
+from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.study import StudySpec
 
 BEST = 5
@@ -27,19 +28,17 @@ Value = Callable[[CurvePoint], float | None]
 
 
 def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint]) -> Figure | None:
-    """Accuracy and loss, on train and validation, as training goes on."""
+    """Every metric of validation, then of train, as training goes on; the objective first."""
     shown = _several(study, cells)
     runs = _runs(shown, curves)
     if not runs:
         return None
     panels: list[Panel] = []
     series: list[Series] = []
-    for name in ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss"):
-        accuracy = name.endswith("accuracy")
-        own = [_spread(arm, len(panels), points, _metric(name, accuracy)) for arm, points in runs.items()]
-        title = name.replace("_", " ").capitalize()
-        y = Axis("%", limits=_risen(own)) if accuracy else Axis("cross-entropy", log=_all_positive(own))
-        panels.append(Panel(title, Axis("epoch"), y))
+    for metric in _during_training(study):
+        own = [_spread(arm, len(panels), points, _measured(metric)) for arm, points in runs.items()]
+        y = Axis(metric.axis, limits=_risen(own)) if metric.share else Axis(metric.axis, log=_all_positive(own))
+        panels.append(Panel(metric.words.capitalize(), Axis("epoch"), y))
         series += own
     of = "; ".join(f"{arm}: {_whose(shown[arm])}" for arm in runs)
     return Figure(
@@ -93,7 +92,7 @@ def _several(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Sequence[Cell
     found = _representatives(study, cells)
     for arm, own in found.items():
         if len(own) == 1 and own[0].phase == SEARCH:
-            best = ranking([cell for cell in cells if cell.arm == arm])[:BEST]
+            best = ranking(study.objective, [cell for cell in cells if cell.arm == arm])[:BEST]
             found[arm] = [cell for configuration in best for cell in configuration.cells]
     return found
 
@@ -157,10 +156,16 @@ def _names(runs: Runs, of: Callable[[CurvePoint], Mapping[str, float]]) -> list[
     return list(dict.fromkeys(name for points in runs.values() for run in points for name in of(run[0])))
 
 
-def _metric(name: str, accuracy: bool) -> Value:
+def _during_training(study: StudySpec) -> list[Metric]:
+    """What is measured after every epoch, in the order in which it is shown."""
+    shown = [metric for split in ("validation", "train") for metric in study.metrics.values() if metric.split == split]
+    return sorted(shown, key=lambda metric: metric != study.objective)
+
+
+def _measured(metric: Metric) -> Value:
     def value(point: CurvePoint) -> float | None:
-        measured: float | None = getattr(point, name)
-        return 100 * measured if accuracy and measured is not None else measured
+        measured = value_of(metric, point)
+        return None if measured is None else metric.factor * measured
 
     return value
 
