@@ -68,7 +68,7 @@ def _after_the_end(metric: Metric, cell: Cell, last: CurvePoint | None) -> float
 
 def measured_at(metrics: Iterable[Metric], cells: Sequence[Cell], curves: Iterable[CurvePoint], epoch: int) -> Values:
     """What each seed measured after `epoch`; a trial that diverged before it has the metric's worst value, or none."""
-    reached = {each.cell_id: each for each in curves if each.epoch == epoch}
+    reached = {each.cell_id: each for each in curves if each.at == epoch}
     values: dict[str, dict[int, float]] = {}
     for metric in metrics:
         values[metric.name] = {}
@@ -87,7 +87,7 @@ def last_epochs(cells: Iterable[Cell], curves: Iterable[CurvePoint]) -> Mapping[
     wanted = {cell.id for cell in cells}
     last: dict[int, CurvePoint] = {}
     for epoch in curves:
-        if epoch.cell_id in wanted and (epoch.cell_id not in last or epoch.epoch > last[epoch.cell_id].epoch):
+        if epoch.cell_id in wanted and (epoch.cell_id not in last or epoch.at > last[epoch.cell_id].at):
             last[epoch.cell_id] = epoch
     return last
 

@@ -230,7 +230,7 @@ class Ledger(Forks, Workers):
     def curves(self, study_id: int) -> list[CurvePoint]:
         """Every epoch of every cell of a study."""
         query = select(*CURVE_COLUMNS).join(cell).where(cell.c.study_id == study_id)
-        ordered = query.order_by(curve.c.cell_id, curve.c.epoch)
+        ordered = query.order_by(curve.c.cell_id, curve.c.at)
         rows = self._database.read(lambda connection: connection.execute(ordered).all())
         return [read_curve_point(row) for row in rows]
 

@@ -273,7 +273,7 @@ def _cells_with_trial(connection: Connection, study_id: int) -> defaultdict[tupl
 def _curves(connection: Connection, cells: Sequence[int]) -> defaultdict[int, list[CurvePoint]]:
     query = select(*CURVE_COLUMNS).where(tables.curve.c.cell_id.in_(cells))
     found: defaultdict[int, list[CurvePoint]] = defaultdict(list)
-    for row in connection.execute(query.order_by(tables.curve.c.cell_id, tables.curve.c.epoch)):
+    for row in connection.execute(query.order_by(tables.curve.c.cell_id, tables.curve.c.at)):
         point = read_curve_point(row)
         found[point.cell_id].append(point)
     return found

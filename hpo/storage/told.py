@@ -49,9 +49,9 @@ def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Change
     space, pruner = space_of(study, cell.arm), pruner_of(study, cell.arm, cell.phase)
     metric = study.objective
     reported = {
-        point.epoch: value
+        point.at: value
         for point in curve
-        if pruner.at_rung(point.epoch) and _is_finite(point) and (value := value_of(metric, point)) is not None
+        if pruner.at_rung(point.at) and (value := value_of(metric, point)) is not None
     }
     if cell.ended == "diverged":
         reported |= dict.fromkeys(rungs_from(pruner, cell.epochs, study.epochs(cell.arm)), metric.last)
@@ -72,7 +72,3 @@ def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Change
         values=values,
         state=state if state.is_finished() else None,
     )
-
-
-def _is_finite(point: CurvePoint) -> bool:
-    return point.train_loss is not None and point.validation_loss is not None

@@ -53,6 +53,12 @@ class Outcome:
     best: Score | None = None
     """Validation of the epoch that was best by the objective, the first one of several."""
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Validation after the last epoch, and test, by the names of their metrics."""
+        validation = {} if self.validation is None else self.validation.by_name("validation")
+        return validation | ({} if self.test is None else self.test.by_name("test"))
+
     def score(self, objective: Metric, select: Select) -> float | None:
         """What the trial is judged by: the objective of its last epoch or of its best.
 

@@ -100,8 +100,8 @@ class _CellRun:
         kept, points = found
         for point in points:
             value = value_of(self._study.spec.objective, point)
-            if trials.pruner(cell).at_rung(point.epoch) and value is not None:
-                trial.report(value, point.epoch)
+            if trials.pruner(cell).at_rung(point.at) and value is not None:
+                trial.report(value, point.at)
         trials.flush(trial)
         log.info("cell %d: goes on after epoch %d of cell %d", cell.id, place.epochs, place.cell)
         return self._fetched(kept)
@@ -155,12 +155,12 @@ class _CellRun:
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
 
     def _finish(self, trial: Trial, reporter: Reporter, outcome: Outcome) -> None:
-        cell, ended, validation = self._lease.cell, outcome.ended.value, outcome.validation
+        cell, ended = self._lease.cell, outcome.ended.value
         objective = self._study.spec.objective
         score = outcome.score(objective, self._study.spec.protocol.select)
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        is_told = self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, reporter.unwritten)
+        is_told = self._ledger.finish(self._lease, ended, score, outcome.metrics, told, reporter.unwritten)
         if not is_told:
             self._study.trials.heal_if_possible(self._lease)
         self._session.health.finished(self._lease.study_uuid, cell.id)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from optuna.trial import Trial
 
-from hpo import pulse
+from hpo import pulse, trainer
 from hpo.errors import CheckpointError
 from hpo.search import NoPruner
 from hpo.storage.parts import LAST, SHARED
@@ -45,7 +45,7 @@ class Reporter:
         self._kept = kept
         self._study_stopped = False
         self._saved_at = self._written_at = time.monotonic()
-        self.unwritten: list[Evaluation] = []
+        self.unwritten: list[trainer.Evaluation] = []
         """Epochs that are not in the ledger yet."""
 
     def report(self, evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
@@ -86,7 +86,7 @@ class Reporter:
         self._kept = saved
 
     def _record(self, evaluation: Evaluation, checkpoint: Callable[[], bytes], looks: bool) -> Answer | None:
-        self.unwritten.append(evaluation)
+        self.unwritten.append(evaluation.reported())
         now = time.monotonic()
         due = now - self._saved_at >= self._session.options.checkpoint_seconds
         shared = evaluation.finite and evaluation.epoch in self._shared_after

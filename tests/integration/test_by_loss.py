@@ -75,7 +75,7 @@ def test_scores(cells: list[Cell]) -> None:
     ended = {cell.ended for cell in cells}
     assert {"finished", "pruned", "diverged"} == ended
     assert all((cell.score is None) == (cell.ended == "diverged") for cell in cells)
-    assert all(cell.score == cell.validation_loss for cell in cells if cell.ended != "diverged")
+    assert all(cell.score == cell.metrics.get("validation_loss") for cell in cells if cell.ended != "diverged")
 
 
 def test_the_best_is_confirmed(cells: list[Cell]) -> None:

@@ -89,7 +89,8 @@ def test_the_confirm_phase(done: Done) -> None:
     assert 6 == len(set(seeds["hold"]))
     assert not {cell.seed for cell in cells if cell.phase == SEARCH} & {seed for _, seed in seeds["hold"]}
     assert {SEARCH: {False}, CONFIRM: {True}} == {
-        phase: {cell.test_accuracy is not None for cell in cells if cell.phase == phase} for phase in (SEARCH, CONFIRM)
+        phase: {cell.metrics.get("test_accuracy") is not None for cell in cells if cell.phase == phase}
+        for phase in (SEARCH, CONFIRM)
     }
 
 

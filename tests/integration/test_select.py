@@ -25,10 +25,10 @@ def test_the_score(sqlite_url: str, select: str, of: object) -> None:
     work_here(storage)
     cells = storage.ledger.cells(row.id)
     points = groupby(storage.ledger.curves(row.id), key=lambda point: point.cell_id)
-    curves = {cell: [point.validation_accuracy or 0.0 for point in curve] for cell, curve in points}
+    curves = {cell: [point.metrics["validation_accuracy"] or 0.0 for point in curve] for cell, curve in points}
     assert callable(of)
     assert [of(curves[cell.id]) for cell in cells] == [cell.score for cell in cells]
-    assert [curves[cell.id][-1] for cell in cells] == [cell.validation_accuracy for cell in cells]
+    assert [curves[cell.id][-1] for cell in cells] == [cell.metrics.get("validation_accuracy") for cell in cells]
     assert any(max(curve) > curve[-1] for curve in curves.values()), "the two would be the same"
     searched = [cell for cell in cells if cell.phase == "search"]
     best = max(searched, key=lambda cell: of(curves[cell.id]))

@@ -414,7 +414,7 @@ def at_half(cells: list[Cell], accuracies: dict[str, list[float | None]]) -> lis
     """The first of the two epochs of each confirmed cell, in the order of the seeds; None: not reached."""
     ids = {arm: [each.id for each in cells if each.arm == arm and each.phase == "confirm"] for arm in accuracies}
     return [
-        CurvePoint(cell_id, 1, 1, None, None, 1 - accuracy, accuracy, 0.1, {}, {}, 1.0, 1.0)
+        CurvePoint(cell_id, 1, 1.0, {"validation_loss": 1 - accuracy, "validation_accuracy": accuracy})
         for arm, own in accuracies.items()
         for cell_id, accuracy in zip(ids[arm], own, strict=True)
         if accuracy is not None

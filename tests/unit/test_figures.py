@@ -99,7 +99,7 @@ def test_a_diverged_seed_ends_early() -> None:
     """A loss that isn't finite is no point, and later epochs count the others."""
     cells = confirmed(searched())
     points = [
-        replace(point, validation_loss=None if point.cell_id == cells[0].id and point.epoch > 1 else point.epoch)
+        replace(point, metrics={"validation_loss": None if point.cell_id == cells[0].id and point.at > 1 else point.at})
         for point in curves(cells)
     ]
     loss = of(learning_curves(study(), searched() + cells, points), "grid", panel=1)
@@ -114,7 +114,7 @@ def test_what_moved() -> None:
     assert ["Learning rate", "Strength of l2"] == [panel.title for panel in figure.panels]
     assert of(figure, "ramp", 1).y == (0.5, 0.25, 0.125, 0.0625)
     assert [panel.y.log for panel in figure.panels] == [False, False]
-    wide = [replace(point, strengths={"l2": 0.1**point.epoch}) for point in curves(cells)]
+    wide = [replace(point, metrics={**point.metrics, "strength.l2": 0.1**point.at}) for point in curves(cells)]
     figure = what_moved(study(), cells, wide)
     assert figure is not None and [panel.y.log for panel in figure.panels] == [False, True]
 

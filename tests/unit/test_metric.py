@@ -66,7 +66,7 @@ def test_what_samplers_are_told_of_a_diverged_trial() -> None:
 
 def lossy(slot: int, loss: float | None, ended: str = "finished", **fields: Any) -> Cell:
     """A search trial that is judged by its loss."""
-    return replace(search("grid", slot, 0.5, ended, **fields), score=loss, validation_loss=loss)
+    return replace(search("grid", slot, 0.5, ended, validation_loss=loss, **fields), score=loss)
 
 
 def test_ranking() -> None:
@@ -142,13 +142,13 @@ CLAIM = {"text": "ramp is better", "less": {"arm": "ramp", "than": "grid"}}
 
 def losses(arm: str, values: list[float | None], of: float) -> list[Cell]:
     """A search trial of this loss, and a confirm trial for each of the values on test; None has diverged."""
-    searched = replace(search(arm, 0, 0.9), score=of, validation_loss=of)
+    searched = replace(search(arm, 0, 0.9, validation_loss=of), score=of)
     cells = [searched]
     for seed, value in enumerate(values, 1000):
         if value is None:
             cells.append(replace(diverged(arm, seed), score=None))
         else:
-            cells.append(replace(confirm(arm, seed, 0.9, 0.9), score=value, validation_loss=value, test_loss=value))
+            cells.append(confirm(arm, seed, 0.9, 0.9, score=value, validation_loss=value, test_loss=value))
     return cells
 
 

@@ -22,9 +22,7 @@ def one(
 
 
 def point(of: Cell, epoch: int, accuracy: float, loss: float | None) -> CurvePoint:
-    values: dict[str, Any] = dict.fromkeys(CurvePoint.__dataclass_fields__)
-    values |= {"cell_id": of.id, "epoch": epoch, "train_accuracy": accuracy, "train_loss": loss}
-    return CurvePoint(**values)
+    return CurvePoint(of.id, epoch, 1.0, {"train_accuracy": accuracy, "train_loss": loss})
 
 
 CONFIRMED = [confirm("grid", seed, 0.9, test) for seed, test in enumerate([0.80, 0.82, 0.84], start=1000)]

@@ -21,6 +21,8 @@ WARM_UP = 0.2
 LOG_FROM = 10.0
 """Strengths and norms of which the largest is so many times the smallest are shown on a logarithmic axis."""
 LEARNING_RATE = "Learning rate"
+STRENGTH, NORM = "strength.", "gradient_norm."
+"""The names begin so under which strengths and gradient norms are reported."""
 
 Runs = Mapping[str, Sequence[Sequence[CurvePoint]]]
 """Arm -> the epochs of each of its trials that are shown."""
@@ -55,8 +57,8 @@ def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cu
 def what_moved(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint]) -> Figure | None:
     """The learning rate and every regularizer's strength, as they were in training."""
     runs = _runs(_representatives(study, cells), curves)
-    values: dict[str, Value] = {LEARNING_RATE: lambda point: point.lr}
-    values |= {f"Strength of {name}": _strength(name) for name in _names(runs, lambda point: point.strengths)}
+    values: dict[str, Value] = {LEARNING_RATE: _traced("lr")}
+    values |= {f"Strength of {name}": _traced(f"{STRENGTH}{name}") for name in _names(runs, STRENGTH)}
     return _traces(
         study,
         runs,
@@ -71,11 +73,11 @@ def what_moved(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePo
 def gradient_norms(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint]) -> Figure | None:
     """The gradient norms that the study records, if it does."""
     runs = _runs(_representatives(study, cells), curves)
-    names = _names(runs, lambda point: point.gradient_norms)
+    names = _names(runs, NORM)
     return _traces(
         study,
         runs,
-        {shortened(name, 40): _norm(name) for name in names},
+        {shortened(name, 40): _traced(f"{NORM}{name}") for name in names},
         id="gradient-norms",
         title="Gradient norms",
         caption="2-norm of the gradient of the last minibatch of each epoch: mean (line) and lowest to highest (band) "
@@ -137,7 +139,7 @@ def _spread(arm: str, panel: int, runs: Iterable[Iterable[CurvePoint]], value: V
     for points in runs:
         for point in points:
             if (measured := value(point)) is not None:
-                by_epoch[point.epoch].append(measured)
+                by_epoch[point.at].append(measured)
     epochs = sorted(by_epoch)
     several = any(len(values) > 1 for values in by_epoch.values())
     return Series(
@@ -151,9 +153,9 @@ def _spread(arm: str, panel: int, runs: Iterable[Iterable[CurvePoint]], value: V
     )
 
 
-def _names(runs: Runs, of: Callable[[CurvePoint], Mapping[str, float]]) -> list[str]:
-    """All names, in the order in which the arms bring them."""
-    return list(dict.fromkeys(name for points in runs.values() for run in points for name in of(run[0])))
+def _names(runs: Runs, prefix: str) -> list[str]:
+    """All names of what was traced so, in the order in which the arms bring them."""
+    return list(dict.fromkeys(name for points in runs.values() for run in points for name in run[0].traced(prefix)))
 
 
 def _during_training(study: StudySpec) -> list[Metric]:
@@ -170,12 +172,8 @@ def _measured(metric: Metric) -> Value:
     return value
 
 
-def _strength(name: str) -> Value:
-    return lambda point: point.strengths.get(name)
-
-
-def _norm(name: str) -> Value:
-    return lambda point: point.gradient_norms.get(name)
+def _traced(name: str) -> Value:
+    return lambda point: point.metrics.get(name)
 
 
 def _values(series: Iterable[Series]) -> list[float]:
