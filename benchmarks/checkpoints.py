@@ -68,7 +68,7 @@ def main() -> None:
         begin_study(storage, make_study())
         lease = storage.ledger.claim("benchmark", 3600.0)
         assert lease is not None
-        evaluation = Evaluation(1, 2, Score(1.0, 0.5), Score(1.0, 0.5), 0.1, {"l2": 0.1}, {}, 1.0, 100.0)
+        evaluation = Evaluation(1, 2, Score(1.0, 0.5), Score(1.0, 0.5), 0.1, {"l2": 0.1}, {}, 1.0, 100.0).reported()
         result = {}
         for name, model in MODELS.items():
             run = run_of(model)

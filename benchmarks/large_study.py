@@ -155,10 +155,10 @@ def _cell(cell: Cell, trial_id: int, number: int, params: Params, curve: Sequenc
             "epochs": len(curve),
             "seconds": 0.1 * len(curve),
             "score": curve[-1],
-            "validation_loss": 0.1,
-            "validation_accuracy": curve[-1],
-            "test_loss": 0.11 if confirmed else None,
-            "test_accuracy": curve[-1] - 0.01 if confirmed else None,
+            "metrics": json.dumps(
+                {"validation_loss": 0.1, "validation_accuracy": curve[-1]}
+                | ({"test_loss": 0.11, "test_accuracy": curve[-1] - 0.01} if confirmed else {})
+            ),
             "claims": 1,
             "started": now,
             "finished": now,
@@ -169,16 +169,20 @@ def _cell(cell: Cell, trial_id: int, number: int, params: Params, curve: Sequenc
             curve_table,
             {
                 "cell_id": cell.id,
-                "epoch": epoch,
-                "step": 10 * epoch,
-                "train_loss": 1 / epoch,
-                "train_accuracy": accuracy,
-                "validation_loss": 1.1 / epoch,
-                "validation_accuracy": accuracy,
-                "lr": params["lr.peak"],
-                "strengths": json.dumps({"l2": params["regularizers.l2.strength"]}),
-                "gradient_norms": json.dumps({"output.weight": 1 / epoch}),
+                "at": epoch,
                 "seconds": 0.1,
-                "images_per_second": 10_000.0,
+                "metrics": json.dumps(
+                    {
+                        "step": 10 * epoch,
+                        "train_loss": 1 / epoch,
+                        "train_accuracy": accuracy,
+                        "validation_loss": 1.1 / epoch,
+                        "validation_accuracy": accuracy,
+                        "lr": params["lr.peak"],
+                        "strength.l2": params["regularizers.l2.strength"],
+                        "gradient_norm.output.weight": 1 / epoch,
+                        "images_per_second": 10_000.0,
+                    }
+                ),
             },
         )

@@ -41,7 +41,7 @@ def run_locally(
         return local.start([name], placements[number], environment, logs / f"worker-{number}.log")
 
     def look() -> None:
-        show(retry(lambda: storage.ledger.progress(row.id)))
+        show(retry(lambda: storage.ledger.progress(row.id, study.objective.goal)))
 
     def goes_on() -> bool:
         return retry(lambda: storage.ledger.study(name)).state == "running"

@@ -68,9 +68,9 @@ def _arm(arm: ArmResult, report: Report) -> dict[str, Any]:
         "search_epochs": arm.search.epochs,
         "confirm_epochs": arm.confirm.epochs,
         "search_best": arm.search_best,
-        **_summary("validation_accuracy", arm.validation),
-        **_summary("test_accuracy", arm.test),
-        **_summary("test_loss", arm.test_loss),
+        **_summary(report.objective.name, arm.validation),
+        **_summary(report.objective.on("test").name, arm.test),
+        **{name: value for metric, summary in arm.also for name, value in _summary(metric.name, summary).items()},
         **_difference(arm.difference),
         "configuration": arm.configuration,
     }

@@ -15,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from statistics import fmean
 
 from hpo.checks.budgets import MOST_CELLS, ArmPlan, arm_plans
 from hpo.checks.limits import CONFIRM_SEEDS
+from hpo.metric import Metric
 from hpo.parameters import grid
 from hpo.search import Grid
 from hpo.space import Params
@@ -125,26 +125,27 @@ class Configuration:
     """A point of an arm's search space with what the search phase measured of it."""
 
     params: Params
-    score: float
-    """Mean validation accuracy over its repeats."""
+    score: float | None
+    """The mean over its repeats of what it is judged by; None if one of them diverged and has no worst value."""
     cells: tuple[Cell, ...]
 
 
-def ranking(cells: Sequence[Cell]) -> list[Configuration]:
+def ranking(metric: Metric, cells: Sequence[Cell]) -> list[Configuration]:
     """An arm's configurations by their search-phase score, best first.
 
-    A configuration competes if a repeat ran to its end and none was pruned; a repeat that diverged counts as 0.
+    A configuration competes if a repeat ran to its end and none was pruned; a repeat that diverged counts with the
+    metric's worst value, and makes the configuration the last if there is none.
     """
     by_point: defaultdict[str, list[Cell]] = defaultdict(list)
     for cell in cells:
         if cell.phase == SEARCH and cell.state == "done" and cell.params is not None:
             by_point[point(cell)].append(cell)
     configurations = [
-        Configuration(same[0].params or {}, fmean(cell.score or 0.0 for cell in same), tuple(same))
+        Configuration(same[0].params or {}, metric.mean(cell.score for cell in same), tuple(same))
         for same in by_point.values()
         if {"finished"} <= {cell.ended for cell in same} <= {"finished", "diverged"}
     ]
-    return sorted(configurations, key=lambda configuration: -configuration.score)
+    return sorted(configurations, key=lambda configuration: metric.place(configuration.score))
 
 
 def _slots(study: StudySpec, arm: str) -> Iterator[PlannedCell]:
@@ -190,7 +191,7 @@ def _confirmed(study: StudySpec, arm: str, own: Sequence[Cell]) -> _Following:
     confirm = study.protocol.confirm
     if confirm is None:
         return _Following((), planned, point)
-    best = ranking(own)[: confirm.top]
+    best = ranking(study.objective, own)[: confirm.top]
     slots = _confirm_slots(best, planned)
     wanted = [
         PlannedCell(arm, CONFIRM, slot, study.protocol.seed + CONFIRM_SEEDS + index, configuration.params)

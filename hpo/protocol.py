@@ -6,6 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
+from hpo.metric import MetricName
 from hpo.search import NoPruner, Pruner
 from hpo.spec import Name, Spec
 
@@ -29,7 +30,7 @@ class Confirm(Spec):
     """The second phase: the best of each arm trained again with fresh seeds, the same for every arm."""
 
     top: int = Field(default=1, ge=1, le=100)
-    """How many of an arm's configurations are confirmed, by validation accuracy."""
+    """How many of an arm's configurations are confirmed, the best ones by the metric."""
     seeds: int = Field(default=5, ge=1, le=1000)
     """Fresh seeds for each of them."""
 
@@ -47,9 +48,12 @@ class Protocol(Spec):
     """Fixes initializations, batch orders and proposals."""
     repeats: int = Field(default=1, ge=1, le=1000)
     """Seeds per grid point in the search phase."""
+    metric: MetricName | None = None
+    """What trials are judged by, on validation: by it configurations are chosen, trials pruned, and samplers learn from
+    it. The validation accuracy if not given; `validation_loss` is the other one."""
     select: Literal["last", "best"] = "last"
-    """Of which epoch the validation accuracy is a trial's score in the search: by it configurations are chosen, and
-    samplers learn from it. Test, curves and claims are of the last epoch in any case."""
+    """Of which epoch the metric is a trial's score in the search. Test, curves and claims are of the last epoch in any
+    case."""
     audit: int = Field(default=0, ge=0, le=1000)
     """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
     share_prefixes: bool = False

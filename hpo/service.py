@@ -37,11 +37,11 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
             its names is not ours.
     """
     spec = study.model_dump_json()
-    names = optuna_studies.names_of(study).values()
+    names, metric = optuna_studies.names_of(study).values(), study.objective
 
     def make_optuna_studies(connection: Connection, uuid: str) -> None:
-        optuna_studies.refuse_foreign(connection, optuna_studies.find(connection, names).values())
-        optuna_studies.make(connection, names, uuid)
+        optuna_studies.refuse_foreign(connection, optuna_studies.find(connection, names).values(), metric)
+        optuna_studies.make(connection, names, uuid, metric)
 
     is_new = storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__, make_optuna_studies)
     row = storage.ledger.study(study.name)

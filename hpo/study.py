@@ -13,21 +13,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from hpo.errors import StudyError, StudyFileError
 from hpo.explain import explain
+from hpo.metric import Metric, MetricName
 from hpo.parameters import Parameter, decode, parameters
 from hpo.places import Places, places
 from hpo.protocol import Budget, Protocol
 from hpo.search import Grid, NoPruner, Pruner, Sampler
 from hpo.space import Params, Searched, by_path, merge, overlay
 from hpo.spec import Name, Spec
+from hpo.train.reported import METRICS, OBJECTIVE
 from hpo.train.trial import TrialSpec
-
-Metric = Literal["test_accuracy", "test_loss", "validation_accuracy", "validation_loss"]
 
 
 class Arm(Spec):
@@ -74,7 +74,7 @@ class Compared(Spec):
     than: Name
     """The arm that it is compared with."""
     at: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """After this share of the epochs in place of all; on validation, since test is scored at the end alone."""
+    """After this share of the epochs in place of all; not on test, which is scored at the end alone."""
 
 
 class Pair(Compared):
@@ -87,8 +87,8 @@ class Comparison(Compared):
     With `against` two such differences are compared: whether an effect grows or shrinks from one setting to another.
     """
 
-    metric: Metric = "test_accuracy"
-    """What is compared."""
+    metric: MetricName | None = None
+    """What is compared; the protocol's metric, on test, if not given."""
     by: float = 0.0
     """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
     against: Pair | None = None
@@ -123,6 +123,13 @@ class Claim(Spec):
         assert comparison is not None
         return comparison
 
+    def by_default(self, metric: str) -> Claim:
+        """The same claim, on `metric` if it names none."""
+        if self.comparison.metric:
+            return self
+        side = "greater" if self.greater else "less"
+        return self.model_copy(update={side: self.comparison.model_copy(update={"metric": metric})})
+
 
 class Published(Spec):
     """A number that a publication prints, to stand beside the measured one."""
@@ -131,8 +138,8 @@ class Published(Spec):
     """The arm that repeats it."""
     params: dict[str, Any] = {}
     """Dotted path -> value, where one configuration of the arm is meant and not its best."""
-    metric: Metric | Literal["train_accuracy", "train_loss"] = "test_accuracy"
-    """What it measures, after the last epoch."""
+    metric: MetricName | None = None
+    """What it measures, after the last epoch; the protocol's metric, on test, if not given."""
     value: float
     """As printed, but accuracies as shares, 0..1."""
     where: str = Field(min_length=1, max_length=200)
@@ -167,6 +174,35 @@ class StudySpec(Spec):
     """Printed numbers, to stand beside the measured ones."""
     source: Source | None = None
     """Where the experiment comes from."""
+
+    @model_validator(mode="after")
+    def _metrics_named(self) -> Self:
+        """What is compared is stated, so that a stored study says it whatever the default becomes."""
+        if (self.protocol.metric or OBJECTIVE.name) not in METRICS:
+            return self  # which is told elsewhere, with all that is wrong
+        default = self.objective.on("test").name
+        claims = tuple(claim.by_default(default) for claim in self.claims)
+        published = tuple(row if row.metric else row.model_copy(update={"metric": default}) for row in self.published)
+        return self.model_copy(update={"claims": claims, "published": published})
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """All that trials report, by name."""
+        return METRICS
+
+    @property
+    def objective(self) -> Metric:
+        """What trials are judged by, on validation."""
+        return METRICS[self.protocol.metric or OBJECTIVE.name]
+
+    @property
+    def headline(self) -> Metric:
+        """What arms are compared by: the objective, on test if there is a confirm phase."""
+        return self.objective.on("test") if self.protocol.confirm else self.objective
+
+    def metric_of(self, row: Comparison | Published) -> Metric:
+        """What a claim compares, or a publication prints."""
+        return METRICS[row.metric or self.objective.on("test").name]
 
     @property
     def baseline(self) -> str:

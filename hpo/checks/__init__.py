@@ -17,6 +17,7 @@ from hpo.explain import shown
 from hpo.spec import Spec
 from hpo.study import Arm, Claim, Comparison, Published, parse_trial
 from hpo.suggest import did_you_mean
+from hpo.train.reported import METRICS
 
 T = TypeVar("T", bound=Spec)
 
@@ -30,16 +31,20 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     arms = _all_well_formed(given)
     overlays = _all_well_formed({name: {"trial": _table(raw).get("trial", {})} for name, raw in given.items()})
     yield from _trial_mistakes(table.get("trial"), overlays | arms)
-    yield from _baseline_mistakes(_table(table.get("protocol")), given)
-    confirmed = "confirm" in _table(table.get("protocol"))
+    protocol = _table(table.get("protocol"))
+    yield from _baseline_mistakes(protocol, given)
+    yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", "validation")
+    confirmed = "confirm" in protocol
     for number, raw in enumerate(_list(table.get("claims"))):
         claim = _well_formed(Claim, raw)
         if claim is not None:
             where = f"claims.{number}.{'greater' if claim.greater else 'less'}"
+            yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric")
             yield from _claim_mistakes(claim.comparison, where, given, confirmed)
     for number, raw in enumerate(_list(table.get("published"))):
         row = _well_formed(Published, raw)
         if row is not None:
+            yield from _metric_mistakes(row.metric, f"published.{number}.metric")
             yield from _published_mistakes(row, f"published.{number}", given, arms)
 
 
@@ -67,19 +72,29 @@ def _baseline_mistakes(protocol: Mapping[str, Any], arms: Collection[str]) -> It
         yield f"protocol.baseline: {_no_such_arm(baseline, arms)}"
 
 
+def _metric_mistakes(name: Any, where: str, split: str = "") -> Iterator[str]:
+    """Of the name of a metric, which is to be one of `split` if one is given."""
+    known = [metric for metric in METRICS if metric.startswith(split)]
+    if isinstance(name, str) and name not in known:
+        what = f"on {split}, a trial" if split else "a trial"
+        yield f"{where}: {what} reports {', '.join(known)}; not {shown(name)}{did_you_mean(name, known)}"
+
+
 def _claim_mistakes(comparison: Comparison, where: str, arms: Collection[str], confirmed: bool) -> Iterator[str]:
+    metric = comparison.metric or "what is compared"
+    is_test = comparison.metric is None or comparison.metric.startswith("test")
     for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
         for role, arm in (("arm", pair.arm), ("than", pair.than)):
             if arm not in arms:
                 yield f"{at}.{role}: {_no_such_arm(arm, arms)}"
         if pair.arm == pair.than:
             yield f"{at}: compares {pair.arm!r} with itself"
-        if pair.at is not None and comparison.metric.startswith("test"):
-            yield f"{at}.at: {comparison.metric} is scored after the last epoch alone; name a validation metric"
+        if pair.at is not None and is_test:
+            yield f"{at}.at: {metric} is scored after the last epoch alone; name a metric of validation or train"
     if len(set(comparison.pairs)) < len(comparison.pairs):
         yield f"{where}.against: the same pair"
-    if not confirmed and comparison.metric.startswith("test"):
-        yield f"{where}.metric: {comparison.metric} needs a confirm phase; add protocol.confirm"
+    if not confirmed and is_test:
+        yield f"{where}.metric: {metric} needs a confirm phase; add protocol.confirm"
 
 
 def _published_mistakes(row: Published, where: str, given: Collection[str], arms: Mapping[str, Arm]) -> Iterator[str]:

@@ -110,7 +110,7 @@ def launch_study(
     interrupted = on_signal()
     environment = handed_over(storage, checkpoints)
 
-    with shown_progress() as show:
+    with shown_progress(study.objective) as show:
         pass_on = partial(say, err=True)
         done = run_locally(opened, row.name, placements, environment, logs, show, pass_on, interrupted)
     if interrupted.is_set() and not done:

@@ -15,6 +15,7 @@ from hpo.visible import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from hpo.metric import Metric
     from hpo.storage.rows import ArmProgress
 
 
@@ -40,7 +41,7 @@ def log_to_stderr() -> None:
 
 
 @contextmanager
-def shown_progress() -> Iterator[Callable[[list[ArmProgress]], None]]:
+def shown_progress(metric: Metric) -> Iterator[Callable[[list[ArmProgress]], None]]:
     """A function that shows progress: a live table on a terminal, else a line whenever something has changed."""
     from rich.live import Live
 
@@ -49,13 +50,13 @@ def shown_progress() -> Iterator[Callable[[list[ArmProgress]], None]]:
     console = _console(stderr=True)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
-            yield lambda arms: live.update(progress.table(arms))
+            yield lambda arms: live.update(progress.table(arms, metric))
         return
     last = ""
 
     def show(arms: list[ArmProgress]) -> None:
         nonlocal last
-        line = progress.line(arms)
+        line = progress.line(arms, metric)
         if line != last:
             say(line, err=True)
         last = line

@@ -7,14 +7,15 @@ that of each. The shown interval is the uncorrected one; it excludes the margin 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from types import MappingProxyType
+from dataclasses import dataclass, field
 
+from hpo.metric import Metric
 from hpo.report.measured import Values
-from hpo.report.numbers import change, count, is_accuracy, p_value, probability, signed
+from hpo.report.numbers import change, count, p_value, probability, signed
 from hpo.report.power import MOST_SEEDS, seeds_needed
 from hpo.report.results import ClaimResult, Verdict
 from hpo.report.statistics import CONFIDENCE, Paired, equal_seeds, holm, paired
-from hpo.study import Claim, Comparison, Metric, Pair
+from hpo.study import Claim, Pair, StudySpec
 
 LEVEL = 1 - CONFIDENCE
 
@@ -23,35 +24,42 @@ Earlier = Mapping[tuple[str, float], Values]
 """(arm, share of its epochs) -> what validation measured after these."""
 
 
-def judge(
-    claims: Sequence[Claim],
-    values: Mapping[str, Values],
-    unfinished: Collection[str],
-    failing: Mapping[str, str],
-    earlier: Earlier = MappingProxyType({}),
-) -> tuple[ClaimResult, ...]:
-    """The verdict on every claim.
+@dataclass(frozen=True, slots=True)
+class Seeds:
+    """What is known of the arms that claims are about, by arm."""
 
-    `values` is by arm. A claim on an `unfinished` arm is provisional. One on an arm of which trials are `failing` is
-    incomplete, whatever the others say: what would be compared is not what the study asked for.
-    """
-    differences = [_difference(claim, values, earlier) for claim in claims]
+    values: Mapping[str, Values]
+    unfinished: Collection[str] = ()
+    """Arms of which trials are still to come: a claim on one is provisional."""
+    failing: Mapping[str, str] = field(default_factory=dict)
+    """Arms of which trials have failed, and how many: a claim on one is incomplete, whatever the others say, for what
+    would be compared is not what the study asked for."""
+    trained: Mapping[str, Collection[int]] = field(default_factory=dict)
+    """The seeds under which the arm's configuration was trained; those that have no value diverged or overflowed."""
+    earlier: Earlier = field(default_factory=dict)
+
+
+def judge(study: StudySpec, seeds: Seeds) -> tuple[ClaimResult, ...]:
+    """The verdict on every claim of the study."""
+    metrics = [study.metric_of(claim.comparison) for claim in study.claims]
+    differences = [_difference(claim, metric, seeds) for claim, metric in zip(study.claims, metrics, strict=True)]
     corrected = holm([difference.p if difference else None for difference in differences])
+    level = LEVEL / max(len(study.claims), 1)
     return tuple(
-        _judge(claim, difference, p, len(claims), values, unfinished, failing)
-        for claim, difference, p in zip(claims, differences, corrected, strict=True)
+        _judge(claim, metric, difference, p, level, seeds)
+        for claim, metric, difference, p in zip(study.claims, metrics, differences, corrected, strict=True)
     )
 
 
-def _difference(claim: Claim, values: Mapping[str, Values], earlier: Earlier) -> Paired | None:
-    metric, pairs = claim.comparison.metric, claim.comparison.pairs
-    sides = [[_side(arm, pair.at, values, earlier)[metric] for arm in (pair.arm, pair.than)] for pair in pairs]
+def _difference(claim: Claim, metric: Metric, seeds: Seeds) -> Paired | None:
+    pairs = claim.comparison.pairs
+    sides = [[_side(arm, pair.at, seeds)[metric.name] for arm in (pair.arm, pair.than)] for pair in pairs]
     a, b = sides[0] if len(sides) == 1 else [dict(_differences(*side)) for side in sides]
     return paired(a, b, margin=_margin(claim))
 
 
-def _side(arm: str, at: float | None, values: Mapping[str, Values], earlier: Earlier) -> Values:
-    return values[arm] if at is None else earlier[arm, at]
+def _side(arm: str, at: float | None, seeds: Seeds) -> Values:
+    return seeds.values[arm] if at is None else seeds.earlier[arm, at]
 
 
 def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> Iterator[tuple[int, float]]:
@@ -64,24 +72,22 @@ def _margin(claim: Claim) -> float:
 
 
 def _judge(
-    claim: Claim,
-    difference: Paired | None,
-    p: float | None,
-    claims: int,
-    values: Mapping[str, Values],
-    unfinished: Collection[str],
-    failing: Mapping[str, str],
+    claim: Claim, metric: Metric, difference: Paired | None, p: float | None, level: float, seeds: Seeds
 ) -> ClaimResult:
-    comparison = claim.comparison
-    arms = _arms(comparison.pairs)
-    missing = dict.fromkeys(failing[arm] for arm in arms if arm in failing)
-    verdict: Verdict = "incomplete" if missing else _verdict(claim, difference, p)
-    more = None if verdict != "undecided" or difference is None else _more_seeds(claim, difference, LEVEL / claims)
-    what = f"{_compared(comparison.pairs)}, {comparison.metric.replace('_', ' ')}"
+    pairs = claim.comparison.pairs
+    arms = _arms(pairs)
+    missing = dict.fromkeys(seeds.failing[arm] for arm in arms if arm in seeds.failing)
+    lost = _lost(metric, pairs, seeds)
+    verdict = _verdict(claim, difference, p)
+    if lost:
+        verdict = "undecided"
+    if missing:
+        verdict = "incomplete"
+    more = None if verdict != "undecided" or lost or difference is None else _more_seeds(claim, difference, level)
     parts = [
-        f"{what}: {_found(claim, difference, p)}.",
-        _outlook(difference, more) if verdict == "undecided" else "",
-        _left_out(comparison, values),
+        f"{_compared(pairs)}, {metric.words}: {_found(claim, metric, difference, p)}.",
+        _outlook(difference, more) if verdict == "undecided" and not lost else "",
+        _left_out(metric, lost),
         f"It can't be judged: {', '.join(missing)}." if missing else "",
     ]
     return ClaimResult(
@@ -91,8 +97,8 @@ def _judge(
         difference=difference,
         p_corrected=p,
         more_seeds=more,
-        metric=comparison.metric,
-        provisional=bool(missing) or any(arm in unfinished for arm in arms),
+        metric=metric,
+        provisional=bool(missing) or any(arm in seeds.unfinished for arm in arms),
     )
 
 
@@ -116,12 +122,11 @@ def _verdict(claim: Claim, difference: Paired | None, p: float | None) -> Verdic
     return "supported" if (difference.difference > _margin(claim)) == bool(claim.greater) else "contradicted"
 
 
-def _found(claim: Claim, difference: Paired | None, p: float | None) -> str:
+def _found(claim: Claim, metric: Metric, difference: Paired | None, p: float | None) -> str:
     """The difference, what it rests on, and where its interval lies."""
-    metric = claim.comparison.metric
     if difference is None:
         return "no seed in common so far; an interval needs two"
-    points = " points" if is_accuracy(metric) else ""
+    points = " points" if metric.share else ""
     found = f"{change(difference, metric)}{points} over {count(difference.n, 'paired seed')}"
     if difference.p is None or p is None:
         return f"{found}; an interval needs two"
@@ -154,15 +159,17 @@ def _outlook(difference: Paired | None, more: int | None) -> str:
     return f"About {count(more, 'more seed')} would decide it."
 
 
-def _left_out(comparison: Comparison, values: Mapping[str, Values]) -> str:
-    """Says so where a comparison of losses is without the seeds that diverged."""
-    metric = comparison.metric
-    if is_accuracy(metric):
+def _lost(metric: Metric, pairs: Sequence[Pair], seeds: Seeds) -> dict[str, int]:
+    """Arm -> under how many seeds it has no value; those that it has are the luckier ones."""
+    compared = _arms(pair for pair in pairs if pair.at is None)
+    lost = {arm: len(set(seeds.trained.get(arm, ())) - seeds.values[arm][metric.name].keys()) for arm in compared}
+    return {arm: n for arm, n in lost.items() if n}
+
+
+def _left_out(metric: Metric, lost: Mapping[str, int]) -> str:
+    """Says so where a comparison is without the seeds that have none."""
+    if not lost:
         return ""
-    accuracy: Metric = "test_accuracy" if metric == "test_loss" else "validation_accuracy"
-    lost = [
-        f"{arm} has no loss under {count(n, 'seed')} that diverged or overflowed"
-        for arm in _arms(pair for pair in comparison.pairs if pair.at is None)
-        if (n := len(values[arm][accuracy].keys() - values[arm][metric].keys()))
-    ]
-    return f"Left out: {', '.join(lost)}." if lost else ""
+    under = {arm: f"{count(n, 'seed')} that diverged or overflowed" for arm, n in lost.items()}
+    lines = [f"{arm} has no {metric.words} under {seeds}" for arm, seeds in under.items()]
+    return f"Left out: {', '.join(lines)}; those that survived decide nothing."

@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from hpo.metric import Metric
 from hpo.plan import AUDIT, CONFIRM, SEARCH, changes, ranking, spent_alike
-from hpo.report.claims import judge
+from hpo.report.claims import Seeds, judge
 from hpo.report.efficiency import Efficiency, efficiencies
 from hpo.report.failing import failed_trials
-from hpo.report.measured import Values, judged_by, measured, measured_at, reported, representative, summary
+from hpo.report.measured import (
+    Values,
+    judged_by,
+    last_epochs,
+    measured,
+    measured_at,
+    reported,
+    representative,
+    summary,
+)
 from hpo.report.published import published
 from hpo.report.results import ArmResult, Comparison, PhaseResult, Report
 from hpo.report.rules import (
@@ -28,9 +38,9 @@ from hpo.report.rules import (
     unfinished,
 )
 from hpo.report.selection import expected_best
-from hpo.report.statistics import bootstrap, differences, effect_size, holm, paired, wilcoxon
+from hpo.report.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.storage.rows import Cell, CurvePoint
-from hpo.study import Metric, StudySpec
+from hpo.study import StudySpec
 
 
 def compare(
@@ -45,19 +55,27 @@ def compare(
     What a publication prints of training, and what a claim says of an earlier moment, is looked up in `curves`.
     `devices` says on what each worker ran, by its id; `stopped_early` why the study was given up, if it was.
     """
-    metric: Metric = "test_accuracy" if study.protocol.confirm else "validation_accuracy"
+    metric = study.headline
     all_cells, cells = cells, reported(study, cells)
     by_arm = {name: [cell for cell in cells if cell.arm == name] for name in study.arms}
     judged = {name: judged_by(study, own) for name, own in by_arm.items()}
-    values = {name: measured(own) for name, own in judged.items()}
+    compared_by = [study.metric_of(claim.comparison) for claim in study.claims]
+    compared_by += [study.metric_of(row) for row in study.published]
+    of_training = any(each.split == "train" for each in compared_by)
+    last = last_epochs(cells, curves) if of_training else {}
+    values = {name: measured(study.metrics.values(), own, last) for name, own in judged.items()}
     pairs = [pair for claim in study.claims for pair in claim.comparison.pairs]
     moments = {(arm, pair.at) for pair in pairs if pair.at for arm in (pair.arm, pair.than)}
-    earlier = {(arm, at): measured_at(judged[arm], curves, study.epoch_at(arm, at)) for arm, at in moments}
+    earlier = {
+        (arm, at): measured_at(study.metrics.values(), judged[arm], curves, study.epoch_at(arm, at))
+        for arm, at in moments
+    }
     to_come = changes(study, all_cells)
     coming = Counter((cell.arm, cell.phase) for cell in to_come.added)
     coming.update((cell.arm, cell.phase) for cell in to_come.restored)
     efficiency = efficiencies(study, cells)
-    compared = _compare(study.baseline, values, metric)
+    compared = _compare(study.baseline, values, metric.name)
+    trained = {name: {cell.seed for cell in own} for name, own in judged.items()}
     fewest = min((tried for own in by_arm.values() if (tried := _tried(own))), default=0)
     arms = tuple(
         _arm(study, name, by_arm[name], coming, values[name], metric, fewest, efficiency[name], compared.get(name))
@@ -71,11 +89,12 @@ def compare(
         name=study.name,
         title=study.title,
         baseline=study.baseline,
+        objective=study.objective,
         metric=metric,
         rules=tuple(rules(study)),
         arms=arms,
-        claims=judge(study.claims, values, open_arms, failing, earlier),
-        published=tuple(published(study, cells, curves)),
+        claims=judge(study, Seeds(values, open_arms, failing, trained, earlier)),
+        published=tuple(published(study, cells, last)),
         fewest=fewest,
         search_ratio=ratio,
         compute=compute(tuple(spent.values()), ratio, spent_alike(study, spent)) + shared(cells),
@@ -99,7 +118,8 @@ def _arm(
 ) -> ArmResult:
     phases = {phase: [cell for cell in cells if cell.phase == phase] for phase in (SEARCH, CONFIRM, AUDIT)}
     counts = {phase: _count(own, coming.get((name, phase), 0)) for phase, own in phases.items()}
-    ranked = ranking(phases[SEARCH])
+    objective = study.objective
+    ranked = ranking(objective, phases[SEARCH])
     chosen = representative(study, cells)
     return ArmResult(
         name=name,
@@ -109,18 +129,25 @@ def _arm(
         tried=_tried(cells),
         configuration=study.values(name, chosen[0].params or {}) if chosen else None,
         search_best=ranked[0].score if ranked else None,
-        expected_best=expected_best(phases[SEARCH], fewest),
+        expected_best=expected_best(objective, phases[SEARCH], fewest),
         efficiency=efficiency,
         values=values,
-        validation=summary(values["validation_accuracy"], "validation_accuracy"),
-        test=summary(values["test_accuracy"], "test_accuracy"),
-        test_loss=summary(values["test_loss"], "test_loss"),
-        bootstrap=bootstrap(list(values[metric].values())),
+        validation=summary(values[objective.name], objective),
+        test=summary(values[objective.on("test").name], objective),
+        also=_also(study, values),
+        bootstrap=bootstrap(list(values[metric.name].values())),
         comparison=comparison,
     )
 
 
-def _compare(baseline: str, values: Mapping[str, Values], metric: Metric) -> dict[str, Comparison]:
+def _also(study: StudySpec, values: Values) -> tuple[tuple[Metric, Summary | None], ...]:
+    """What else is scored on test."""
+    main = study.objective.on("test")
+    others = (metric for metric in study.metrics.values() if metric.split == "test" and metric != main)
+    return tuple((other, summary(values[other.name], other)) for other in others)
+
+
+def _compare(baseline: str, values: Mapping[str, Values], metric: str) -> dict[str, Comparison]:
     """Every other arm with the baseline; p values are corrected for the number of those arms."""
     others = [arm for arm in values if arm != baseline]
     base = values[baseline][metric]

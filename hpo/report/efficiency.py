@@ -1,7 +1,7 @@
 """What an arm's search got for its epochs: how soon it was as good as the baseline, and what pruning saved and cost.
 
 Trials count in the order in which they ended, each with all the epochs and seconds that it trained; a configuration
-is known once its last repeat has ended. Everything here is validation accuracy of the search phase.
+is known once its last repeat has ended. Everything here is the objective, on validation, in the search phase.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpo.metric import Metric
 from hpo.plan import AUDIT, SEARCH, ranking
 from hpo.report.statistics import CONFIDENCE
 from hpo.storage.rows import Cell
@@ -23,7 +24,7 @@ class Step:
     """Trained by the arm's search until then."""
     seconds: float
     """Of training, summed over workers."""
-    accuracy: float
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class Audit:
 
     n: int
     won: int
-    """Those whose final accuracy is above that of the arm's best finished trial."""
+    """Those whose final score is better than that of the arm's best finished trial."""
     low: float
     """The 95 % interval of the share that wins (Clopper and Pearson 1934), as `high`."""
     high: float
@@ -46,7 +47,7 @@ class Efficiency:
     reached: Step | None
     """When it had as good a configuration as the baseline's best; None if it never had."""
     area: float | None
-    """Under the best-so-far curve, by its width: the mean accuracy in hand while the search went on."""
+    """Under the best-so-far curve, by its width: the mean score in hand while the search went on."""
     saved: int
     """Epochs that pruned trials did not train."""
     audit: Audit | None
@@ -57,31 +58,35 @@ def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficienc
     """Of every arm. Areas are over the epochs that every arm has spent that has spent any."""
     by_arm = {arm: [cell for cell in cells if cell.arm == arm] for arm in study.arms}
     searches = {arm: ended(own, SEARCH) for arm, own in by_arm.items()}
-    curves = {arm: best_so_far(search) for arm, search in searches.items()}
+    metric = study.objective
+    curves = {arm: best_so_far(metric, search) for arm, search in searches.items()}
     width = min((spent for search in searches.values() if (spent := sum(cell.epochs for cell in search))), default=0)
-    goal = curves[study.baseline][-1].accuracy if curves[study.baseline] else None
+    # Where nothing is known yet, the metric's worst value counts; without one, begin where every arm knows something.
+    start = 0 if metric.worst is not None else max((curve[0].epochs for curve in curves.values() if curve), default=0)
+    goal = curves[study.baseline][-1].score if curves[study.baseline] else None
     return {
         arm: Efficiency(
             best_so_far=curve,
-            reached=next((step for step in curve if goal is not None and step.accuracy >= goal), None),
-            area=_area(curve, width) / width if width and searches[arm] else None,
+            reached=None if goal is None else _reached(metric, curve, goal),
+            area=_area(metric, curve, start, width) if searches[arm] else None,
             saved=sum(study.epochs(arm) - cell.epochs for cell in searches[arm] if cell.ended == "pruned"),
-            audit=_audit(ended(by_arm[arm], AUDIT), curve),
+            audit=_audit(metric, ended(by_arm[arm], AUDIT), curve),
         )
         for arm, curve in curves.items()
     }
 
 
-def best_so_far(search: Sequence[Cell]) -> tuple[Step, ...]:
+def best_so_far(metric: Metric, search: Sequence[Cell]) -> tuple[Step, ...]:
     """Each time a configuration was better than all before; `search` in the order in which its cells ended."""
     places = {cell.id: place for place, cell in enumerate(search)}
-    known = {max(places[cell.id] for cell in one.cells): one.score for one in ranking(search)}
+    known = {max(places[cell.id] for cell in one.cells): one.score for one in ranking(metric, search)}
     steps: list[Step] = []
     epochs, seconds = 0, 0.0
     for place, cell in enumerate(search):
         epochs, seconds = epochs + cell.epochs, seconds + cell.seconds
-        if place in known and (not steps or known[place] > steps[-1].accuracy):
-            steps.append(Step(epochs, seconds, known[place]))
+        score = known.get(place)
+        if score is not None and (not steps or metric.is_better(score, steps[-1].score)):
+            steps.append(Step(epochs, seconds, score))
     return tuple(steps)
 
 
@@ -91,19 +96,34 @@ def ended(cells: Sequence[Cell], phase: str) -> list[Cell]:
     return sorted(over, key=lambda cell: (cell.finished or 0.0, cell.id))
 
 
-def _area(curve: Sequence[Step], width: int) -> float:
+def _reached(metric: Metric, curve: Sequence[Step], goal: float) -> Step | None:
+    return next((step for step in curve if not metric.is_better(goal, step.score)), None)
+
+
+def _area(metric: Metric, curve: Sequence[Step], start: int, width: int) -> float | None:
+    """The mean of the best so far from `start` to `width` epochs; None if there is no such stretch."""
+    if width <= start or (metric.worst is None and not curve):
+        return None
     ends = [step.epochs for step in curve[1:]] + [width]
-    return sum(step.accuracy * max(0, min(end, width) - step.epochs) for step, end in zip(curve, ends, strict=False))
+    known = zip(curve, ends, strict=False)
+    area = sum(step.score * max(0, min(end, width) - max(step.epochs, start)) for step, end in known)
+    unknown = max(0, (min(curve[0].epochs, width) if curve else width) - start)
+    return (area + (metric.worst or 0.0) * unknown) / (width - start)
 
 
-def _audit(audited: Sequence[Cell], curve: Sequence[Step]) -> Audit | None:
+def _audit(metric: Metric, audited: Sequence[Cell], curve: Sequence[Step]) -> Audit | None:
     from scipy.special import betaincinv
 
-    finals = [cell.score or 0.0 for cell in audited if cell.state == "done"]
+    finals = [cell.score for cell in audited if cell.state == "done"]
     if not finals:
         return None
-    n, won = len(finals), sum(final > (curve[-1].accuracy if curve else 0.0) for final in finals)
+    n, won = len(finals), sum(_wins(metric, final, curve) for final in finals)
     tail = (1 - CONFIDENCE) / 2
     low = float(betaincinv(won, n - won + 1, tail)) if won else 0.0
     high = float(betaincinv(won + 1, n - won, 1 - tail)) if won < n else 1.0
     return Audit(n, won, low, high)
+
+
+def _wins(metric: Metric, final: float | None, curve: Sequence[Step]) -> bool:
+    best = curve[-1].score if curve else metric.worst
+    return final is not None and (best is None or metric.is_better(final, best))

@@ -8,7 +8,7 @@ are in UTC, durations in seconds; what is unknown, or a loss that is not finite,
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from operator import attrgetter
@@ -18,11 +18,11 @@ from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 
 KEYS = ("arm", "phase", "slot", "seed")
-ENDS = ("state", "ended", "score", "validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+ENDS = ("state", "ended", "score")
 WORK = ("epochs", "seconds", "attempts", "claims", "worker", "trial_number", "error")
 TIMES = ("started", "finished")
-EPOCH = ("epoch", "step", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
-SPEED = ("seconds", "images_per_second")
+AT_THE_END = ("validation", "test")
+"""Of these splits a trial is measured at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,34 +36,29 @@ class Table:
 def trials(study: StudySpec, cells: Sequence[Cell]) -> Table:
     """One row per cell, done or not, in the order of planning."""
     paths = tuple(dict.fromkeys(path for arm in study.arms.values() for path in arm.parameters))
-    key, rest = attrgetter(*KEYS), attrgetter(*ENDS, *WORK)
+    measured = [name for name, metric in study.metrics.items() if metric.split in AT_THE_END]
+    key, ends, work = attrgetter(*KEYS), attrgetter(*ENDS), attrgetter(*WORK)
     rows = []
     for cell in cells:
         params = cell.params or {}
         times = [None if at is None else datetime.fromtimestamp(at, UTC) for at in (cell.started, cell.finished)]
-        rows.append((study.name, *key(cell), cell.id, *map(params.get, paths), *rest(cell), *times))
-    return Table(("study", *KEYS, "cell", *paths, *ENDS, *WORK, *TIMES), rows)
+        reached = map(cell.metrics.get, measured)
+        searched = map(params.get, paths)
+        rows.append((study.name, *key(cell), cell.id, *searched, *ends(cell), *reached, *work(cell), *times))
+    return Table(("study", *KEYS, "cell", *paths, *ENDS, *measured, *WORK, *TIMES), rows)
 
 
 def curves(study: StudySpec, cells: Sequence[Cell], points: Sequence[CurvePoint]) -> Table:
     """One row per epoch of every cell."""
-    strengths = _names(point.strengths for point in points)
-    norms = _names(point.gradient_norms for point in points)
-    key, measured, speed = attrgetter(*KEYS), attrgetter(*EPOCH), attrgetter(*SPEED)
+    names = tuple(dict.fromkeys(name for point in points for name in point.metrics))
+    key = attrgetter(*KEYS)
     keys = {cell.id: (study.name, *key(cell), cell.id) for cell in cells}
     rows = [
-        (
-            *keys[point.cell_id],
-            *measured(point),
-            *map(point.strengths.get, strengths),
-            *map(point.gradient_norms.get, norms),
-            *speed(point),
-        )
+        (*keys[point.cell_id], point.at, point.seconds, *map(point.metrics.get, names))
         for point in points
         if point.cell_id in keys
     ]
-    named = (*(f"strength.{name}" for name in strengths), *(f"gradient_norm.{name}" for name in norms))
-    return Table(("study", *KEYS, "cell", *EPOCH, *named, *SPEED), rows)
+    return Table(("study", *KEYS, "cell", "epoch", "seconds", *names), rows)
 
 
 def by_column(table: Table) -> dict[str, list[Any]]:
@@ -71,7 +66,3 @@ def by_column(table: Table) -> dict[str, list[Any]]:
     if not table.rows:
         return {name: [] for name in table.columns}
     return dict(zip(table.columns, map(list, zip(*table.rows, strict=True)), strict=True))
-
-
-def _names(rows: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(name for row in rows for name in row))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import fmean
-from typing import get_args
+from types import MappingProxyType
 
+from hpo.metric import Metric
 from hpo.plan import CONFIRM, changes, point, ranking
-from hpo.report.numbers import is_accuracy
 from hpo.report.statistics import Summary, summarize
-from hpo.storage.rows import WITHDRAWN, Cell, CurvePoint
-from hpo.study import Metric, StudySpec
+from hpo.storage.rows import WITHDRAWN, Cell, CurvePoint, value_of
+from hpo.study import StudySpec
 
-Values = Mapping[Metric, Mapping[int, float]]
-"""Metric -> seed -> value."""
+Values = Mapping[str, Mapping[int, float]]
+"""Name of a metric -> seed -> value."""
 
 
 def reported(study: StudySpec, cells: Iterable[Cell]) -> list[Cell]:
@@ -25,54 +24,74 @@ def reported(study: StudySpec, cells: Iterable[Cell]) -> list[Cell]:
 
 def judged_by(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
     """The done cells that an arm is judged by: one configuration's, chosen on validation; none at first."""
-    ranked = ranking(cells)
+    ranked = ranking(study.objective, cells)
     confirm = study.protocol.confirm
     if confirm is None:
         return ranked[0].cells if ranked else ()
     done = [cell for cell in cells if cell.phase == CONFIRM and cell.state == "done"]
     # Of equally good ones the one that the search ranked higher, whatever their slots are.
     confirmed = [[cell for cell in done if point(cell) == point(best)] for best in ranked[: confirm.top]]
-    return max(filter(None, confirmed), key=_score, default=[])
+    metric = study.objective
+    return min(
+        filter(None, confirmed), key=lambda same: metric.place(metric.mean(cell.score for cell in same)), default=[]
+    )
 
 
 def representative(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
     """The same; while nothing is confirmed, the search phase's cells of its best configuration."""
-    return judged_by(study, cells) or next((configuration.cells for configuration in ranking(cells)), ())
+    return judged_by(study, cells) or next((one.cells for one in ranking(study.objective, cells)), ())
 
 
-def measured(cells: Iterable[Cell]) -> Values:
-    """What each seed measured. A diverged trial has accuracy 0 and no loss; test is for the confirm phase."""
-    values: dict[Metric, dict[int, float]] = {metric: {} for metric in get_args(Metric)}
-    for cell in cells:
-        for metric, by_seed in values.items():
-            value: float | None = getattr(cell, metric)
-            if cell.ended == "diverged":
-                scored = cell.phase == CONFIRM or metric == "validation_accuracy"
-                value = 0.0 if scored and is_accuracy(metric) else None
+def measured(
+    metrics: Iterable[Metric], cells: Sequence[Cell], last: Mapping[int, CurvePoint] = MappingProxyType({})
+) -> Values:
+    """What each seed measured after its last epoch; test is for the confirm phase, train stands in the curves.
+
+    `last` is each cell's last epoch. A diverged trial has the metric's worst value, or none.
+    """
+    values: dict[str, dict[int, float]] = {}
+    for metric in metrics:
+        values[metric.name] = {}
+        for cell in cells:
+            value = _after_the_end(metric, cell, last.get(cell.id))
             if value is not None:
-                by_seed[cell.seed] = value
+                values[metric.name][cell.seed] = value
     return values
 
 
-def measured_at(cells: Iterable[Cell], curves: Iterable[CurvePoint], epoch: int) -> Values:
-    """What validation measured of each seed after `epoch`; a trial that diverged before it has accuracy 0."""
-    reached = {point.cell_id: point for point in curves if point.epoch == epoch}
-    values: dict[Metric, dict[int, float]] = {metric: {} for metric in get_args(Metric)}
-    for cell in cells:
-        point = reached.get(cell.id)
-        if point is None and cell.ended == "diverged":
-            values["validation_accuracy"][cell.seed] = 0.0
-        if point is not None and point.validation_accuracy is not None:
-            values["validation_accuracy"][cell.seed] = point.validation_accuracy
-        if point is not None and point.validation_loss is not None:
-            values["validation_loss"][cell.seed] = point.validation_loss
+def _after_the_end(metric: Metric, cell: Cell, last: CurvePoint | None) -> float | None:
+    if cell.ended == "diverged":
+        return None if metric.split == "test" and cell.phase != CONFIRM else metric.worst
+    measured = last if metric.split == "train" else cell
+    return None if measured is None else value_of(metric, measured)
+
+
+def measured_at(metrics: Iterable[Metric], cells: Sequence[Cell], curves: Iterable[CurvePoint], epoch: int) -> Values:
+    """What each seed measured after `epoch`; a trial that diverged before it has the metric's worst value, or none."""
+    reached = {each.cell_id: each for each in curves if each.at == epoch}
+    values: dict[str, dict[int, float]] = {}
+    for metric in metrics:
+        values[metric.name] = {}
+        for cell in cells:
+            there = reached.get(cell.id)
+            value = None if there is None else value_of(metric, there)
+            if there is None and cell.ended == "diverged":
+                value = metric.worst
+            if value is not None:
+                values[metric.name][cell.seed] = value
     return values
 
 
-def summary(by_seed: Mapping[int, float], metric: str) -> Summary | None:
+def last_epochs(cells: Iterable[Cell], curves: Iterable[CurvePoint]) -> Mapping[int, CurvePoint]:
+    """The last epoch of each of the cells, by the cell's id."""
+    wanted = {cell.id for cell in cells}
+    last: dict[int, CurvePoint] = {}
+    for epoch in curves:
+        if epoch.cell_id in wanted and (epoch.cell_id not in last or epoch.at > last[epoch.cell_id].at):
+            last[epoch.cell_id] = epoch
+    return last
+
+
+def summary(by_seed: Mapping[int, float], metric: Metric) -> Summary | None:
     """Over the seeds, if there are any."""
-    return summarize(list(by_seed.values()), lower_is_better=not is_accuracy(metric)) if by_seed else None
-
-
-def _score(cells: Sequence[Cell]) -> float:
-    return fmean(cell.score or 0.0 for cell in cells)
+    return summarize(list(by_seed.values()), lower_is_better=metric.goal == "minimize") if by_seed else None

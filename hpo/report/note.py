@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpo.report.numbers import NONE, change, count, is_accuracy, mean, number
+from hpo.report.numbers import NONE, change, count, mean, number
 from hpo.report.results import ArmResult, Report
 from hpo.report.text import escape, markdown
 
@@ -16,11 +16,11 @@ FOOTER = "*The next `hpo report` replaces this; what you write above or below it
 def note(report: Report, arm: ArmResult, links: Mapping[str, str]) -> str:
     """What stands at an arm: its own result, the files, and the whole verdict; `links` is file name -> address."""
     metric = report.metric
-    measured = arm.test if metric == "test_accuracy" else arm.validation
-    what = metric.replace("_", " ") + (", percent" if is_accuracy(metric) else "")
+    measured = arm.test if metric.split == "test" else arm.validation
+    what = metric.words + (", percent" if metric.share else "")
     own = {
         what: f"{mean(measured, metric)} ({count(measured.n, 'seed')})" if measured else NONE,
-        "search best, optimistic": f"{number(arm.search_best, 'validation_accuracy')} of {arm.tried} tried",
+        "search best, optimistic": f"{number(arm.search_best, report.objective)} of {arm.tried} tried",
     }
     if arm.name != report.baseline:
         own[f"difference to {escape(report.baseline)}"] = change(arm.difference, metric)

@@ -1,57 +1,53 @@
-"""How the numbers of a report are written, everywhere the same: accuracies in percent, losses as they are."""
+"""How the numbers of a report are written, everywhere the same: shares in percent, others as they are."""
 
 from __future__ import annotations
 
+from hpo.metric import Metric
 from hpo.report.statistics import Paired, Summary
 
 NONE = "–"
 """Stands where there is no number."""
 
 
-def is_accuracy(metric: str) -> bool:
-    """Whether `metric` is a share, 0..1, that is better when higher; else it's a loss."""
-    return metric.endswith("accuracy")
-
-
-def number(value: float | None, metric: str) -> str:
-    """`97.42` for an accuracy of 0.9742, `0.1234` for a loss."""
+def number(value: float | None, metric: Metric) -> str:
+    """`97.42` for a share of 0.9742, `0.1234` for another number."""
     if value is None:
         return NONE
-    return f"{100 * value:z.2f}" if is_accuracy(metric) else f"{value:z.4f}"
+    return f"{100 * value:z.2f}" if metric.share else f"{value:z.4f}"
 
 
-def signed(value: float, metric: str) -> str:
+def signed(value: float, metric: Metric) -> str:
     """A difference, with its sign."""
-    return f"{100 * value:+z.2f}" if is_accuracy(metric) else f"{value:+z.4f}"
+    return f"{100 * value:+z.2f}" if metric.share else f"{value:+z.4f}"
 
 
-def plus_minus(summary: Summary | None, metric: str) -> str:
+def plus_minus(summary: Summary | None, metric: Metric) -> str:
     """Half the width of the interval: `± 0.31`."""
     if summary is None or summary.low is None or summary.high is None:
         return ""
     return f"± {number((summary.high - summary.low) / 2, metric)}"
 
 
-def mean(summary: Summary | None, metric: str) -> str:
+def mean(summary: Summary | None, metric: Metric) -> str:
     """The mean with its interval: `97.42 ± 0.31`."""
     return f"{number(summary.mean if summary else None, metric)} {plus_minus(summary, metric)}".rstrip()
 
 
-def ends(summary: Summary | None, metric: str) -> str:
+def ends(summary: Summary | None, metric: Metric) -> str:
     """The ends of the interval of a mean: `[97.11, 97.73]`."""
     if summary is None or summary.low is None or summary.high is None:
         return ""
     return f"[{number(summary.low, metric)}, {number(summary.high, metric)}]"
 
 
-def interval(difference: Paired | None, metric: str) -> str:
+def interval(difference: Paired | None, metric: Metric) -> str:
     """The ends of the interval of a difference: `[-0.10, +0.94]`."""
     if difference is None or difference.low is None or difference.high is None:
         return ""
     return f"[{signed(difference.low, metric)}, {signed(difference.high, metric)}]"
 
 
-def change(difference: Paired | None, metric: str) -> str:
+def change(difference: Paired | None, metric: Metric) -> str:
     """A difference with its interval: `+0.42 [-0.10, +0.94]`."""
     if difference is None:
         return NONE

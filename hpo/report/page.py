@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
+from hpo.metric import Metric
 from hpo.report import svg
 from hpo.report.context import Context
 from hpo.report.figures import Figure
@@ -20,7 +21,6 @@ from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
 from hpo.report.statistics import Summary
 from hpo.report.tables import tables
 from hpo.report.text import configuration
-from hpo.study import Metric
 from hpo.visible import visible
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -113,10 +113,14 @@ def _claim(claim: ClaimResult) -> Iterator[str]:
 
 
 def _arms(report: Report) -> Iterator[str]:
-    metric = report.metric.replace("_", " ")
+    metric = report.metric
+    if metric.share:
+        what = f"{_plural(metric)} in percent, differences in points of {metric.words}"
+    else:
+        what = f"{_plural(metric)}, of which the {metric.highest} is best, and differences of {metric.words}"
     caption = (
-        f"Accuracies in percent, differences in points of {metric}; ± is half of a 95 % interval, below it the worst "
-        "and the best seed. Epochs of the search and of the confirm phase."
+        f"{what}; ± is half of a 95 % interval, below it the worst and the best seed. Epochs of the search and of the "
+        "confirm phase."
     )
     heads = ("arm", "test", "difference", "validation", "search best, optimistic", "tried", "seeds", "epochs")
     rows = (line for index, arm in enumerate(report.arms) for line in _row(index, arm, report))
@@ -146,6 +150,11 @@ def _table(id: str, caption: str, heads: Iterable[str], rows: Iterable[str]) -> 
     yield from ("<tbody>", *rows, "</tbody>", "</table>", "</div>")
 
 
+def _plural(metric: Metric) -> str:
+    name = metric.base.replace("_", " ").capitalize()
+    return {"Accuracy": "Accuracies", "Loss": "Losses"}.get(name, f"Values of {name}")
+
+
 def _row(index: int, arm: ArmResult, report: Report) -> Iterator[str]:
     difference = arm.difference
     if arm.name == report.baseline:
@@ -155,10 +164,11 @@ def _row(index: int, arm: ArmResult, report: Report) -> Iterator[str]:
         within = interval(difference, report.metric)
     again = f"+ {arm.confirm.epochs}" if arm.confirm.epochs else ""
     yield f'<tr><th scope="row">{_named(index, arm.name)}</th>'
-    yield _cell(mean(arm.test, "test_accuracy"), _ends_of(arm.test, "test_accuracy"))
+    metric = report.objective
+    yield _cell(mean(arm.test, metric), _ends_of(arm.test, metric))
     yield _cell(gained, within)
-    yield _cell(mean(arm.validation, "validation_accuracy"), _ends_of(arm.validation, "validation_accuracy"))
-    yield _cell(number(arm.search_best, "validation_accuracy"))
+    yield _cell(mean(arm.validation, metric), _ends_of(arm.validation, metric))
+    yield _cell(number(arm.search_best, metric))
     yield _cell(str(arm.tried))
     yield _cell(str(arm.validation.n if arm.validation else 0))
     yield _cell(str(arm.search.epochs), again) + "</tr>"
@@ -177,8 +187,7 @@ def _ends_of(summary: Summary | None, metric: Metric) -> str:
 def _ends(arm: ArmResult) -> str:
     phases = {"Search": arm.search, "confirm": arm.confirm}
     lines = [f"{name}: {_counts(phase)}" for name, phase in phases.items() if phase.cells > phase.open]
-    if arm.test_loss:
-        lines.append(f"test loss {mean(arm.test_loss, 'test_loss')} ({count(arm.test_loss.n, 'seed')})")
+    lines += [f"{metric.words} {mean(found, metric)} ({count(found.n, 'seed')})" for metric, found in arm.also if found]
     return "; ".join(lines) or "Not begun"
 
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.metric import Metric
 from hpo.report.failing import why
 from hpo.report.nodes import summary
-from hpo.report.numbers import count
+from hpo.report.numbers import count, number
 from hpo.report.remaining import about, left, seconds_left
 from hpo.report.state import State, state_of
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
+from hpo.train.reported import objective_of
 
 SHOWN_ERRORS = 3
 OVER = ("finished", "failed")
@@ -29,6 +32,8 @@ class Standing:
     """Where a study stands."""
 
     row: StudyRow
+    metric: Metric
+    """What the study is judged by."""
     state: State
     progress: Sequence[ArmProgress]
     seconds_left: tuple[float, float] | None
@@ -40,8 +45,8 @@ class Standing:
         return sum(arm.failed for arm in self.progress)
 
 
-def table(progress: Sequence[ArmProgress]) -> Table:
-    """One line an arm and phase: a bar, counts, epochs, the best validation accuracy so far. Fits 80 columns."""
+def table(progress: Sequence[ArmProgress], metric: Metric) -> Table:
+    """One line an arm and phase: a bar, counts, epochs, the best value of `metric` so far. Fits 80 columns."""
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     view.add_column("arm", overflow="fold", max_width=24)
     view.add_column("phase", no_wrap=True)
@@ -49,7 +54,7 @@ def table(progress: Sequence[ArmProgress]) -> Table:
     for name in ("done", "failed", "epochs", "best", "seeds"):
         view.add_column(name, justify="right", no_wrap=True)
     for arm in progress:
-        best = "" if arm.best is None else f"{100 * arm.best:.2f} %"
+        best = "" if arm.best is None else _best(arm.best, metric)
         view.add_row(
             Text(arm.arm),
             arm.phase,
@@ -63,17 +68,21 @@ def table(progress: Sequence[ArmProgress]) -> Table:
     return view
 
 
-def line(progress: Sequence[ArmProgress]) -> str:
+def line(progress: Sequence[ArmProgress], metric: Metric) -> str:
     """The same in one line, for logs."""
-    return "; ".join(" ".join(_words(arm)) for arm in progress)
+    return "; ".join(" ".join(_words(arm, metric)) for arm in progress)
 
 
-def _words(arm: ArmProgress) -> Iterator[str]:
+def _best(value: float, metric: Metric) -> str:
+    return f"{number(value, metric)} {'%' if metric.share else ''}".rstrip()
+
+
+def _words(arm: ArmProgress, metric: Metric) -> Iterator[str]:
     yield f"{arm.arm} {arm.phase} {arm.done}/{_total(arm)}"
     if arm.failed:
         yield f"failed {arm.failed}"
     if arm.best is not None:
-        yield f"best {100 * arm.best:.2f} %" + (f" (mean of {arm.seeds} seeds)" if arm.seeds > 1 else "")
+        yield f"best {_best(arm.best, metric)}" + (f" (mean of {arm.seeds} seeds)" if arm.seeds > 1 else "")
 
 
 def _total(arm: ArmProgress) -> int:
@@ -95,7 +104,7 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     yield Text(f"{row.name}: {standing.state}", style="bold")
     if row.reason:
         yield Text(f"it was stopped early: {row.reason}")
-    yield table(progress)
+    yield table(progress, standing.metric)
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
         yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
     if standing.failed > SHOWN_ERRORS:
@@ -139,18 +148,27 @@ def standings(storage: Storage, name: str | None, alive: int) -> list[Standing]:
     """Where the study called `name` stands, or every study, with so many workers alive on all of them."""
     rows = storage.ledger.studies()
     wanted = [row.id for row in rows] if name is None else [storage.ledger.study(name).id]
-    found = {row.id: storage.ledger.progress(row.id) for row in rows if row.id in wanted or row.state == "running"}
+    shown = [row for row in rows if row.id in wanted or row.state == "running"]
+    specs = {row.id: json.loads(row.spec) for row in shown}
+    metrics = {row.id: objective_of(specs[row.id]) for row in shown}
+    found = {row.id: storage.ledger.progress(row.id, metrics[row.id].goal) for row in shown}
     # The workers of one study are those that hold no trial of another.
     held = {id: sum(arm.leased - arm.stale for arm in progress) for id, progress in found.items()}
     free = alive - sum(held.values())
-    return [_standing(row, found[row.id], alive, max(free, 0) + held[row.id]) for row in rows if row.id in wanted]
+    return [
+        _standing(row, specs[row.id], metrics[row.id], found[row.id], alive, max(free, 0) + held[row.id])
+        for row in rows
+        if row.id in wanted
+    ]
 
 
-def _standing(row: StudyRow, progress: Sequence[ArmProgress], alive: int, own: int) -> Standing:
-    remaining = left(json.loads(row.spec), progress)
+def _standing(
+    row: StudyRow, spec: dict[str, Any], metric: Metric, progress: Sequence[ArmProgress], alive: int, own: int
+) -> Standing:
+    remaining = left(spec, progress)
     state = state_of(row.state, progress, remaining, alive)
     time = seconds_left(remaining, progress, own) if state == "running" else None
-    return Standing(row, state, progress, time)
+    return Standing(row, metric, state, progress, time)
 
 
 def _alive(storage: Storage) -> list[WorkerRow]:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hpo.metric import Metric
 from hpo.report.efficiency import Efficiency
 from hpo.report.published import PublishedResult
 from hpo.report.selection import BestOf
 from hpo.report.statistics import Paired, Summary
-from hpo.study import Metric
 
 Verdict = Literal["supported", "contradicted", "undecided", "incomplete"]
 """Incomplete: trials of its arms have failed, so what was measured is not what the study asked for."""
@@ -65,17 +65,18 @@ class ArmResult:
     configuration: Mapping[str, Any] | None
     """What was searched -> the value that represents the arm; None if no configuration finished."""
     search_best: float | None
-    """Validation accuracy: optimistic, because it is the highest of all that were tried."""
+    """By the objective, on validation: optimistic, because it is the best of all that were tried."""
     expected_best: tuple[BestOf, ...]
     """The same for a part of the trials."""
     efficiency: Efficiency
-    values: Mapping[Metric, Mapping[int, float]]
-    """Seed -> value of the configuration that represents the arm."""
+    values: Mapping[str, Mapping[int, float]]
+    """Name of a metric -> seed -> value of the configuration that represents the arm."""
     validation: Summary | None
-    """Of its accuracy over the confirm phase's seeds; without that phase, over the repeats it was chosen by."""
+    """Of the objective over the confirm phase's seeds; without that phase, over the repeats it was chosen by."""
     test: Summary | None
-    """Of its accuracy; None without a confirm phase."""
-    test_loss: Summary | None
+    """Of the same metric on test; None without a confirm phase."""
+    also: tuple[tuple[Metric, Summary | None], ...]
+    """The other metrics on test."""
     bootstrap: Interval | None
     """95 % interval of the mean of the report's metric; None for fewer than two seeds."""
     comparison: Comparison | None
@@ -117,6 +118,8 @@ class Report:
     name: str
     title: str
     baseline: str
+    objective: Metric
+    """What configurations were chosen by, on validation."""
     metric: Metric
     """That of the differences to the baseline."""
     rules: tuple[str, ...]

@@ -19,10 +19,13 @@ EQUAL = 1.05
 
 def rules(study: StudySpec) -> Iterator[str]:
     """How the arms are compared, one rule after the other."""
-    confirm = study.protocol.confirm
+    confirm, metric = study.protocol.confirm, study.objective
+    last = "after the last epoch" if study.protocol.select == "last" else "of its best epoch"
+    diverged = "diverged ranks last" if metric.worst is None else f"diverged is {metric.worst:g}"
     yield (
-        "Search: an arm's best configuration has the highest validation accuracy after the last epoch (the mean of "
-        'its repeats; diverged is 0, pruned does not compete). "Search best" is the highest of all tried: optimistic.'
+        f"Search: an arm's best configuration has the {metric.highest} {metric.words} {last} (the mean of "
+        f'its repeats; {diverged}, pruned does not compete). "Search best" is the {metric.highest} of all tried: '
+        "optimistic."
     )
     if confirm is None:
         yield (
@@ -31,10 +34,10 @@ def rules(study: StudySpec) -> Iterator[str]:
         )
     else:
         best = "best configuration" if confirm.top == 1 else f"{confirm.top} best configurations"
-        chosen = "" if confirm.top == 1 else " Of these, the one with the highest mean validation accuracy counts."
+        chosen = "" if confirm.top == 1 else f" Of these, the one with the {metric.highest} mean {metric.words} counts."
         yield (
             f"Confirm: the {best} of each arm, trained again with {count(confirm.seeds, 'fresh seed')}, the same for "
-            f"every arm, and only then scored on test.{chosen} Diverged is accuracy 0, and left out of losses."
+            f"every arm, and only then scored on test.{chosen} {_diverged(study)}"
         )
     level = 1 - CONFIDENCE
     yield (
@@ -48,6 +51,18 @@ def rules(study: StudySpec) -> Iterator[str]:
             f"Holm's method for the number of claims. More seeds decide with a chance of {100 * POWER:g} % if the "
             "difference stays; take them in a study of their own, for looking again errs more often."
         )
+
+
+def _diverged(study: StudySpec) -> str:
+    """What a diverged trial counts as in the confirm phase."""
+    on_test = [metric for metric in study.metrics.values() if metric.split == "test"]
+    counted = [f"{metric.base} {metric.worst:g}" for metric in on_test if metric.worst is not None]
+    without = [metric.base for metric in on_test if metric.worst is None]
+    parts = [f"Diverged is {', '.join(counted)}"] if counted else []
+    if without:
+        which = " and ".join("losses" if name == "loss" else f"means of {name}" for name in without)
+        parts.append(f"left out of {which}")
+    return f"{', and '.join(parts)}."
 
 
 def compute(spent: Sequence[int], ratio: float | None, alike: bool) -> str:

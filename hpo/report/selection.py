@@ -14,8 +14,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from statistics import fmean
 
+from hpo.metric import Metric
 from hpo.storage.rows import Cell
 
 MOST_POINTS = 100
@@ -29,30 +29,36 @@ class BestOf:
     n: int
     epochs: float
     """That they train on average."""
-    accuracy: float
-    """The expected highest validation accuracy."""
+    score: float
+    """The expected best, by the objective on validation."""
 
 
-def expected_best(cells: Sequence[Cell], include: int) -> tuple[BestOf, ...]:
+def expected_best(metric: Metric, cells: Sequence[Cell], include: int) -> tuple[BestOf, ...]:
     """For n from one to all of the configurations that an arm's search phase tried; of many, `include` is among them.
 
-    A pruned trial counts with the accuracy at which it was stopped, of which it would hardly have been chosen, a
-    diverged one with 0; repeats of a configuration count as one, with their mean. Without the pruned ones, a trial
-    of an arm that prunes would seem better and dearer than it is.
+    A pruned trial counts with the score at which it was stopped, by which it would hardly have been chosen, a diverged
+    one with the metric's worst value; repeats of a configuration count as one, with their mean. Without the pruned
+    ones, a trial of an arm that prunes would seem better and dearer than it is. A diverged trial of a metric without a
+    worst value counts with the worst score that the arm has.
     """
     done = sorted((cell for cell in cells if cell.state == "done"), key=lambda cell: cell.slot)
     slots = [list(same) for _, same in groupby(done, key=lambda cell: cell.slot)]
     if not slots:
         return ()
-    scores = sorted(fmean(cell.score or 0.0 for cell in same) for same in slots)
+    means = [metric.mean(cell.score for cell in same) for same in slots]
+    known = [score for score in means if score is not None]
+    if not known:
+        return ()
+    worst = max(known, key=metric.place)
+    scores = sorted((worst if score is None else score for score in means), key=metric.place, reverse=True)
     each = sum(cell.epochs for cell in done) / len(slots)
     return tuple(BestOf(n, n * each, best_of(scores, n)) for n in _chosen(len(scores), include))
 
 
 def best_of(scores: Sequence[float], n: int) -> float:
-    """The expected highest of `n` of the ascending `scores`, drawn without replacement."""
+    """The expected best of `n` of the `scores`, the worst of which comes first, drawn without replacement."""
     total = len(scores)
-    weight, expected = n / total, 0.0  # of the highest score: that it is among the n
+    weight, expected = n / total, 0.0  # of the best score: that it is among the n
     for place in range(total, n - 1, -1):
         expected += weight * scores[place - 1]
         weight *= (place - n) / (place - 1) if place > 1 else 0

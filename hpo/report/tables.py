@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hpo.metric import Metric
 from hpo.report.numbers import NONE, count, ends, mean, number, probability, signed
 from hpo.report.results import ArmResult, Interval, Report
 
@@ -33,12 +34,12 @@ def _seeds(report: Report) -> Table:
     metric = report.metric
     rows = []
     for arm in report.arms:
-        found = arm.test if report.metric == "test_accuracy" else arm.validation
+        found = arm.test if metric.split == "test" else arm.validation
         if found:
             low, high = (number(value, metric) for value in (found.worst, found.best))
             row = (str(found.n), number(found.std, metric), low, high, ends(found, metric) or NONE)
             rows.append((arm.name, *row, _ends(arm.bootstrap, metric)))
-    what = metric.replace("_", " ").capitalize()
+    what = metric.words.capitalize()
     note = "95 % intervals: Student's t, and the bootstrap, which is too narrow for few seeds."
     return Table(f"{what} over seeds", note, ("arm", "n", "std", "worst", "best", "t", "bootstrap"), tuple(rows))
 
@@ -71,7 +72,7 @@ def _published(report: Report) -> Table:
             measured += ", search"
         rows.append(
             (
-                f"{found.arm}{f' ({params})' if params else ''}, {metric.replace('_', ' ')}, {found.where}",
+                f"{found.arm}{f' ({params})' if params else ''}, {metric.words}, {found.where}",
                 number(found.printed, metric),
                 measured,
                 NONE if found.difference is None else signed(found.difference, metric),
@@ -89,7 +90,7 @@ def _selection(report: Report) -> Table:
     rows = []
     for arm in arms:
         by_n = {one.n: one for one in arm.expected_best}
-        bests = (number(by_n[n].accuracy if n in by_n else None, "validation_accuracy") for n in shown)
+        bests = (number(by_n[n].score if n in by_n else None, report.objective) for n in shown)
         rows.append((arm.name, f"{by_n[1].epochs:.1f}", *bests))
     return Table(
         "Expected search best of n trials",
@@ -110,10 +111,12 @@ def _efficiency(report: Report) -> Table:
         note += " Wrongly pruned: would have won, of those run to their end; their share in percent."
     columns = ("arm", "epochs to baseline", "seconds to baseline", "mean best", "epochs saved", "wrongly pruned")
     shown = len(columns) if audited else len(columns) - 1
-    return Table("Efficiency of the search", note, columns[:shown], tuple(_row(arm)[:shown] for arm in arms))
+    return Table(
+        "Efficiency of the search", note, columns[:shown], tuple(_row(arm, report.objective)[:shown] for arm in arms)
+    )
 
 
-def _row(arm: ArmResult) -> Row:
+def _row(arm: ArmResult, metric: Metric) -> Row:
     found = arm.efficiency
     wrong = NONE
     if found.audit:
@@ -123,15 +126,15 @@ def _row(arm: ArmResult) -> Row:
         arm.name,
         str(found.reached.epochs) if found.reached else "never",
         f"{found.reached.seconds:.{0 if found.reached.seconds >= 10 else 2}f}" if found.reached else "never",
-        number(found.area, "validation_accuracy"),
+        number(found.area, metric),
         str(found.saved),
         wrong,
     )
 
 
-def _ends(interval: Interval | None, metric: str) -> str:
+def _ends(interval: Interval | None, metric: Metric) -> str:
     return NONE if interval is None else f"[{number(interval[0], metric)}, {number(interval[1], metric)}]"
 
 
-def _signed_ends(interval: Interval | None, metric: str) -> str:
+def _signed_ends(interval: Interval | None, metric: Metric) -> str:
     return NONE if interval is None else f"[{signed(interval[0], metric)}, {signed(interval[1], metric)}]"

@@ -1,4 +1,4 @@
-"""A report as text: for the terminal, at 80 columns or more, and as Markdown. Accuracies are in percent.
+"""A report as text: for the terminal, at 80 columns or more, and as Markdown. Shares are in percent.
 
 Titles, claims and searched values are a user's own text: neither rich's markup nor Markdown in them is
 interpreted, and what acts instead of showing is replaced (`hpo.visible`).
@@ -108,9 +108,9 @@ def _row(arm: ArmResult, report: Report) -> Iterator[tuple[str, str]]:
     difference = arm.difference
     yield arm.name, ""
     yield str(arm.tried), ""
-    yield number(arm.search_best, "validation_accuracy"), ""
+    yield number(arm.search_best, report.objective), ""
     for summary in (arm.validation, arm.test):
-        yield number(summary.mean if summary else None, "test_accuracy"), plus_minus(summary, "test_accuracy")
+        yield number(summary.mean if summary else None, report.objective), plus_minus(summary, report.objective)
     if arm.name == report.baseline:
         yield "baseline", ""
     else:
@@ -126,8 +126,7 @@ def _details(arm: ArmResult) -> str:
     parts = [f"search {_ends(arm.search)}"]
     if arm.confirm.cells > arm.confirm.open:
         parts.append(f"confirm {_ends(arm.confirm)}")
-    if arm.test_loss:
-        parts.append(f"test loss {mean(arm.test_loss, 'test_loss')} ({count(arm.test_loss.n, 'seed')})")
+    parts += [f"{metric.words} {mean(found, metric)} ({count(found.n, 'seed')})" for metric, found in arm.also if found]
     return "; ".join(parts)
 
 
@@ -147,8 +146,10 @@ def _heading(report: Report) -> str:
 
 
 def _units(report: Report) -> str:
-    what = report.metric.replace("_", " ")
-    return f"In percent; differences in points of {what}; epochs of search + confirm."
+    what = report.metric.words
+    if report.metric.share:
+        return f"In percent; differences in points of {what}; epochs of search + confirm."
+    return f"Of {what}, of which the {report.metric.highest} is best; epochs of search + confirm."
 
 
 def configuration(arm: ArmResult) -> list[str]:

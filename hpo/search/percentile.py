@@ -1,4 +1,4 @@
-"""A pruner that stops a trial whose best value so far lies below a percentile of the finished ones at the same step.
+"""A pruner that stops a trial whose best value so far is worse than a percentile of the finished ones at the same step.
 
 It decides as Optuna's own does (`optuna.pruners.PercentilePruner`), which gathers the values of all finished trials at
 each look; this one takes each trial's once.
@@ -12,12 +12,12 @@ from collections import defaultdict
 
 import numpy as np
 from optuna.pruners import BasePruner
-from optuna.study import Study
+from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 
 class PercentilePruner(BasePruner):
-    """Keeps the best `percentile` of a hundred, once `startup` trials are complete. For one study, which maximizes."""
+    """Keeps the best `percentile` of a hundred, once `startup` trials are complete. For one study."""
 
     def __init__(self, percentile: float, startup: int) -> None:
         self._percentile, self._startup = percentile, startup
@@ -34,7 +34,11 @@ class PercentilePruner(BasePruner):
         if not reported:
             return True
         others = self._values[trial.last_step]
-        return bool(others) and max(reported) < float(np.nanpercentile(others, 100.0 - self._percentile))
+        if not others:
+            return False
+        if study.direction == StudyDirection.MINIMIZE:
+            return min(reported) > float(np.nanpercentile(others, self._percentile))
+        return max(reported) < float(np.nanpercentile(others, 100.0 - self._percentile))
 
     def _see(self, complete: list[FrozenTrial]) -> None:
         unseen = len(complete) - len(self._seen)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, func, select
 
+from hpo.metric import Goal
 from hpo.storage.lease_statements import RUN_OUT
 from hpo.storage.rows import WITHDRAWN, ArmProgress
 from hpo.storage.tables import cell
@@ -19,6 +21,7 @@ def _number(*conditions: Any) -> Any:
 _leased = cell.c.state == "leased"
 _done = cell.c.state == "done"
 _pruned = and_(_done, cell.c.ended == "pruned")
+_best_trial = case((and_(_done, cell.c.ended != "pruned"), cell.c.score))
 _COUNTS = (
     select(
         cell.c.arm,
@@ -33,7 +36,8 @@ _COUNTS = (
         func.sum(cell.c.epochs).label("epochs"),
         func.sum(case((_done, cell.c.epochs), else_=0)).label("done_epochs"),
         func.sum(cell.c.seconds).label("seconds"),
-        func.max(case((and_(_done, cell.c.ended != "pruned"), cell.c.score))).label("best"),
+        func.max(_best_trial).label("highest"),
+        func.min(_best_trial).label("lowest"),
         (func.min(cell.c.seed) < func.max(cell.c.seed)).label("several_seeds"),
     )
     .where(cell.c.state != WITHDRAWN)
@@ -46,27 +50,28 @@ _BEST = (
     select(_mean.label("score"), func.count().label("seeds"))
     .where(_done)
     .group_by(cell.c.slot)
-    .having(_number(_pruned) == 0)
-    .order_by(_mean.desc(), cell.c.slot)
+    .having(_number(_pruned) == 0, func.count(cell.c.score) == func.count())  # one without a score has no mean
     .limit(1)
 )
+_ORDERS: Mapping[Goal, Any] = {"maximize": _mean.desc(), "minimize": _mean}
 
 
-def count_cells(connection: Connection, study_id: int) -> list[ArmProgress]:
-    """Counts of every arm and phase that has cells, in the order of planning."""
+def count_cells(connection: Connection, study_id: int, goal: Goal) -> list[ArmProgress]:
+    """Counts of every arm and phase that has cells, in the order of planning; the best score is that by `goal`."""
     found = []
     for row in connection.execute(_COUNTS.where(cell.c.study_id == study_id)).all():
         values = dict(row._mapping)
         several_seeds = values.pop("several_seeds")
-        progress = ArmProgress(**values, seeds=0 if row.best is None else 1)
-        found.append(_with_mean(connection, study_id, progress) if several_seeds else progress)
+        scores = {"maximize": values.pop("highest"), "minimize": values.pop("lowest")}
+        progress = ArmProgress(**values, best=scores[goal], seeds=0 if scores[goal] is None else 1)
+        found.append(_with_mean(connection, study_id, progress, goal) if several_seeds else progress)
     return found
 
 
-def _with_mean(connection: Connection, study_id: int, progress: ArmProgress) -> ArmProgress:
-    """With the highest mean over a configuration's seeds, where that is not the highest score of a trial."""
+def _with_mean(connection: Connection, study_id: int, progress: ArmProgress, goal: Goal) -> ArmProgress:
+    """With the best mean over a configuration's seeds, where that is not the best score of a trial."""
     own = (cell.c.study_id == study_id, cell.c.arm == progress.arm, cell.c.phase == progress.phase)
-    best = connection.execute(_BEST.where(*own)).one_or_none()
+    best = connection.execute(_BEST.where(*own).order_by(_ORDERS[goal], cell.c.slot)).one_or_none()
     if best is None:
         return replace(progress, best=None, seeds=0)
     return replace(progress, best=best.score, seeds=best.seeds)

@@ -49,19 +49,19 @@ class Forks(Leases):
                 return None
             # Its own epochs may be there already, if an answer was lost or another worker had begun. The later ones
             # stay: they are written anew, and a third cell may go on from them meanwhile.
-            mine = (curve.c.cell_id == lease.cell.id, curve.c.epoch <= found.epochs)
+            mine = (curve.c.cell_id == lease.cell.id, curve.c.at <= found.epochs)
             connection.execute(delete(curve).where(*mine))
-            theirs = (curve.c.cell_id == found.cell, curve.c.epoch <= found.epochs)
+            theirs = (curve.c.cell_id == found.cell, curve.c.at <= found.epochs)
             of_mine = select(literal(lease.cell.id), *(curve.c[name] for name in _OTHERS)).where(*theirs)
             connection.execute(insert(curve).from_select(["cell_id", *_OTHERS], of_mine))
-            rows = connection.execute(select(*CURVE_COLUMNS).where(*theirs).order_by(curve.c.epoch)).all()
+            rows = connection.execute(select(*CURVE_COLUMNS).where(*theirs).order_by(curve.c.at)).all()
             return content, [read_curve_point(row) for row in rows]
 
         return self._database.transaction(go_on)
 
     def forks(self, study_id: int) -> list[Fork]:
         """The places from which cells of a study can go on."""
-        query = select(fork.c.cell_id, fork.c.epoch).join(cell).where(cell.c.study_id == study_id)
+        query = select(fork.c.cell_id, fork.c.at).join(cell).where(cell.c.study_id == study_id)
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [Fork(*row) for row in rows]
 
@@ -84,4 +84,4 @@ def forget_forks_of(connection: Connection, cells: Select[Any]) -> None:
 
 
 def _kept(place: Fork) -> Select[Any]:
-    return select(fork.c.content).where(fork.c.cell_id == place.cell, fork.c.epoch == place.epochs)
+    return select(fork.c.content).where(fork.c.cell_id == place.cell, fork.c.at == place.epochs)

@@ -97,13 +97,13 @@ _progress = bindparam("epoch") > cell.c.epochs
 
 def seconds_after(epoch: Any, *conditions: Any) -> Any:
     """What a cell's own epochs took; those up to `epoch` another cell has trained for it."""
-    later = (curve.c.cell_id == cell.c.id, curve.c.epoch > func.coalesce(epoch, 0))
+    later = (curve.c.cell_id == cell.c.id, curve.c.at > func.coalesce(epoch, 0))
     return select(func.coalesce(func.sum(curve.c.seconds), 0.0)).where(*later, *conditions).scalar_subquery()
 
 
 # With what is written now it is the curve's own sum, though a trial that begins anew writes its epochs twice.
 _OTHER_EPOCHS = seconds_after(
-    cell.c.leader_epochs, or_(curve.c.epoch < bindparam("first_epoch"), curve.c.epoch > bindparam("epoch"))
+    cell.c.leader_epochs, or_(curve.c.at < bindparam("first_epoch"), curve.c.at > bindparam("epoch"))
 )
 _PROGRESS = {
     "epochs": case((_progress, bindparam("epoch")), else_=cell.c.epochs),
@@ -167,10 +167,7 @@ FINISH = (
         lease_until=None,
         ended=bindparam("how"),
         score=bindparam("final"),
-        validation_loss=bindparam("loss_on_validation"),
-        validation_accuracy=bindparam("accuracy_on_validation"),
-        test_loss=bindparam("loss_on_test"),
-        test_accuracy=bindparam("accuracy_on_test"),
+        metrics=bindparam("measured"),
         error=None,
         reason=None,
         failed_by=None,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,11 +27,11 @@ from hpo.space import Params
 from hpo.storage import lease_statements as sql
 from hpo.storage.database import Database
 from hpo.storage.new_trial import NewTrial, new_trial
-from hpo.storage.rows import Lease, curve_row, finite, read_cell
+from hpo.storage.rows import Lease, curve_row, metrics_text, read_cell
 from hpo.storage.tables import checkpoint, curve, fork
 from hpo.storage.texts import storable
 from hpo.storage.together import Answer, Change, Reading, Upsert, Write, together_with
-from hpo.train.clock import Evaluation, Score
+from hpo.trainer import Evaluation
 
 NO_EPOCH = 2**31 - 1
 """Beyond every epoch."""
@@ -121,7 +121,7 @@ class Leases:
         Raises:
             LeaseLost: another worker holds the cell; nothing was written.
         """
-        kept = [*_saving(lease, saved), *_forking(lease, epochs[-1].epoch, forked)]
+        kept = [*_saving(lease, saved), *_forking(lease, epochs[-1].at, forked)]
         parameters = {"length": seconds} | _progress_of(epochs)
         row, answer = self._write_and_read(
             sql.RECORD, lease, parameters, [*_curve(lease, epochs), *kept, *also], question
@@ -149,23 +149,21 @@ class Leases:
         self,
         lease: Lease,
         ended: str,
-        score: float,
-        validation: Score | None,
-        test: Score | None,
+        score: float | None,
+        metrics: Mapping[str, float],
         also: Sequence[Write] = (),
         epochs: Sequence[Evaluation] = (),
     ) -> bool:
         """The cell is done, with this result; `epochs` are its last, as far as they have not been recorded.
+
+        `metrics` are those after its end, by name.
 
         Returns whether its Optuna trial is there, so that `also` could be written to it.
         """
         parameters = _progress_of(epochs) | {
             "how": ended,
             "final": score,
-            "loss_on_validation": finite(validation.loss) if validation else None,
-            "accuracy_on_validation": validation.accuracy if validation else None,
-            "loss_on_test": finite(test.loss) if test else None,
-            "accuracy_on_test": test.accuracy if test else None,
+            "measured": metrics_text(metrics),
         }
         row = self.write(sql.FINISH, lease, parameters, [*_curve(lease, epochs), *_forgetting(lease), *also])
         return bool(row.has_trial)
@@ -205,8 +203,8 @@ def lost(lease: Lease) -> LeaseLost:
 
 def _progress_of(epochs: Sequence[Evaluation]) -> dict[str, Any]:
     return {
-        "epoch": epochs[-1].epoch if epochs else 0,
-        "first_epoch": epochs[0].epoch if epochs else NO_EPOCH,
+        "epoch": epochs[-1].at if epochs else 0,
+        "first_epoch": epochs[0].at if epochs else NO_EPOCH,
         "spent": sum(epoch.seconds for epoch in epochs),
     }
 
@@ -214,7 +212,7 @@ def _progress_of(epochs: Sequence[Evaluation]) -> dict[str, Any]:
 def _curve(lease: Lease, epochs: Sequence[Evaluation]) -> list[Write]:
     if not epochs:
         return []
-    return [Upsert(curve, ("cell_id", "epoch"), [curve_row(lease.cell.id, epoch) for epoch in epochs])]
+    return [Upsert(curve, ("cell_id", "at"), [curve_row(lease.cell.id, epoch) for epoch in epochs])]
 
 
 def _saving(lease: Lease, content: bytes | None) -> list[Write]:
@@ -223,10 +221,10 @@ def _saving(lease: Lease, content: bytes | None) -> list[Write]:
     return [Upsert(checkpoint, ("cell_id",), [{"cell_id": lease.cell.id, "content": content}], time="saved")]
 
 
-def _forking(lease: Lease, epoch: int, content: bytes | None) -> list[Write]:
+def _forking(lease: Lease, at: int, content: bytes | None) -> list[Write]:
     if content is None:
         return []
-    return [Upsert(fork, ("cell_id", "epoch"), [{"cell_id": lease.cell.id, "epoch": epoch, "content": content}])]
+    return [Upsert(fork, ("cell_id", "at"), [{"cell_id": lease.cell.id, "at": at, "content": content}])]
 
 
 def _forgetting(lease: Lease) -> list[Write]:

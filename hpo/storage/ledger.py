@@ -12,6 +12,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, select, u
 from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import StudyError
+from hpo.metric import Goal
 from hpo.storage.checkpoints import REFERENCE
 from hpo.storage.counts import count_cells
 from hpo.storage.forks import Forks, forget_forks_of
@@ -216,9 +217,9 @@ class Ledger(Forks, Workers):
 
     # What people are shown
 
-    def progress(self, study_id: int) -> list[ArmProgress]:
-        """Counts of every arm and phase that has cells, in the order of planning."""
-        return self._database.read(lambda connection: count_cells(connection, study_id))
+    def progress(self, study_id: int, goal: Goal = "maximize") -> list[ArmProgress]:
+        """Counts of every arm and phase that has cells, in the order of planning; `goal` says which score is best."""
+        return self._database.read(lambda connection: count_cells(connection, study_id, goal))
 
     def errors(self, study_id: int, most: int) -> list[Cell]:
         """Failed cells, the latest first."""
@@ -229,7 +230,7 @@ class Ledger(Forks, Workers):
     def curves(self, study_id: int) -> list[CurvePoint]:
         """Every epoch of every cell of a study."""
         query = select(*CURVE_COLUMNS).join(cell).where(cell.c.study_id == study_id)
-        ordered = query.order_by(curve.c.cell_id, curve.c.epoch)
+        ordered = query.order_by(curve.c.cell_id, curve.c.at)
         rows = self._database.read(lambda connection: connection.execute(ordered).all())
         return [read_curve_point(row) for row in rows]
 

@@ -6,7 +6,9 @@ of every version, so that none changes without one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
@@ -87,7 +89,64 @@ def _mark_optuna_studies(connection: Connection, names: Sequence[str], uuid: str
         connection.execute(unmarked, {"name": name, "key": MARK, "mark": mark(uuid)})
 
 
-STEPS: Mapping[int, Callable[[Operations], None]] = {2: _forks, 3: _identities}
+_CELL_METRICS = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+_EPOCH_METRICS = ("step", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy", "lr")
+_EPOCH_TRACES = ("strengths", "gradient_norms", "images_per_second")
+_CELLS_AT_ONCE = 500
+
+
+def _metrics_by_name(operations: Operations) -> None:
+    """One column of numbers by name in place of one column for each number."""
+    operations.add_column("hpo_cell", Column("metrics", Text))
+    operations.add_column("hpo_curve", Column("metrics", Text, nullable=False, server_default="{}"))
+    connection = operations.get_bind()
+    _fill(connection, "hpo_cell", ("id",), _CELL_METRICS, _of_a_cell, "and ended is not null")
+    _fill(connection, "hpo_curve", ("cell_id", "epoch"), (*_EPOCH_METRICS, *_EPOCH_TRACES), _of_an_epoch)
+    # Without copies of the tables: dropping the original of one would take with it what refers to it.
+    for name in _CELL_METRICS:
+        operations.drop_column("hpo_cell", name)
+    for name in (*_EPOCH_METRICS, *_EPOCH_TRACES):
+        operations.drop_column("hpo_curve", name)
+    for name in ("hpo_curve", "hpo_fork"):
+        operations.execute(f"alter table {name} rename column epoch to at")
+    if connection.dialect.name == "postgresql":  # SQLite can't, and needs none
+        operations.alter_column("hpo_curve", "metrics", server_default=None)
+
+
+def _of_a_cell(row: Mapping[Any, Any]) -> dict[str, float | None]:
+    return {name: row[name] for name in _CELL_METRICS if row[name] is not None}
+
+
+def _of_an_epoch(row: Mapping[Any, Any]) -> dict[str, float | None]:
+    measured = {name: row[name] for name in _EPOCH_METRICS}
+    strengths = {f"strength.{name}": value for name, value in json.loads(row["strengths"]).items()}
+    norms = {f"gradient_norm.{name}": value for name, value in json.loads(row["gradient_norms"]).items()}
+    return measured | strengths | norms | {"images_per_second": row["images_per_second"]}
+
+
+def _fill(
+    connection: Connection,
+    table: str,
+    key: Sequence[str],
+    names: Sequence[str],
+    metrics: Callable[[Mapping[Any, Any]], dict[str, float | None]],
+    condition: str = "",
+) -> None:
+    """Write the metrics of every row of a table, those of some hundred cells at a time."""
+    cell = key[0]
+    some = text(f"select {', '.join((*key, *names))} from {table} where {cell} >= :begin and {cell} < :end {condition}")
+    write = text(f"update {table} set metrics = :metrics where {' and '.join(f'{name} = :{name}' for name in key)}")
+    first, last = connection.execute(
+        text(f"select coalesce(min({cell}), 0), coalesce(max({cell}), -1) from {table}")
+    ).one()
+    for begin in range(first, last + 1, _CELLS_AT_ONCE):
+        rows = connection.execute(some, {"begin": begin, "end": begin + _CELLS_AT_ONCE}).mappings().all()
+        filled = [{name: row[name] for name in key} | {"metrics": json.dumps(metrics(row))} for row in rows]
+        if filled:
+            connection.execute(write, filled)
+
+
+STEPS: Mapping[int, Callable[[Operations], None]] = {2: _forks, 3: _identities, 4: _metrics_by_name}
 """Version -> what makes it from the version before."""
 
 

@@ -20,11 +20,11 @@ from optuna.study import StudyDirection
 from sqlalchemy import Connection, Table, and_, delete, func, insert, select
 
 from hpo.errors import StudyError
+from hpo.metric import Metric
 from hpo.study import StudySpec
 
 MARK = "hpo"
 """The user attribute that says whose an Optuna study is."""
-METRIC = ["validation accuracy"]
 
 studies: Table = models.StudyModel.__table__
 user_attrs: Table = models.StudyUserAttributeModel.__table__
@@ -32,7 +32,6 @@ _system_attrs: Table = models.StudySystemAttributeModel.__table__
 _directions: Table = models.StudyDirectionModel.__table__
 _trials: Table = models.TrialModel.__table__
 _METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names writes it
-_DIRECTIONS = (StudyDirection.MAXIMIZE,)
 
 
 def study_name(study: str, arm: str, phase: str) -> str:
@@ -73,9 +72,9 @@ class OptunaStudy:
     """As it is stored."""
     directions: tuple[StudyDirection, ...]
 
-    def is_of(self, uuid: str) -> bool:
-        """Whether it is one that we have made for the study `uuid`."""
-        return self.mark == mark(uuid) and self.directions == _DIRECTIONS
+    def is_of(self, uuid: str, metric: Metric) -> bool:
+        """Whether it is one that we have made for the study `uuid`, which is judged by `metric`."""
+        return self.mark == mark(uuid) and self.directions == (_direction(metric),)
 
 
 def find(connection: Connection, names: Collection[str]) -> dict[str, OptunaStudy]:
@@ -99,21 +98,24 @@ def id_of(connection: Connection, name: str, uuid: str) -> int | None:
     return found
 
 
-def make(connection: Connection, names: Collection[str], uuid: str) -> dict[str, int]:
-    """Make Optuna studies of these names for the study `uuid`; returns their ids. There are none of these names."""
+def make(connection: Connection, names: Collection[str], uuid: str, metric: Metric) -> dict[str, int]:
+    """Make Optuna studies of these names for the study `uuid`, which is judged by `metric`; returns their ids.
+
+    There are none of these names.
+    """
     made = insert(studies).returning(studies.c.study_name, studies.c.study_id)
     rows = connection.execute(made, [{"study_name": name} for name in names]).all()
     ids = {row.study_name: row.study_id for row in rows}
     connection.execute(
         insert(_directions),
-        [{"study_id": id, "objective": 0, "direction": _DIRECTIONS[0]} for id in ids.values()],
+        [{"study_id": id, "objective": 0, "direction": _direction(metric)} for id in ids.values()],
     )
     connection.execute(
         insert(user_attrs),
         [{"study_id": id, "key": MARK, "value_json": mark(uuid)} for id in ids.values()],
     )
-    metric = {"key": _METRIC_NAMES, "value_json": json.dumps(METRIC)}
-    connection.execute(insert(_system_attrs), [{"study_id": id} | metric for id in ids.values()])
+    named = {"key": _METRIC_NAMES, "value_json": json.dumps([metric.words])}
+    connection.execute(insert(_system_attrs), [{"study_id": id} | named for id in ids.values()])
     return ids
 
 
@@ -138,14 +140,16 @@ def remove(connection: Connection, names: Collection[str], uuid: str) -> None:
             connection.execute(delete(table).where(table.c.trial_id.in_(trials)))
 
 
-def refuse_foreign(connection: Connection, found: Iterable[OptunaStudy], uuid: str | None = None) -> None:
-    """Refuse Optuna studies that have one of our names and are not of the study `uuid`.
+def refuse_foreign(
+    connection: Connection, found: Iterable[OptunaStudy], metric: Metric, uuid: str | None = None
+) -> None:
+    """Refuse Optuna studies that have one of our names and are not of the study `uuid`, judged by `metric`.
 
     Raises:
         StudyError: there is one.
     """
     for study in found:
-        if uuid is not None and study.is_of(uuid):
+        if uuid is not None and study.is_of(uuid, metric):
             continue
         count = select(func.count()).select_from(_trials).where(_trials.c.study_id == study.id)
         trials: int = connection.execute(count).scalar_one()
@@ -154,6 +158,10 @@ def refuse_foreign(connection: Connection, found: Iterable[OptunaStudy], uuid: s
             hint="give this study another name (--name), or remove the other: "
             f"optuna delete-study --study-name {study.name} --storage URL",
         )
+
+
+def _direction(metric: Metric) -> StudyDirection:
+    return StudyDirection.MAXIMIZE if metric.goal == "maximize" else StudyDirection.MINIMIZE
 
 
 def _directions_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple[StudyDirection, ...]]:

@@ -96,11 +96,11 @@ def _repair(connection: Connection, study_id: int, uuid: str, study: StudySpec) 
     if connection.execute(ours.with_for_update()).first() is None:
         raise LeaseLost("the study was deleted")
     found = optuna_studies.find(connection, names.values())
-    optuna_studies.refuse_foreign(connection, found.values(), uuid)
+    optuna_studies.refuse_foreign(connection, found.values(), study.objective, uuid)
     ids = {name: optuna_study.id for name, optuna_study in found.items()}
     missing = [name for name in names.values() if name not in found]
     if missing:
-        ids |= optuna_studies.make(connection, missing, uuid)
+        ids |= optuna_studies.make(connection, missing, uuid, study.objective)
     # Trials first: whoever ends a cell meanwhile ends both, and a trial that is only behind is no harm.
     there = _trials(connection, ids.values())
     cells = _cells_with_trial(connection, study_id)
@@ -273,7 +273,7 @@ def _cells_with_trial(connection: Connection, study_id: int) -> defaultdict[tupl
 def _curves(connection: Connection, cells: Sequence[int]) -> defaultdict[int, list[CurvePoint]]:
     query = select(*CURVE_COLUMNS).where(tables.curve.c.cell_id.in_(cells))
     found: defaultdict[int, list[CurvePoint]] = defaultdict(list)
-    for row in connection.execute(query.order_by(tables.curve.c.cell_id, tables.curve.c.epoch)):
+    for row in connection.execute(query.order_by(tables.curve.c.cell_id, tables.curve.c.at)):
         point = read_curve_point(row)
         found[point.cell_id].append(point)
     return found

@@ -7,15 +7,15 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Row
 
 from hpo.errors import StorageError
+from hpo.metric import Metric
 from hpo.space import Params
 from hpo.storage import tables
-from hpo.train.clock import Evaluation
+from hpo.trainer import Evaluation
 
 WITHDRAWN = "withdrawn"
 """The state of a cell that follows from its arm's search no more: neither open nor part of the result."""
@@ -59,12 +59,9 @@ class Cell:
     ended: str | None
     """finished, pruned or diverged."""
     score: float | None
-    """Validation accuracy of the last epoch, 0 if diverged: what is selected by."""
-    validation_loss: float | None
-    validation_accuracy: float | None
-    test_loss: float | None
-    """Only in the confirm phase, as test_accuracy."""
-    test_accuracy: float | None
+    """What it is judged by; the metric's worst value if it diverged, or None where there is none."""
+    metrics: Mapping[str, float | None]
+    """What was measured after its end, by name, None if it is not finite; of test in the confirm phase alone."""
     error: str | None
     """Why the last attempt failed, with its traceback."""
     reason: str | None
@@ -110,18 +107,15 @@ class CurvePoint:
     """One epoch of one cell."""
 
     cell_id: int
-    epoch: int
-    step: int
-    train_loss: float | None
-    """None: not finite, as the other losses."""
-    train_accuracy: float | None
-    validation_loss: float | None
-    validation_accuracy: float | None
-    lr: float
-    strengths: Mapping[str, float]
-    gradient_norms: Mapping[str, float]
+    at: int
+    """Epochs done."""
     seconds: float
-    images_per_second: float
+    metrics: Mapping[str, float | None]
+    """All that was reported, by name; None if it is not finite."""
+
+    def traced(self, prefix: str) -> dict[str, float | None]:
+        """What was reported under names that begin so, without the beginning."""
+        return {name.removeprefix(prefix): value for name, value in self.metrics.items() if name.startswith(prefix)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +193,7 @@ class ArmProgress:
     seconds: float
     """Of training, summed over workers."""
     best: float | None
-    """The highest score of a configuration so far: the mean over its seeds."""
+    """The best score of a configuration so far: the mean over its seeds."""
     seeds: int
     """Of that configuration, done so far."""
 
@@ -209,6 +203,11 @@ class ArmProgress:
         return self.planned + self.leased + self.done + self.failed
 
 
+def value_of(metric: Metric, measured: Cell | CurvePoint) -> float | None:
+    """What a cell measured after its last epoch, or at the end of an epoch; None if nothing finite, or not this."""
+    return measured.metrics.get(metric.name)
+
+
 def new_identity() -> str:
     """What names a database or a study, and is never given again."""
     return uuid.uuid4().hex
@@ -216,7 +215,6 @@ def new_identity() -> str:
 
 CELL_COLUMNS = [tables.cell.c[name] for name in Cell.__dataclass_fields__]
 CURVE_COLUMNS = [tables.curve.c[name] for name in CurvePoint.__dataclass_fields__]
-_STRENGTHS = list(CurvePoint.__dataclass_fields__).index("strengths")  # followed by the gradient norms
 
 
 def read_cell(row: Row[Any]) -> Cell:
@@ -224,6 +222,7 @@ def read_cell(row: Row[Any]) -> Cell:
     values = {name: row._mapping[name] for name in Cell.__dataclass_fields__}
     if row.params is not None:
         values["params"] = read_table(row.params, f"what the database keeps of the parameters of cell {row.id}")
+    values["metrics"] = {} if row.metrics is None else _numbers(row.metrics, "a trial")
     return Cell(**values)
 
 
@@ -244,32 +243,27 @@ def curve_row(cell_id: int, evaluation: Evaluation) -> dict[str, Any]:
     """An epoch as it is inserted."""
     return {
         "cell_id": cell_id,
-        "epoch": evaluation.epoch,
-        "step": evaluation.step,
-        "train_loss": finite(evaluation.train.loss),
-        "train_accuracy": evaluation.train.accuracy,
-        "validation_loss": finite(evaluation.validation.loss),
-        "validation_accuracy": evaluation.validation.accuracy,
-        "lr": evaluation.lr,
-        "strengths": json.dumps(dict(evaluation.strengths)),
-        "gradient_norms": json.dumps({name: finite(norm) for name, norm in evaluation.gradient_norms.items()}),
+        "at": evaluation.at,
         "seconds": evaluation.seconds,
-        "images_per_second": evaluation.images_per_second,
+        "metrics": metrics_text(evaluation.metrics),
     }
+
+
+def metrics_text(metrics: Mapping[str, float]) -> str:
+    """Numbers by name as they are kept: JSON knows no number that is not finite."""
+    return json.dumps({name: finite(value) for name, value in metrics.items()})
 
 
 def read_curve_point(row: Row[Any]) -> CurvePoint:
     """An epoch from a row of `CURVE_COLUMNS`, by place and not by name: a report reads hundreds of thousands."""
-    values = list(row)
-    values[_STRENGTHS : _STRENGTHS + 2] = map(_numbers, values[_STRENGTHS : _STRENGTHS + 2])
-    return CurvePoint(*values)
+    cell_id, at, seconds, metrics = tuple(row)
+    return CurvePoint(cell_id, at, seconds, _numbers(metrics, "an epoch"))
 
 
-@lru_cache(maxsize=1024)  # a strength that is held is the same text at every epoch
-def _numbers(text: str) -> Mapping[str, float]:
-    found = read_table(text, "what the database keeps of an epoch")
+def _numbers(text: str, of: str) -> Mapping[str, float | None]:
+    found = read_table(text, f"what the database keeps of {of}")
     if any(not isinstance(value, int | float | None) for value in found.values()):
-        raise _changed("what the database keeps of an epoch", "a number")
+        raise _changed(f"what the database keeps of {of}", "a number")
     return found
 
 

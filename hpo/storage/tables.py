@@ -20,7 +20,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 metadata = MetaData()
 
@@ -73,11 +73,8 @@ cell = Table(
     Column("epochs", Integer, nullable=False, default=0),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("ended", String(16)),  # finished, pruned, diverged
-    Column("score", Float),  # what is selected by: validation accuracy, 0 when diverged
-    Column("validation_loss", Float),
-    Column("validation_accuracy", Float),
-    Column("test_loss", Float),
-    Column("test_accuracy", Float),
+    Column("score", Float),  # what it is judged by; null: it diverged, and its metric has no worst value
+    Column("metrics", Text),  # JSON: name -> number, after its end; those of test in the confirm phase alone
     Column("error", Text),  # why the last attempt failed, with its traceback
     Column("reason", Text),  # the same in a line
     Column("started", Float),
@@ -96,17 +93,9 @@ curve = Table(
     "hpo_curve",
     metadata,
     Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
-    Column("epoch", Integer, primary_key=True),
-    Column("step", Integer, nullable=False),
-    Column("train_loss", Float),  # null: not finite
-    Column("train_accuracy", Float),
-    Column("validation_loss", Float),
-    Column("validation_accuracy", Float),
-    Column("lr", Float),
-    Column("strengths", Text, nullable=False),  # JSON
-    Column("gradient_norms", Text, nullable=False),  # JSON
+    Column("at", Integer, primary_key=True),  # epochs done
     Column("seconds", Float, nullable=False),
-    Column("images_per_second", Float, nullable=False),
+    Column("metrics", Text, nullable=False),  # JSON: name -> number, or null if it is not finite
 )
 
 checkpoint = Table(
@@ -121,7 +110,7 @@ fork = Table(
     "hpo_fork",  # checkpoints at ends of epochs from which other cells go on; until the study is done
     metadata,
     Column("cell_id", ForeignKey("hpo_cell.id", ondelete="CASCADE"), primary_key=True),
-    Column("epoch", Integer, primary_key=True),
+    Column("at", Integer, primary_key=True),  # epochs done
     Column("content", LargeBinary, nullable=False),
 )
 

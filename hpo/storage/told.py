@@ -10,13 +10,11 @@ from optuna.trial import TrialState
 from hpo.search import NoPruner, Pruner
 from hpo.storage.optuna_changes import Changes
 from hpo.storage.optuna_rows import CELL
-from hpo.storage.rows import Cell, CurvePoint
+from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.study import StudySpec
 
 SEED = "seed"
 """User attribute of a trial: the seed of its cell."""
-DIVERGED = 0.0
-"""The worst accuracy there is."""
 
 
 def space_of(study: StudySpec, arm: str) -> dict[str, BaseDistribution]:
@@ -25,7 +23,7 @@ def space_of(study: StudySpec, arm: str) -> dict[str, BaseDistribution]:
 
 
 def pruner_of(study: StudySpec, arm: str, phase: str) -> Pruner:
-    """What may stop a trial early, and says at which epochs its accuracy is reported; only the search phase prunes."""
+    """What may stop a trial early, and says at which epochs it is reported; only the search phase prunes."""
     return study.pruner(arm) if phase == "search" else NoPruner()
 
 
@@ -34,23 +32,29 @@ def rungs_from(pruner: Pruner, epoch: int, epochs: int) -> list[int]:
     return [rung for rung in range(epoch, epochs + 1) if pruner.at_rung(rung)]
 
 
+def end_state(ended: str, score: float | None) -> TrialState:
+    """The state of a trial that ended so; one that diverged and has no score ranks below those that were pruned."""
+    return TrialState.PRUNED if ended == "pruned" or score is None else TrialState.COMPLETE
+
+
 def trial_state(cell: Cell) -> TrialState:
     """The state of the cell's trial; a cell that was withdrawn keeps the trial and the result that it had."""
     if cell.ended is not None:
-        return TrialState.PRUNED if cell.ended == "pruned" else TrialState.COMPLETE
+        return end_state(cell.ended, cell.score)
     return TrialState.RUNNING if cell.finished is None else TrialState.FAIL
 
 
 def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Changes:
     """All that Optuna has been told of a cell with this curve, but for what samplers and pruners have noted."""
     space, pruner = space_of(study, cell.arm), pruner_of(study, cell.arm, cell.phase)
+    metric = study.objective
     reported = {
-        point.epoch: point.validation_accuracy
+        point.at: value
         for point in curve
-        if pruner.at_rung(point.epoch) and _is_finite(point) and point.validation_accuracy is not None
+        if pruner.at_rung(point.at) and (value := value_of(metric, point)) is not None
     }
     if cell.ended == "diverged":
-        reported |= dict.fromkeys(rungs_from(pruner, cell.epochs, study.epochs(cell.arm)), DIVERGED)
+        reported |= dict.fromkeys(rungs_from(pruner, cell.epochs, study.epochs(cell.arm)), metric.last)
     state = trial_state(cell)
     values: list[float] = []
     if state is TrialState.COMPLETE and cell.score is not None:
@@ -68,7 +72,3 @@ def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Change
         values=values,
         state=state if state.is_finished() else None,
     )
-
-
-def _is_finite(point: CurvePoint) -> bool:
-    return point.train_loss is not None and point.validation_loss is not None

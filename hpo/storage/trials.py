@@ -29,7 +29,7 @@ from hpo.storage.optuna_studies import study_name
 from hpo.storage.repair import repair
 from hpo.storage.rows import Cell, Lease
 from hpo.storage.together import Answer, Reading, Write
-from hpo.storage.told import DIVERGED, SEED, pruner_of, rungs_from, space_of
+from hpo.storage.told import SEED, end_state, pruner_of, rungs_from, space_of
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
@@ -109,16 +109,18 @@ class Trials:
         """Let the others see what a pruner notes at the trial."""
         _draft(trial).flush()
 
-    def tell(self, trial: Trial, pruner: Pruner, ended: str, epoch: int, epochs: int, score: float) -> list[Write]:
+    def tell(
+        self, trial: Trial, pruner: Pruner, ended: str, epoch: int, epochs: int, score: float | None
+    ) -> list[Write]:
         """Tell Optuna how the trial ended: what is to be written with the cell's result.
 
-        A diverged trial is complete with the worst accuracy there is, 0, here and at every later rung, so samplers and
-        pruners see it for what it is.
+        A diverged trial has the worst value there is, here and at every later rung, so samplers and pruners see it for
+        what it is.
         """
         if ended == "diverged":
             for rung in rungs_from(pruner, epoch, epochs):
-                trial.report(DIVERGED, rung)
-        if ended == "pruned":
+                trial.report(self._spec.objective.last, rung)
+        if score is None or end_state(ended, score) is TrialState.PRUNED:
             trial.study.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         else:
             trial.study.tell(trial, score, skip_if_finished=True)

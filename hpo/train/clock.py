@@ -9,6 +9,8 @@ from typing import Self
 
 from pydantic import PositiveInt, model_validator
 
+from hpo import trainer
+from hpo.metric import Metric, Split
 from hpo.spec import Spec
 
 
@@ -72,6 +74,14 @@ class Score:
     loss: float
     accuracy: float
 
+    def by_name(self, split: Split) -> dict[str, float]:
+        """Both by the names of their metrics on `split`."""
+        return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy}
+
+    def of(self, metric: Metric) -> float:
+        """The one of the two that `metric` names."""
+        return self.loss if metric.name.endswith("loss") else self.accuracy
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -98,6 +108,19 @@ class Evaluation:
     def finite(self) -> bool:
         """Whether both losses are numbers; otherwise the trial has diverged."""
         return math.isfinite(self.train.loss) and math.isfinite(self.validation.loss)
+
+    def reported(self) -> trainer.Evaluation:
+        """The same as everything outside of training sees it: numbers by name."""
+        metrics = {
+            "step": self.step,
+            **self.train.by_name("train"),
+            **self.validation.by_name("validation"),
+            "lr": self.lr,
+            **{f"strength.{name}": strength for name, strength in self.strengths.items()},
+            **{f"gradient_norm.{name}": norm for name, norm in self.gradient_norms.items()},
+            "images_per_second": self.images_per_second,
+        }
+        return trainer.Evaluation(self.epoch, self.seconds, metrics)
 
 
 @dataclass(frozen=True, slots=True)

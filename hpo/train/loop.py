@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from hpo.metric import Metric
 from hpo.train.clock import Evaluation, Score
 from hpo.train.data.images import Splits
+from hpo.train.reported import OBJECTIVE
 from hpo.train.run import Run
 from hpo.train.trial import TrialSpec
 
@@ -49,12 +51,21 @@ class Outcome:
     checkpoint: bytes | None = None
     """Only of an interrupted trial: where to go on."""
     best: Score | None = None
-    """Validation of the epoch with the highest accuracy, the first one of several."""
+    """Validation of the epoch that was best by the objective, the first one of several."""
 
-    def score(self, select: Select) -> float:
-        """Validation accuracy of the last epoch or of the best, by which trials are compared; 0 if it diverged."""
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Validation after the last epoch, and test, by the names of their metrics."""
+        validation = {} if self.validation is None else self.validation.by_name("validation")
+        return validation | ({} if self.test is None else self.test.by_name("test"))
+
+    def score(self, objective: Metric, select: Select) -> float | None:
+        """What the trial is judged by: the objective of its last epoch or of its best.
+
+        If it diverged it is the objective's worst value, or None where there is none.
+        """
         chosen = self.best if select == "best" else self.validation
-        return 0.0 if chosen is None or self.ended is Ended.DIVERGED else chosen.accuracy
+        return objective.worst if chosen is None or self.ended is Ended.DIVERGED else chosen.of(objective)
 
 
 Report = Callable[[Evaluation, Callable[[], bytes]], Decision]
@@ -67,6 +78,7 @@ def fit(
     splits: Splits,
     report: Report,
     *,
+    objective: Metric = OBJECTIVE,
     resume: bytes | None = None,
     interrupted: Callable[[], bool] = lambda: False,
 ) -> Outcome:
@@ -79,7 +91,7 @@ def fit(
         CheckpointError: `resume` is damaged, of another version or of another trial.
         StudyFileError: the trial names a part that its model does not have.
     """
-    run = Run(trial, seed, splits)
+    run = Run(trial, seed, splits, objective)
     if resume is not None:
         run.restore(resume)
     while not run.complete and not run.diverged:

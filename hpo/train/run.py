@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from hpo.errors import CheckpointError
+from hpo.metric import Metric
 from hpo.seeds import derive
 from hpo.train.batches import Batches, Normalize
 from hpo.train.clock import Clock, Evaluation, Observation, Score
@@ -24,6 +25,7 @@ from hpo.train.metrics import gradient_norm, named_parameters, score
 from hpo.train.plateau import PlateauState
 from hpo.train.prefix import Prefix
 from hpo.train.regularizers import decay, decay_groups
+from hpo.train.reported import OBJECTIVE
 from hpo.train.trial import TrialSpec
 
 CHECKPOINT_VERSION = 4
@@ -33,8 +35,8 @@ DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice
 class Run:
     """The state of one trial. Two runs of the same (trial, seed, splits) take the same steps."""
 
-    def __init__(self, trial: TrialSpec, seed: int, splits: Splits) -> None:
-        self._trial, self._seed, self._splits = trial, seed, splits
+    def __init__(self, trial: TrialSpec, seed: int, splits: Splits, objective: Metric = OBJECTIVE) -> None:
+        self._trial, self._seed, self._splits, self._objective = trial, seed, splits, objective
         self._device = splits.train.labels.device
         torch.manual_seed(seed)
         _, channels, height, width = splits.train.inputs.shape
@@ -165,7 +167,9 @@ class Run:
 
     def _note_improvement(self, validation: Score) -> None:
         accuracy, stopping = validation.accuracy, self._trial.early_stopping
-        if self.best is None or accuracy > self.best.accuracy:
+        if self.best is None or self._objective.is_better(
+            validation.of(self._objective), self.best.of(self._objective)
+        ):
             self.best = validation
         if self._trial.plateau is not None:
             self._plateau = self._trial.plateau(self._plateau, validation)

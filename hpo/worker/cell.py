@@ -9,9 +9,11 @@ from optuna.trial import Trial
 from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine, StudyError
 from hpo.pulse import Interrupted
 from hpo.space import Params
-from hpo.storage.rows import Fork, Lease
+from hpo.storage.rows import Fork, Lease, value_of
 from hpo.storage.sqlstate import is_database_error
+from hpo.train.data.images import Splits
 from hpo.train.loop import Ended, Outcome, fit
+from hpo.train.trial import TrialSpec
 from hpo.worker import failures
 from hpo.worker.machine import lacks
 from hpo.worker.reporter import Reporter
@@ -97,8 +99,9 @@ class _CellRun:
             return None
         kept, points = found
         for point in points:
-            if trials.pruner(cell).at_rung(point.epoch) and point.validation_accuracy is not None:
-                trial.report(point.validation_accuracy, point.epoch)
+            value = value_of(self._study.spec.objective, point)
+            if trials.pruner(cell).at_rung(point.at) and value is not None:
+                trial.report(value, point.at)
         trials.flush(trial)
         log.info("cell %d: goes on after epoch %d of cell %d", cell.id, place.epochs, place.cell)
         return self._fetched(kept)
@@ -122,14 +125,25 @@ class _CellRun:
         splits = self._studies.splits(self._lease, spec, cell.phase == "confirm")
         try:
             try:
-                return fit(spec, cell.seed, splits, reporter.report, resume=resume, interrupted=reporter.interrupted)
+                return self._fit(spec, splits, reporter, resume)
             except CheckpointError as error:
                 self._begin_anew(error)
-                return fit(spec, cell.seed, splits, reporter.report, interrupted=reporter.interrupted)
+                return self._fit(spec, splits, reporter, None)
         except Exception as error:
             if not isinstance(error, LeaseLost) and not is_database_error(error):
                 reporter.flush()
             raise
+
+    def _fit(self, spec: TrialSpec, splits: Splits, reporter: Reporter, resume: bytes | None) -> Outcome:
+        return fit(
+            spec,
+            self._lease.cell.seed,
+            splits,
+            reporter.report,
+            objective=self._study.spec.objective,
+            resume=resume,
+            interrupted=reporter.interrupted,
+        )
 
     def _let_go(self, reporter: Reporter, outcome: Outcome) -> None:
         if self._session.heartbeat.lost.is_set():
@@ -141,16 +155,18 @@ class _CellRun:
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
 
     def _finish(self, trial: Trial, reporter: Reporter, outcome: Outcome) -> None:
-        cell, ended, validation = self._lease.cell, outcome.ended.value, outcome.validation
-        score = outcome.score(self._study.spec.protocol.select)
+        cell, ended = self._lease.cell, outcome.ended.value
+        objective = self._study.spec.objective
+        score = outcome.score(objective, self._study.spec.protocol.select)
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        is_told = self._ledger.finish(self._lease, ended, score, validation, outcome.test, told, reporter.unwritten)
+        is_told = self._ledger.finish(self._lease, ended, score, outcome.metrics, told, reporter.unwritten)
         if not is_told:
             self._study.trials.heal_if_possible(self._lease)
         self._session.health.finished(self._lease.study_uuid, cell.id)
         self._clear_up()
-        log.info("cell %d: %s after %d epochs, validation accuracy %.4f", cell.id, ended, outcome.epochs, score)
+        reached = "" if score is None else f", {objective.words} {score:.4f}"
+        log.info("cell %d: %s after %d epochs%s", cell.id, ended, outcome.epochs, reached)
 
     def _set_aside(self, error: str) -> None:
         reason = error.strip().splitlines()[-1]

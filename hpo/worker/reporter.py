@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from optuna.trial import Trial
 
-from hpo import pulse
+from hpo import pulse, trainer
 from hpo.errors import CheckpointError
 from hpo.search import NoPruner
 from hpo.storage.parts import LAST, SHARED
@@ -41,10 +41,11 @@ class Reporter:
         self._session, self._trials, self._lease, self._trial = session, study.trials, lease, trial
         self._pruner = study.trials.pruner(lease.cell)
         self._epochs, self._shared_after = epochs, shared_after
+        self._objective = study.spec.objective
         self._kept = kept
         self._study_stopped = False
         self._saved_at = self._written_at = time.monotonic()
-        self.unwritten: list[Evaluation] = []
+        self.unwritten: list[trainer.Evaluation] = []
         """Epochs that are not in the ledger yet."""
 
     def report(self, evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
@@ -53,7 +54,7 @@ class Reporter:
         epoch = evaluation.epoch
         rung = evaluation.finite and self._pruner.at_rung(epoch)
         if rung:
-            self._trial.report(evaluation.validation.accuracy, epoch)
+            self._trial.report(evaluation.validation.of(self._objective), epoch)
         # At the last epoch there is nothing to save any more.
         looks = rung and epoch < self._epochs and not isinstance(self._pruner, NoPruner)
         answer = self._record(evaluation, checkpoint, looks)
@@ -85,7 +86,7 @@ class Reporter:
         self._kept = saved
 
     def _record(self, evaluation: Evaluation, checkpoint: Callable[[], bytes], looks: bool) -> Answer | None:
-        self.unwritten.append(evaluation)
+        self.unwritten.append(evaluation.reported())
         now = time.monotonic()
         due = now - self._saved_at >= self._session.options.checkpoint_seconds
         shared = evaluation.finite and evaluation.epoch in self._shared_after

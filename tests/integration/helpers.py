@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any, TypeVar
@@ -167,7 +167,7 @@ def check_study(url: str, name: str, crew: Crew) -> list[Cell]:
     assert sorted(cell.id for cell in cells) == sorted(trial.user_attrs["cell"] for trial in trials.values())
     curves: dict[int, list[int]] = {cell.id: [] for cell in cells}
     for point in storage.ledger.curves(row.id):
-        curves[point.cell_id].append(point.epoch)
+        curves[point.cell_id].append(point.at)
     for cell in cells:
         trial = trials[cell.trial_id or 0]
         assert cell.id == trial.user_attrs["cell"]
@@ -186,20 +186,12 @@ def check_study(url: str, name: str, crew: Crew) -> list[Cell]:
 def stored_curve(storage: Storage, row: StudyRow, cell: Cell) -> Curve:
     """Everything of a cell's curve that is not a time."""
     return [
-        (
-            point.epoch,
-            point.step,
-            point.train_loss,
-            point.train_accuracy,
-            point.validation_loss,
-            point.validation_accuracy,
-            point.lr,
-            point.strengths,
-            point.gradient_norms,
-        )
-        for point in storage.ledger.curves(row.id)
-        if point.cell_id == cell.id
+        (point.at, _without_times(point.metrics)) for point in storage.ledger.curves(row.id) if point.cell_id == cell.id
     ]
+
+
+def _without_times(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    return {name: value for name, value in metrics.items() if name != "images_per_second"}
 
 
 def undisturbed_curve(study: StudySpec, cell: Cell) -> Curve:
@@ -208,9 +200,7 @@ def undisturbed_curve(study: StudySpec, cell: Cell) -> Curve:
     curve: Curve = []
 
     def note(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
-        train, validation = evaluation.train, evaluation.validation
-        measured = (train.loss, train.accuracy, validation.loss, validation.accuracy, evaluation.lr)
-        curve.append((evaluation.epoch, evaluation.step, *measured, evaluation.strengths, evaluation.gradient_norms))
+        curve.append((evaluation.epoch, _without_times(evaluation.reported().metrics)))
         return Decision.CONTINUE
 
     fit(trial, cell.seed, splits, note)

@@ -16,7 +16,7 @@ from hpo.storage.checkpoints import IN_PARTS, DatabaseCheckpoints
 from hpo.storage.parts import LAST, Parts
 from hpo.storage.rows import Fork, Lease
 from hpo.storage.trials import Trials
-from hpo.train.clock import Evaluation, Score
+from hpo.trainer import Evaluation
 from tests.integration.helpers import make_study
 from tests.integration.ledger_model import LedgerModel
 from tests.integration.ledger_tables import BUDGET, GRID, POINTS, RANDOM, SEEDS
@@ -60,8 +60,7 @@ class Run:
 
 
 def evaluation(epoch: int, seconds: float) -> Evaluation:
-    score = Score(0.5, 0.5)
-    return Evaluation(epoch, 10 * epoch, score, score, 0.1, {}, {}, seconds, 99.0)
+    return Evaluation(epoch, seconds, {"validation_accuracy": 0.5})
 
 
 def one_of(items: Sequence[Item], which: int) -> Item:
@@ -69,7 +68,7 @@ def one_of(items: Sequence[Item], which: int) -> Item:
 
 
 def seconds_of(epochs: Sequence[Evaluation]) -> list[tuple[int, float]]:
-    return [(epoch.epoch, epoch.seconds) for epoch in epochs]
+    return [(epoch.at, epoch.seconds) for epoch in epochs]
 
 
 LATE: dict[str, Callable[[Storage, Lease], object]] = {
@@ -83,7 +82,7 @@ LATE: dict[str, Callable[[Storage, Lease], object]] = {
     "set_aside": lambda storage, lease: storage.ledger.set_aside(lease, "late", "late"),
     "wait": lambda storage, lease: storage.ledger.wait(lease, Fork(lease.cell.id, 1)),
     "fork": lambda storage, lease: storage.ledger.fork(lease, None),
-    "finish": lambda storage, lease: storage.ledger.finish(lease, "finished", 1.0, None, None),
+    "finish": lambda storage, lease: storage.ledger.finish(lease, "finished", 1.0, {}),
 }
 """What a worker may attempt whose lease is lost."""
 

@@ -34,14 +34,14 @@ def rows(storage: Storage) -> dict[str, Any]:
     with storage.engine.connect() as connection:
         trials = connection.execute(_TRIALS).all()
         places = {trial.trial_id: (trial.study_name, trial.number) for trial in trials}
-        forks = connection.execute(select(fork.c.cell_id, fork.c.epoch, fork.c.content))
+        forks = connection.execute(select(fork.c.cell_id, fork.c.at, fork.c.content))
         checkpoints = connection.execute(select(checkpoint.c.cell_id, checkpoint.c.content))
         return {
             "study": tuple(connection.execute(select(study.c.state, study.c.reason)).one()),
             "cells": {row.id: _cell(row, places) for row in connection.execute(_CELLS)},
             "curves": _curves(connection),
             "checkpoints": {row.cell_id: bytes(row.content) for row in checkpoints},
-            "forks": {(row.cell_id, row.epoch): bytes(row.content) for row in forks},
+            "forks": {(row.cell_id, row.at): bytes(row.content) for row in forks},
             "parts": {(key, name): number for key, name, number in connection.execute(_PARTS)},
             "trials": _trials(connection, trials),
         }
@@ -68,7 +68,7 @@ def _cell(row: Any, places: dict[int, tuple[str, int]]) -> dict[str, Any]:
 
 def _curves(connection: Connection) -> dict[int, dict[int, float]]:
     found: dict[int, dict[int, float]] = {}
-    for key, epoch, seconds in connection.execute(select(curve.c.cell_id, curve.c.epoch, curve.c.seconds)):
+    for key, epoch, seconds in connection.execute(select(curve.c.cell_id, curve.c.at, curve.c.seconds)):
         found.setdefault(key, {})[epoch] = seconds
     return found
 

@@ -126,7 +126,7 @@ class WorkersMachine(Bench):
             content, points = found
             run.epochs = self.epochs_in(content)
             assert place[1] == run.epochs
-            assert list(range(1, run.epochs + 1)) == [point.epoch for point in points]
+            assert list(range(1, run.epochs + 1)) == [point.at for point in points]
             self.trials.flush(self.report(run, 1))
 
     @precondition(lambda self: self.training())
@@ -227,7 +227,7 @@ class WorkersMachine(Bench):
         also = self.trials.tell(trial, pruner, ended, run.epochs, EPOCHS, value)
 
         def finish() -> None:
-            assert self.ledger.finish(run.lease, ended, value, None, None, also, trained)
+            assert self.ledger.finish(run.lease, ended, value, {}, also, trained)
 
         for _ in range(times):
             finish()

@@ -60,12 +60,12 @@ def test_csv(filled: Storage, tmp_path: Path) -> None:
         {path: float(row[path]) for path in ("lr.peak", "regularizers.l2.strength")} for row in trials
     ]
     assert [cell.score for cell in cells] == [float(row["score"]) for row in trials]
-    assert [cell.test_accuracy for cell in cells] == [
+    assert [cell.metrics.get("test_accuracy") for cell in cells] == [
         float(row["test_accuracy"]) if row["test_accuracy"] else None for row in trials
     ]
     assert TRIALS * EPOCHS == len(curves)
     points = filled.ledger.curves(filled.ledger.study(NAME).id)
-    assert [(p.cell_id, p.epoch, p.validation_accuracy, p.strengths["l2"]) for p in points] == [
+    assert [(p.cell_id, p.at, p.metrics["validation_accuracy"], p.metrics["strength.l2"]) for p in points] == [
         (int(row["cell"]), int(row["epoch"]), float(row["validation_accuracy"]), float(row["strength.l2"]))
         for row in curves
     ]

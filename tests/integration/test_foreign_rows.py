@@ -60,7 +60,7 @@ def test_parameters_that_are_none(opened: Storage, storage_url: str) -> None:
 def test_an_epoch_that_is_none(opened: Storage, storage_url: str) -> None:
     """What was measured must be numbers."""
     for numbers in (*NO_TABLES, '{"l2": "x"}', '{"l2": {}}'):
-        change(opened, update(curve).values(strengths=numbers))
+        change(opened, update(curve).values(metrics=numbers))
         code, output = said(storage_url, "report", "digits")
         assert 2 == code, numbers[:20]
         assert "of an epoch is not a" in output

@@ -54,7 +54,7 @@ def curves(storage: Storage, row: StudyRow) -> dict[int | None, dict[int, float 
     """Validation accuracy by epoch, by Optuna's id of the trial."""
     return {
         cell.trial_id: {
-            point.epoch: point.validation_accuracy
+            point.at: point.metrics["validation_accuracy"]
             for point in storage.ledger.curves(row.id)
             if point.cell_id == cell.id
         }

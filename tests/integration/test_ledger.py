@@ -18,7 +18,7 @@ from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Cell, Fork, Lease, PlanChanges, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
-from hpo.train.clock import Evaluation, Score
+from hpo.trainer import Evaluation
 from tests.integration.helpers import make_study, optuna_trials
 
 GONE = -1.0
@@ -42,7 +42,8 @@ def grid(cells: int, name: str = "digits") -> StudySpec:
 
 
 def evaluation(epoch: int, loss: float = 0.5) -> Evaluation:
-    return Evaluation(epoch, 10 * epoch, Score(loss, 0.75), Score(loss, 0.5), 0.1, {"l2": 0.25}, {"w": loss}, 2.0, 99.0)
+    metrics = {"train_loss": loss, "validation_loss": loss, "validation_accuracy": 0.5, "strength.l2": 0.25}
+    return Evaluation(epoch, 2.0, metrics)
 
 
 def claim(ledger: Ledger, seconds: float = 60.0, worker: str = "w") -> Lease:
@@ -110,7 +111,7 @@ WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
     "release": lambda ledger, lease: ledger.release(lease, b"new"),
     "retry_later": lambda ledger, lease: ledger.retry_later(lease, "error", "error"),
     "set_aside": lambda ledger, lease: ledger.set_aside(lease, "error", "error"),
-    "finish": lambda ledger, lease: ledger.finish(lease, "finished", 1.0, Score(0.1, 1.0), None),
+    "finish": lambda ledger, lease: ledger.finish(lease, "finished", 1.0, {"validation_loss": 0.1}),
 }
 
 
@@ -172,18 +173,18 @@ def test_the_end_of_a_cell(storage: Storage, ledger: Ledger) -> None:
     assert b"second" == ledger.checkpoint(lease)
     last = evaluation(3, math.nan)
     for _ in range(2):
-        ledger.finish(lease, "diverged", 0.0, Score(math.inf, 0.1), None, epochs=[last])
+        ledger.finish(lease, "diverged", 0.0, {"validation_loss": math.inf, "validation_accuracy": 0.1}, epochs=[last])
         cell = now(ledger, row, lease)
         assert ("done", "diverged", 0.0) == (cell.state, cell.ended, cell.score)
         assert (3, pytest.approx(3 * last.seconds)) == (cell.epochs, cell.seconds)
         assert (None, 0.1, None, None) == (
-            cell.validation_loss,
-            cell.validation_accuracy,
-            cell.test_loss,
-            cell.test_accuracy,
+            cell.metrics.get("validation_loss"),
+            cell.metrics.get("validation_accuracy"),
+            cell.metrics.get("test_loss"),
+            cell.metrics.get("test_accuracy"),
         )
     assert None is ledger.checkpoint(lease)
-    assert [0.5, 0.5, None] == [point.train_loss for point in ledger.curves(row.id)]
+    assert [0.5, 0.5, None] == [point.metrics["train_loss"] for point in ledger.curves(row.id)]
     with pytest.raises(LeaseLost):
         ledger.release(lease)
     assert None is ledger.claim("w", 60.0)
@@ -329,7 +330,7 @@ def test_going_on_from_another_cell_keeps_ones_own_later_epochs(storage: Storage
     assert (2, 2.0) == (now(ledger, row, second).epochs, now(ledger, row, second).seconds)
     found = ledger.fork(third, Fork(second.cell.id, 2))
     assert found is not None
-    assert (b"after two", [1, 2]) == (found[0], [point.epoch for point in found[1]])
+    assert (b"after two", [1, 2]) == (found[0], [point.at for point in found[1]])
 
 
 def test_a_cell_that_no_longer_goes_on_from_another(storage: Storage, ledger: Ledger) -> None:
@@ -363,7 +364,7 @@ def test_a_withdrawn_cell_stays_so_if_its_worker_asks_again(storage: Storage, le
     row = begin_study(storage, grid(1))
     lease = claim(ledger)
     for state in ("done", "withdrawn"):
-        ledger.finish(lease, "finished", 1.0, None, None, epochs=[evaluation(1)])
+        ledger.finish(lease, "finished", 1.0, {}, epochs=[evaluation(1)])
         assert state == now(ledger, row, lease).state
         ledger.plan(row.id, ["grid"], lambda cells: PlanChanges((), tuple(cells), ()))
     ledger.plan(row.id, ["grid"], lambda cells: PlanChanges((), (), tuple(cells)))

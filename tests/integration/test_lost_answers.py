@@ -50,7 +50,7 @@ def check(storage: Storage, url: str, name: str) -> None:
     curves = storage.ledger.curves(row.id)
     for cell in cells:
         own = [point for point in curves if point.cell_id == cell.id]
-        assert [1, 2] == [point.epoch for point in own]
+        assert [1, 2] == [point.at for point in own]
         assert cell.seconds == pytest.approx(sum(point.seconds for point in own))
 
 

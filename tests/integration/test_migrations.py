@@ -104,6 +104,58 @@ def test_optuna_studies_from_before_they_were_marked(empty_postgres_url: str, tm
         storage.close()
 
 
+CELL = {
+    "arm": "only",
+    "phase": "search",
+    "slot": 0,
+    "seed": 0,
+    "state": "done",
+    "attempts": 0,
+    "claims": 1,
+    "epochs": 2,
+}
+MEASURED = {"validation_loss": 0.1 + 0.2, "validation_accuracy": 0.5}
+EPOCH = {"step": 3, "train_loss": None, "train_accuracy": 0.25, **MEASURED, "lr": 0.1}
+TRACED = {"strengths": '{"l2": 0.001}', "gradient_norms": '{"output.weight": 2.5}', "images_per_second": 99.5}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgres"])
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_numbers_of_older_versions(version: int, kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Every number that was measured has its name after the migration, to the last digit; nothing else is lost."""
+    url = f"sqlite:///{tmp_path}/old.db" if kind == "sqlite" else request.getfixturevalue("empty_postgres_url")
+    engine = sqlalchemy.create_engine(parse_url(url))
+    golden = GOLDEN / f"schema-{version}-{engine.dialect.name}.sql"
+    study = make_study()
+    rows: list[tuple[str, dict[str, object]]] = [
+        ("hpo_study", {"id": 7, "name": study.name, "spec": study.model_dump_json(), "state": "running"}),
+        ("hpo_cell", CELL | {"id": 1200, "study_id": 7, "seconds": 1.5, "ended": "finished", "score": 0.5} | MEASURED),
+        ("hpo_cell", CELL | {"id": 9, "study_id": 7, "slot": 1, "seconds": 0.0, "state": "planned"}),
+        *(("hpo_curve", {"cell_id": 1200, "epoch": at, "seconds": 0.75} | EPOCH | TRACED) for at in (1, 2)),
+        ("hpo_checkpoint", {"cell_id": 9, "content": b"saved", "saved": 1.0}),
+    ]
+    rows[0][1].update({"hpo_version": "0", "created": 1.0})
+    with engine.begin() as connection:
+        for statement in filter(None, golden.read_text().split(";\n")):
+            connection.exec_driver_sql(statement)
+        connection.execute(insert(tables.version).values(version=version))
+        for name, row in rows:
+            connection.execute(insert(sqlalchemy.table(name, *map(sqlalchemy.column, row))).values(row))
+    engine.dispose()
+    storage = migrate_storage(url)
+    stored = storage.ledger.study(study.name)
+    planned, done = sorted(storage.ledger.cells(stored.id), key=lambda cell: cell.id)
+    assert (9, "planned", {}) == (planned.id, planned.state, planned.metrics)
+    assert (1200, "finished", 0.5, 1.5, MEASURED) == (done.id, done.ended, done.score, done.seconds, done.metrics)
+    named = EPOCH | {"strength.l2": 0.001, "gradient_norm.output.weight": 2.5, "images_per_second": 99.5}
+    assert [(1200, at, 0.75, named) for at in (1, 2)] == [
+        (point.cell_id, point.at, point.seconds, point.metrics) for point in storage.ledger.curves(stored.id)
+    ]
+    with storage.engine.connect() as connection:
+        assert b"saved" == bytes(connection.execute(select(tables.checkpoint.c.content)).scalar_one())
+    storage.close()
+
+
 @pytest.fixture
 def next_version(monkeypatch: pytest.MonkeyPatch) -> None:
     """A release whose tables have one column more."""

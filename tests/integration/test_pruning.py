@@ -11,6 +11,7 @@ from hpo.plan import CONFIRM, SEARCH, ranking
 from hpo.service import begin_study, is_done
 from hpo.storage import create_storage
 from hpo.storage.rows import Cell
+from hpo.train.reported import OBJECTIVE
 from tests.integration.helpers import make_study, optuna_trials, work_here
 
 EPOCHS, BUDGET = 6, 90
@@ -80,7 +81,7 @@ def test_the_confirm_phase(done: Done) -> None:
     cells, _ = done
     seeds = {}
     for arm in STUDY.arms:
-        best = [c.params for c in ranking([cell for cell in cells if cell.arm == arm])[:2]]
+        best = [c.params for c in ranking(OBJECTIVE, [cell for cell in cells if cell.arm == arm])[:2]]
         confirmed = [cell for cell in cells if (cell.arm, cell.phase) == (arm, CONFIRM)]
         assert best == [next(c.params for c in confirmed if c.slot == rank) for rank in range(2)]
         seeds[arm] = [(cell.slot, cell.seed) for cell in confirmed]
@@ -88,7 +89,8 @@ def test_the_confirm_phase(done: Done) -> None:
     assert 6 == len(set(seeds["hold"]))
     assert not {cell.seed for cell in cells if cell.phase == SEARCH} & {seed for _, seed in seeds["hold"]}
     assert {SEARCH: {False}, CONFIRM: {True}} == {
-        phase: {cell.test_accuracy is not None for cell in cells if cell.phase == phase} for phase in (SEARCH, CONFIRM)
+        phase: {cell.metrics.get("test_accuracy") is not None for cell in cells if cell.phase == phase}
+        for phase in (SEARCH, CONFIRM)
     }
 
 

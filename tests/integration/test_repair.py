@@ -23,7 +23,7 @@ from hpo.storage import Storage, create_storage, open_storage
 from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
-from hpo.train.clock import Evaluation, Score
+from hpo.trainer import Evaluation
 from tests.dashboard import Application
 from tests.integration.gate import Gate
 from tests.integration.helpers import Crew, check_study, holder_after, make_study, optuna_trials, wait_until, work_here
@@ -208,14 +208,14 @@ def begun(storage: Storage, url: str, study: StudySpec = ONE_ARM) -> tuple[Trial
 
 
 def evaluation(epoch: int, accuracy: float) -> Evaluation:
-    return Evaluation(epoch, 10 * epoch, Score(0.5, accuracy), Score(0.5, accuracy), 0.1, {}, {}, 2.0, 99.0)
+    return Evaluation(epoch, 2.0, {"validation_loss": 0.5, "validation_accuracy": accuracy})
 
 
 def finish(storage: Storage, trials: Trials, lease: Lease, trial: optuna.Trial, epochs: int = 3) -> None:
     last = evaluation(epochs, 0.7)
     trial.report(0.7, epochs)
     also = trials.tell(trial, trials.pruner(lease.cell), "finished", epochs, epochs, 0.7)
-    if not storage.ledger.finish(lease, "finished", 0.7, last.validation, None, also, [last]):
+    if not storage.ledger.finish(lease, "finished", 0.7, last.metrics, also, [last]):
         trials.heal_if_possible(lease)
 
 

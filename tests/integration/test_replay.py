@@ -41,9 +41,9 @@ def test_the_same_trials_in_the_same_order(sqlite_url: str) -> None:
         [cell] = [cell for cell in cells if cell.params == params]
         mine = [point for point in points if point.cell_id == cell.id]
         return Curve(
-            train_accuracy=np.array([point.train_accuracy for point in mine]),
-            validation_accuracy=np.array([point.validation_accuracy for point in mine]),
-            validation_loss=np.array([point.validation_loss for point in mine], dtype=float),
+            train_accuracy=np.array([point.metrics["train_accuracy"] for point in mine]),
+            validation_accuracy=np.array([point.metrics["validation_accuracy"] for point in mine]),
+            validation_loss=np.array([point.metrics["validation_loss"] for point in mine], dtype=float),
             test_accuracy=None,
             diverged=cell.ended == "diverged",
         )

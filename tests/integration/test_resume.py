@@ -106,7 +106,7 @@ def test_killed_with_the_last_epoch_done(storage: Storage, postgres_url: str, cr
 
     def record(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
         trial.report(evaluation.validation.accuracy, evaluation.epoch)
-        storage.ledger.record(lease, [evaluation], -1.0, checkpoint(), trials.changes(trial))
+        storage.ledger.record(lease, [evaluation.reported()], -1.0, checkpoint(), trials.changes(trial))
         scores.append(evaluation.validation)
         return Decision.CONTINUE
 
@@ -115,4 +115,4 @@ def test_killed_with_the_last_epoch_done(storage: Storage, postgres_url: str, cr
     work_here(storage)
     (after,) = check_study(postgres_url, study.name, crew)
     check_continued(storage, row, study, before, after)
-    assert (scores[-1].accuracy, scores[-1].loss) == (after.score, after.validation_loss)
+    assert (scores[-1].accuracy, scores[-1].loss) == (after.score, after.metrics.get("validation_loss"))

@@ -14,7 +14,7 @@ from hpo.service import begin_study, findings, is_done, retry_failed
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell, StudyRow
 from hpo.study import StudySpec
-from hpo.train.clock import Evaluation, Score
+from hpo.trainer import Evaluation
 from tests.integration.helpers import make_study
 
 PEAKS = [0.1, 0.2, 0.3]
@@ -39,10 +39,14 @@ def run(storage: Storage, row: StudyRow, scores: Scores, study: StudySpec = STUD
             if score is None:
                 ledger.set_aside(lease, "Traceback …", "net.py:3 in f: OSError: x")
                 continue
-            last = Score(1 - score, score)
-            test = last if lease.cell.phase == CONFIRM else None
-            epochs = [Evaluation(n, n, last, last, 0.1, {}, {}, 1.0, 1.0) for n in range(1, EPOCHS + 1)]
-            ledger.finish(lease, "finished", score, last, test, epochs=epochs)
+            last = accuracy(score)
+            test = {"test_accuracy": score} if lease.cell.phase == CONFIRM else {}
+            epochs = [Evaluation(n, 1.0, last) for n in range(1, EPOCHS + 1)]
+            ledger.finish(lease, "finished", score, last | test, epochs=epochs)
+
+
+def accuracy(value: float) -> dict[str, float]:
+    return {"validation_accuracy": value}
 
 
 def peak(cell: Cell) -> float:
@@ -112,13 +116,13 @@ def test_a_confirm_trial_in_work_is_not_disturbed(storage: Storage) -> None:
         if peak(cell) == 0.3:
             ledger.set_aside(lease, "", "x")
         else:
-            ledger.finish(lease, "finished", peak(cell), Score(0.5, peak(cell)), None)
+            ledger.finish(lease, "finished", peak(cell), accuracy(peak(cell)))
     advance(storage, row, STUDY)
     held = ledger.claim("w", 60.0)
     assert held is not None and (CONFIRM, 0.2) == (held.cell.phase, peak(held.cell))
     hpo(storage, "retry", STUDY.name)
     assert [(0.2, "leased"), (0.2, "withdrawn")] == confirmed(storage, row)
-    ledger.finish(held, "finished", 0.2, Score(0.5, 0.2), Score(0.5, 0.2))
+    ledger.finish(held, "finished", 0.2, accuracy(0.2) | {"test_accuracy": 0.2})
     assert {} == findings(storage, STUDY.name).report.arms[0].values["test_accuracy"]
     run(storage, row, peak)
     assert [(0.2, "withdrawn")] * 2 + [(0.3, "done")] * 2 == confirmed(storage, row)
@@ -166,7 +170,7 @@ def test_a_confirm_trial_let_go_while_the_search_is_open_is_withdrawn(storage: S
         if peak(cell) == 0.3:
             ledger.set_aside(lease, "", "x")
         else:
-            ledger.finish(lease, "finished", peak(cell), Score(0.5, peak(cell)), None)
+            ledger.finish(lease, "finished", peak(cell), accuracy(peak(cell)))
     advance(storage, row, STUDY, seen)
     held = ledger.claim("w", 60.0)
     assert held is not None

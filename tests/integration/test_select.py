@@ -9,6 +9,7 @@ import pytest
 from hpo.plan import ranking
 from hpo.service import begin_study
 from hpo.storage import open_storage
+from hpo.train.reported import OBJECTIVE
 from tests.integration.helpers import make_study, work_here
 
 RATES = [0.3, 0.6, 1.0]
@@ -24,14 +25,14 @@ def test_the_score(sqlite_url: str, select: str, of: object) -> None:
     work_here(storage)
     cells = storage.ledger.cells(row.id)
     points = groupby(storage.ledger.curves(row.id), key=lambda point: point.cell_id)
-    curves = {cell: [point.validation_accuracy or 0.0 for point in curve] for cell, curve in points}
+    curves = {cell: [point.metrics["validation_accuracy"] or 0.0 for point in curve] for cell, curve in points}
     assert callable(of)
     assert [of(curves[cell.id]) for cell in cells] == [cell.score for cell in cells]
-    assert [curves[cell.id][-1] for cell in cells] == [cell.validation_accuracy for cell in cells]
+    assert [curves[cell.id][-1] for cell in cells] == [cell.metrics.get("validation_accuracy") for cell in cells]
     assert any(max(curve) > curve[-1] for curve in curves.values()), "the two would be the same"
     searched = [cell for cell in cells if cell.phase == "search"]
     best = max(searched, key=lambda cell: of(curves[cell.id]))
-    assert best.params == ranking(cells)[0].params == cells[-1].params
+    assert best.params == ranking(OBJECTIVE, cells)[0].params == cells[-1].params
     values = [
         trial.value
         for one in storage.optuna.get_all_studies()

@@ -84,7 +84,7 @@ def test_five_schemes(storage_url: str) -> None:
     for cell in cells:
         twin = known[cell.arm, cell.phase, cell.seed]
         assert stored_curve(storage, apart_row, twin) == stored_curve(storage, row, cell)
-        assert (twin.score, twin.test_accuracy, twin.test_loss) == (cell.score, cell.test_accuracy, cell.test_loss)
+        assert (twin.score, twin.metrics) == (cell.score, cell.metrics)
     with storage.engine.connect() as connection:
         assert 0 == connection.execute(select(func.count()).select_from(fork)).scalar()
     assert "Of all epochs 24 (17.8%) were taken over" in findings(storage, "shared").report.compute

@@ -116,17 +116,19 @@ def curves(cells: Iterable[Cell], *, norms: bool = True) -> Iterator[CurvePoint]
             accuracy = (one.score or 0.0) * epoch / one.epochs
             yield CurvePoint(
                 cell_id=one.id,
-                epoch=epoch,
-                step=10 * epoch,
-                train_loss=1.0 / epoch,
-                train_accuracy=min(1.0, accuracy + 0.05),
-                validation_loss=1.5 / epoch,
-                validation_accuracy=accuracy,
-                lr=0.1 / epoch,
-                strengths={"l2": 0.5**epoch},
-                gradient_norms={"output.weight": 2.0 / epoch} if norms else {},
+                at=epoch,
                 seconds=0.1,
-                images_per_second=1000.0,
+                metrics={
+                    "step": 10 * epoch,
+                    "train_loss": 1.0 / epoch,
+                    "train_accuracy": min(1.0, accuracy + 0.05),
+                    "validation_loss": 1.5 / epoch,
+                    "validation_accuracy": accuracy,
+                    "lr": 0.1 / epoch,
+                    "strength.l2": 0.5**epoch,
+                    **({"gradient_norm.output.weight": 2.0 / epoch} if norms else {}),
+                    "images_per_second": 1000.0,
+                },
             )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
 from hpo.study_file import parse
+from hpo.train.reported import METRICS
 
 PEAKS = [0.1, 0.2, 0.3]
 _ids = count(1)
@@ -93,14 +94,12 @@ def cell(arm: str, phase: str, slot: int, **fields: Any) -> Cell:
         "seconds": 1.0,
         "ended": None,
         "score": None,
-        "validation_loss": None,
-        "validation_accuracy": None,
-        "test_loss": None,
-        "test_accuracy": None,
+        "metrics": {name: value for name, value in fields.items() if name in METRICS and value is not None},
         "error": None,
         "reason": None,
         "worker": None,
         "started": None,
         "finished": None,
     }
-    return Cell(arm=arm, phase=phase, slot=slot, **plain | fields)
+    others = {name: value for name, value in fields.items() if name not in METRICS}
+    return Cell(arm=arm, phase=phase, slot=slot, **plain | others)

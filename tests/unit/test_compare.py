@@ -40,16 +40,18 @@ def test_a_complete_study() -> None:
     assert (3, 0.9, {"lr.peak": 0.2}) == (ramp.tried, ramp.search_best, ramp.configuration)
     assert PhaseResult(epochs=6, finished=3, pruned=0, diverged=0, failed=0, open=0) == ramp.search
     assert PhaseResult(epochs=4, finished=2, pruned=0, diverged=0, failed=0, open=0) == ramp.confirm
-    assert ramp.validation is not None and ramp.test is not None and ramp.test_loss is not None
+    [(loss_on_test, loss)] = ramp.also
+    assert ramp.validation is not None and ramp.test is not None and loss is not None
+    assert "test_loss" == loss_on_test.name
     assert (0.9, 2) == (ramp.validation.mean, ramp.validation.n)
     assert pytest.approx((0.87, 0.89, 0.85)) == (ramp.test.mean, ramp.test.best, ramp.test.worst)
-    assert pytest.approx((0.13, 0.11)) == (ramp.test_loss.mean, ramp.test_loss.best)
+    assert pytest.approx((0.13, 0.11)) == (loss.mean, loss.best)
     assert ramp.difference is not None
     assert pytest.approx((2, 0.06)) == (ramp.difference.n, ramp.difference.difference)
     assert arm_of(report, "grid").difference is None
     assert ("grid", "test_accuracy", (), ()) == (
         report.baseline,
-        report.metric,
+        report.metric.name,
         report.unfinished,
         report.failures,
     )
@@ -110,14 +112,15 @@ def test_a_diverged_confirm_seed_is_accuracy_zero_and_has_no_loss() -> None:
         + [diverged("ramp", 102, params={"lr.peak": 0.2})],
     )
     ramp = arm_of(report, "ramp")
-    assert ramp.test is not None and ramp.validation is not None and ramp.test_loss is not None
+    [(_, loss)] = ramp.also
+    assert ramp.test is not None and ramp.validation is not None and loss is not None
     assert pytest.approx((3, 0.6, 0.0)) == (ramp.test.n, ramp.test.mean, ramp.test.worst)
     assert pytest.approx((3, 0.6)) == (ramp.validation.n, ramp.validation.mean)
-    assert pytest.approx((2, 0.1)) == (ramp.test_loss.n, ramp.test_loss.mean)
+    assert pytest.approx((2, 0.1)) == (loss.n, loss.mean)
     assert ramp.difference is not None
     assert pytest.approx((3, -0.2)) == (ramp.difference.n, ramp.difference.difference)
     assert "ramp: confirm phase, 1 of 3 trials diverged" in report.failures
-    assert "Left out: ramp has no loss under 1 seed that diverged or overflowed." in report.claims[0].reason
+    assert "Left out: ramp has no test loss under 1 seed that diverged or overflowed;" in report.claims[0].reason
     assert any("accuracy 0" in rule for rule in report.rules)
 
 
@@ -128,8 +131,8 @@ def test_without_a_confirm_phase_the_repeats_are_compared_on_validation() -> Non
     report = compare(study(repeats=2, claims=[claim(metric="validation_accuracy")]), cells)
     ramp = arm_of(report, "ramp")
     assert ramp.validation is not None and ramp.difference is not None
-    assert (2, 0.9, None, None) == (ramp.validation.n, ramp.validation.mean, ramp.test, ramp.test_loss)
-    assert "validation_accuracy" == report.metric
+    assert (2, 0.9, None, None) == (ramp.validation.n, ramp.validation.mean, ramp.test, ramp.also[0][1])
+    assert "validation_accuracy" == report.metric.name
     assert pytest.approx(0.15) == ramp.difference.difference
     assert any("No confirm phase" in rule for rule in report.rules)
     assert ((), "undecided") == (report.unfinished, report.claims[0].verdict)
@@ -267,7 +270,7 @@ def test_expected_bests_are_compared_at_what_the_smallest_arm_tried() -> None:
     """ramp tried two of 0.7 and 0.9, grid three of which two are drawn: 0.9 twice of three times, once 0.8."""
     cells = searched("grid") + [search("ramp", 0, 0.7), search("ramp", 1, 0.9)]
     report = compare(study(), cells)
-    bests = [next(one.accuracy for one in arm.expected_best if one.n == report.fewest) for arm in report.arms]
+    bests = [next(one.score for one in arm.expected_best if one.n == report.fewest) for arm in report.arms]
     assert (2, [pytest.approx(2.6 / 3), pytest.approx(0.9)]) == (report.fewest, bests)
 
 
@@ -411,7 +414,7 @@ def at_half(cells: list[Cell], accuracies: dict[str, list[float | None]]) -> lis
     """The first of the two epochs of each confirmed cell, in the order of the seeds; None: not reached."""
     ids = {arm: [each.id for each in cells if each.arm == arm and each.phase == "confirm"] for arm in accuracies}
     return [
-        CurvePoint(cell_id, 1, 1, None, None, 1 - accuracy, accuracy, 0.1, {}, {}, 1.0, 1.0)
+        CurvePoint(cell_id, 1, 1.0, {"validation_loss": 1 - accuracy, "validation_accuracy": accuracy})
         for arm, own in accuracies.items()
         for cell_id, accuracy in zip(ids[arm], own, strict=True)
         if accuracy is not None

@@ -21,6 +21,7 @@ from hpo.report.outline import outline
 from hpo.report.text import terminal
 from hpo.storage import open_storage
 from hpo.storage.rows import ArmProgress, WorkerRow
+from hpo.train.reported import OBJECTIVE
 from hpo.visible import visible
 from tests.unit.figure_samples import workers
 from tests.unit.report_samples import study
@@ -139,7 +140,7 @@ def test_no_number_is_cut(view: Callable[[], RenderableType], width: int) -> Non
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_number_of_the_progress_is_cut(width: int) -> None:
     """`hpo status` and the live table: where there is no room, the numbers of an arm stand below its name."""
-    narrow = shown(progress.table(arms()), width)
+    narrow = shown(progress.table(arms(), OBJECTIVE), width)
     assert "…" not in narrow
     assert (2, 2) == (narrow.count("9988/10003"), narrow.count("95.49"))
 

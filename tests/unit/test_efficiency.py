@@ -7,6 +7,7 @@ import pytest
 from hpo.report.compare import compare
 from hpo.report.efficiency import Audit, Efficiency, Step, best_so_far, efficiencies
 from hpo.storage.rows import Cell
+from hpo.train.reported import OBJECTIVE
 from tests.unit.report_samples import cell, search, study
 
 
@@ -33,7 +34,7 @@ def test_best_so_far_in_the_order_of_ending() -> None:
 def test_a_configuration_is_known_with_its_last_repeat() -> None:
     """By its mean, as it is chosen by."""
     cells = [search("grid", slot, score, seed=seed) for seed, score in ((0, 0.9), (1, 0.7)) for slot in (0, 1)]
-    assert [(6, pytest.approx(0.8))] == [(step.epochs, step.accuracy) for step in best_so_far(cells)]
+    assert [(6, pytest.approx(0.8))] == [(step.epochs, step.score) for step in best_so_far(OBJECTIVE, cells)]
 
 
 def test_the_area_is_over_the_epochs_that_every_arm_spent() -> None:

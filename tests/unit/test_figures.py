@@ -19,9 +19,10 @@ from hpo.report.figures.epochs import gradient_norms, learning_curves, what_move
 from hpo.report.figures.importance import arm_importances, importances, tails
 from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
-from hpo.report.figures.values import Axis, Panel, Series, arms_axis, upper
+from hpo.report.figures.values import Axis, Panel, Series, arms_axis, toward_best
 from hpo.report.palette import GLYPHS, TOLD_APART, look
 from hpo.report.plotly_figures import plotly_figure
+from hpo.train.reported import OBJECTIVE
 from tests.unit import report_samples
 from tests.unit.figure_samples import HIDDEN, confirmed, curves, drawn, searched, study, trial
 
@@ -98,7 +99,7 @@ def test_a_diverged_seed_ends_early() -> None:
     """A loss that isn't finite is no point, and later epochs count the others."""
     cells = confirmed(searched())
     points = [
-        replace(point, validation_loss=None if point.cell_id == cells[0].id and point.epoch > 1 else point.epoch)
+        replace(point, metrics={"validation_loss": None if point.cell_id == cells[0].id and point.at > 1 else point.at})
         for point in curves(cells)
     ]
     loss = of(learning_curves(study(), searched() + cells, points), "grid", panel=1)
@@ -113,7 +114,7 @@ def test_what_moved() -> None:
     assert ["Learning rate", "Strength of l2"] == [panel.title for panel in figure.panels]
     assert of(figure, "ramp", 1).y == (0.5, 0.25, 0.125, 0.0625)
     assert [panel.y.log for panel in figure.panels] == [False, False]
-    wide = [replace(point, strengths={"l2": 0.1**point.epoch}) for point in curves(cells)]
+    wide = [replace(point, metrics={**point.metrics, "strength.l2": 0.1**point.at}) for point in curves(cells)]
     figure = what_moved(study(), cells, wide)
     assert figure is not None and [panel.y.log for panel in figure.panels] == [False, True]
 
@@ -206,10 +207,10 @@ def test_tails(paths: list[str], expected: list[str]) -> None:
 
 def test_limits_leave_out_what_is_far_below() -> None:
     """One that failed doesn't press the others together; without one everything is inside."""
-    low, high = upper([10.0, 90.0, 91.0, 92.0, 93.0, 94.0, 95.0, 96.0])
+    low, high = toward_best(OBJECTIVE, [10.0, 90.0, 91.0, 92.0, 93.0, 94.0, 95.0, 96.0])
     assert 80 < low < 90 < 96 < high
-    assert upper([90.0, 92.0]) == pytest.approx((89.9, 92.1))
-    assert upper([50.0]) == (49.0, 51.0)
+    assert toward_best(OBJECTIVE, [90.0, 92.0]) == pytest.approx((89.9, 92.1))
+    assert toward_best(OBJECTIVE, [50.0]) == (49.0, 51.0)
 
 
 def hostile() -> Figure:

@@ -16,6 +16,7 @@ from hpo.space import Params
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
 from hpo.study_file import parse
+from hpo.train.reported import OBJECTIVE
 
 GRID: dict[str, Any] = {"search": {"lr.peak": {"values": [0.1, 0.2, 0.3]}}}
 TPE: dict[str, Any] = {"sampler": {"kind": "tpe"}, "search": {"lr.peak": {"low": 0.01, "high": 1.0}}}
@@ -66,10 +67,7 @@ def state(cell: PlannedCell, state: str, epochs: int = 0) -> Cell:
         seconds=0.0,
         ended=None,
         score=None,
-        validation_loss=None,
-        validation_accuracy=None,
-        test_loss=None,
-        test_accuracy=None,
+        metrics={},
         error=None,
         reason=None,
         worker=None,
@@ -368,13 +366,13 @@ def test_ranking() -> None:
     first = first_cells(study({"g": GRID}, repeats=2))
     scores = [0.5, 0.7, 0.6, 0.6, 0.9, 0.9]
     cells = [done(cell, score=score) for cell, score in zip(first, scores, strict=True)]
-    ranked = ranking(cells)
+    ranked = ranking(OBJECTIVE, cells)
     assert [({"lr.peak": 0.3}, 0.9), ({"lr.peak": 0.1}, 0.6), ({"lr.peak": 0.2}, 0.6)] == [
         (configuration.params, pytest.approx(configuration.score)) for configuration in ranked
     ]
     assert tuple(cells[4:]) == ranked[0].cells
     pruned = [replace(cell, ended="pruned") if cell.slot == 2 else cell for cell in cells]
-    assert [0.1, 0.2] == [configuration.params["lr.peak"] for configuration in ranking(pruned)]
+    assert [0.1, 0.2] == [configuration.params["lr.peak"] for configuration in ranking(OBJECTIVE, pruned)]
 
 
 def test_ranking_leaves_out() -> None:
@@ -386,4 +384,4 @@ def test_ranking_leaves_out() -> None:
         state(first, "leased"),
         done(replace(first, phase="confirm")),
     ):
-        assert [] == ranking([left_out])
+        assert [] == ranking(OBJECTIVE, [left_out])

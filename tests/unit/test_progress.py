@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hpo.report.progress import line
+from hpo.train.reported import OBJECTIVE
 from tests.unit.test_remaining import counts
 
 PROGRESS = [
@@ -14,5 +15,5 @@ PROGRESS = [
 
 def test_in_a_line() -> None:
     """Failed trials too, and of a mean that it is one."""
-    assert "direction confirm 5/5 best 96.18 % (mean of 5 seeds); direction search 0/3" == line(PROGRESS[1:])
-    assert line(PROGRESS[:1]).endswith(" search 9000/9014 failed 12 best 50.00 %")
+    assert "direction confirm 5/5 best 96.18 % (mean of 5 seeds); direction search 0/3" == line(PROGRESS[1:], OBJECTIVE)
+    assert line(PROGRESS[:1], OBJECTIVE).endswith(" search 9000/9014 failed 12 best 50.00 %")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from hpo.report.measured import last_epochs
 from hpo.report.published import PublishedResult, published
 from hpo.storage.rows import Cell, CurvePoint
 from tests.unit.report_samples import cell, confirm, diverged, search, study
@@ -16,14 +17,12 @@ ROW = {"arm": "grid", "value": 0.85, "where": "table 2"}
 def one(
     row: dict[str, Any], cells: list[Cell], curves: list[CurvePoint] | None = None, **fields: Any
 ) -> PublishedResult:
-    [result] = published(study(published=[ROW | row], **fields), cells, curves or [])
+    [result] = published(study(published=[ROW | row], **fields), cells, last_epochs(cells, curves or []))
     return result
 
 
 def point(of: Cell, epoch: int, accuracy: float, loss: float | None) -> CurvePoint:
-    values: dict[str, Any] = dict.fromkeys(CurvePoint.__dataclass_fields__)
-    values |= {"cell_id": of.id, "epoch": epoch, "train_accuracy": accuracy, "train_loss": loss}
-    return CurvePoint(**values)
+    return CurvePoint(of.id, epoch, 1.0, {"train_accuracy": accuracy, "train_loss": loss})
 
 
 CONFIRMED = [confirm("grid", seed, 0.9, test) for seed, test in enumerate([0.80, 0.82, 0.84], start=1000)]

@@ -81,8 +81,8 @@ class World:
             epochs=3 if pruned else 10,
             params=params,
             score=given / 10,
-            validation_accuracy=given / 10,
-            test_accuracy=given / 10 if one.phase == CONFIRM else None,
+            metrics={"validation_accuracy": given / 10}
+            | ({"test_accuracy": given / 10} if one.phase == CONFIRM else {}),
         )
 
     def _one_of(self, state: str, which: int, change: Callable[[Cell], Cell]) -> None:

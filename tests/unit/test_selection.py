@@ -8,6 +8,7 @@ from statistics import fmean
 import pytest
 
 from hpo.report.selection import MOST_POINTS, BestOf, best_of, expected_best
+from hpo.train.reported import OBJECTIVE
 from tests.unit.report_samples import cell, confirm, search
 
 
@@ -29,26 +30,26 @@ def test_all_trials_that_were_tried_count() -> None:
         cell("grid", "search", 4, state="failed"),
         confirm("grid", 0, 0.99, 0.99),
     ]
-    found = expected_best([one for one in cells if one.phase == "search"], 3)
+    found = expected_best(OBJECTIVE, [one for one in cells if one.phase == "search"], 3)
     assert [(1, 4.0), (2, 8.0), (3, 12.0)] == [(one.n, one.epochs) for one in found]
-    assert pytest.approx([1.2 / 3, 1.9 / 3, 0.7]) == [one.accuracy for one in found]
+    assert pytest.approx([1.2 / 3, 1.9 / 3, 0.7]) == [one.score for one in found]
 
 
 def test_nothing_tried() -> None:
     """No trial, no curve."""
-    assert () == expected_best([cell("grid", "search", 0, state="planned")], 1)
+    assert () == expected_best(OBJECTIVE, [cell("grid", "search", 0, state="planned")], 1)
 
 
 def test_a_single_trial() -> None:
     """Its own score."""
-    assert (BestOf(1, 2.0, 0.8),) == expected_best([search("grid", 0, 0.8)], 1)
+    assert (BestOf(1, 2.0, 0.8),) == expected_best(OBJECTIVE, [search("grid", 0, 0.8)], 1)
 
 
 def test_of_many_trials_some_numbers_are_chosen() -> None:
     """From one to all, with powers of four and the number that other arms are compared at; rising."""
-    found = expected_best([search("grid", slot, slot / 10_000) for slot in range(5000)], 1234)
+    found = expected_best(OBJECTIVE, [search("grid", slot, slot / 10_000) for slot in range(5000)], 1234)
     shown = [one.n for one in found]
     assert {1, 4, 16, 64, 256, 1024, 4096, 1234, 5000} <= set(shown)
     assert len(shown) < MOST_POINTS + 10
-    assert sorted(one.accuracy for one in found) == [one.accuracy for one in found]
-    assert 0.4999 == found[-1].accuracy
+    assert sorted(one.score for one in found) == [one.score for one in found]
+    assert 0.4999 == found[-1].score

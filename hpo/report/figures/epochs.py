@@ -6,11 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
+from hpo.metric import Metric
 from hpo.plan import CONFIRM, SEARCH, ranking
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
 from hpo.report.measured import representative
 from hpo.report.numbers import count
-from hpo.storage.rows import Cell, CurvePoint
+from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.study import StudySpec
 
 BEST = 5
@@ -20,6 +21,8 @@ WARM_UP = 0.2
 LOG_FROM = 10.0
 """Strengths and norms of which the largest is so many times the smallest are shown on a logarithmic axis."""
 LEARNING_RATE = "Learning rate"
+STRENGTH, NORM = "strength.", "gradient_norm."
+"""The names begin so under which strengths and gradient norms are reported."""
 
 Runs = Mapping[str, Sequence[Sequence[CurvePoint]]]
 """Arm -> the epochs of each of its trials that are shown."""
@@ -27,19 +30,17 @@ Value = Callable[[CurvePoint], float | None]
 
 
 def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint]) -> Figure | None:
-    """Accuracy and loss, on train and validation, as training goes on."""
+    """Every metric of validation, then of train, as training goes on; the objective first."""
     shown = _several(study, cells)
     runs = _runs(shown, curves)
     if not runs:
         return None
     panels: list[Panel] = []
     series: list[Series] = []
-    for name in ("validation_accuracy", "validation_loss", "train_accuracy", "train_loss"):
-        accuracy = name.endswith("accuracy")
-        own = [_spread(arm, len(panels), points, _metric(name, accuracy)) for arm, points in runs.items()]
-        title = name.replace("_", " ").capitalize()
-        y = Axis("%", limits=_risen(own)) if accuracy else Axis("cross-entropy", log=_all_positive(own))
-        panels.append(Panel(title, Axis("epoch"), y))
+    for metric in _during_training(study):
+        own = [_spread(arm, len(panels), points, _measured(metric)) for arm, points in runs.items()]
+        y = Axis(metric.axis, limits=_risen(own)) if metric.share else Axis(metric.axis, log=_all_positive(own))
+        panels.append(Panel(metric.words.capitalize(), Axis("epoch"), y))
         series += own
     of = "; ".join(f"{arm}: {_whose(shown[arm])}" for arm in runs)
     return Figure(
@@ -56,8 +57,8 @@ def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cu
 def what_moved(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint]) -> Figure | None:
     """The learning rate and every regularizer's strength, as they were in training."""
     runs = _runs(_representatives(study, cells), curves)
-    values: dict[str, Value] = {LEARNING_RATE: lambda point: point.lr}
-    values |= {f"Strength of {name}": _strength(name) for name in _names(runs, lambda point: point.strengths)}
+    values: dict[str, Value] = {LEARNING_RATE: _traced("lr")}
+    values |= {f"Strength of {name}": _traced(f"{STRENGTH}{name}") for name in _names(runs, STRENGTH)}
     return _traces(
         study,
         runs,
@@ -72,11 +73,11 @@ def what_moved(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePo
 def gradient_norms(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint]) -> Figure | None:
     """The gradient norms that the study records, if it does."""
     runs = _runs(_representatives(study, cells), curves)
-    names = _names(runs, lambda point: point.gradient_norms)
+    names = _names(runs, NORM)
     return _traces(
         study,
         runs,
-        {shortened(name, 40): _norm(name) for name in names},
+        {shortened(name, 40): _traced(f"{NORM}{name}") for name in names},
         id="gradient-norms",
         title="Gradient norms",
         caption="2-norm of the gradient of the last minibatch of each epoch: mean (line) and lowest to highest (band) "
@@ -93,7 +94,7 @@ def _several(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Sequence[Cell
     found = _representatives(study, cells)
     for arm, own in found.items():
         if len(own) == 1 and own[0].phase == SEARCH:
-            best = ranking([cell for cell in cells if cell.arm == arm])[:BEST]
+            best = ranking(study.objective, [cell for cell in cells if cell.arm == arm])[:BEST]
             found[arm] = [cell for configuration in best for cell in configuration.cells]
     return found
 
@@ -138,7 +139,7 @@ def _spread(arm: str, panel: int, runs: Iterable[Iterable[CurvePoint]], value: V
     for points in runs:
         for point in points:
             if (measured := value(point)) is not None:
-                by_epoch[point.epoch].append(measured)
+                by_epoch[point.at].append(measured)
     epochs = sorted(by_epoch)
     several = any(len(values) > 1 for values in by_epoch.values())
     return Series(
@@ -152,25 +153,27 @@ def _spread(arm: str, panel: int, runs: Iterable[Iterable[CurvePoint]], value: V
     )
 
 
-def _names(runs: Runs, of: Callable[[CurvePoint], Mapping[str, float]]) -> list[str]:
-    """All names, in the order in which the arms bring them."""
-    return list(dict.fromkeys(name for points in runs.values() for run in points for name in of(run[0])))
+def _names(runs: Runs, prefix: str) -> list[str]:
+    """All names of what was traced so, in the order in which the arms bring them."""
+    return list(dict.fromkeys(name for points in runs.values() for run in points for name in run[0].traced(prefix)))
 
 
-def _metric(name: str, accuracy: bool) -> Value:
+def _during_training(study: StudySpec) -> list[Metric]:
+    """What is measured after every epoch, in the order in which it is shown."""
+    shown = [metric for split in ("validation", "train") for metric in study.metrics.values() if metric.split == split]
+    return sorted(shown, key=lambda metric: metric != study.objective)
+
+
+def _measured(metric: Metric) -> Value:
     def value(point: CurvePoint) -> float | None:
-        measured: float | None = getattr(point, name)
-        return 100 * measured if accuracy and measured is not None else measured
+        measured = value_of(metric, point)
+        return None if measured is None else metric.factor * measured
 
     return value
 
 
-def _strength(name: str) -> Value:
-    return lambda point: point.strengths.get(name)
-
-
-def _norm(name: str) -> Value:
-    return lambda point: point.gradient_norms.get(name)
+def _traced(name: str) -> Value:
+    return lambda point: point.metrics.get(name)
 
 
 def _values(series: Iterable[Series]) -> list[float]:

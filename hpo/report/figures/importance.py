@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
+from hpo.metric import Metric
 from hpo.plan import SEARCH
 from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened
 from hpo.storage.rows import Cell
@@ -93,9 +94,9 @@ def arm_importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[s
     own = own[:: -(-len(own) // MOST_TRIALS) or 1]
     if len(own) < FEWEST_TRIALS or len(distributions) < 2:
         return {}
-    shares = _shares(own, distributions)
+    shares = _shares(study.objective, own, distributions)
     chance = Random(0)
-    halves = [_shares(chance.sample(own, len(own) // 2), distributions) for _ in range(HALVES)]
+    halves = [_shares(study.objective, chance.sample(own, len(own) // 2), distributions) for _ in range(HALVES)]
     found = {}
     for path, share in shares.items():
         # What is searched under a choice may be in none of a half's trials.
@@ -106,16 +107,16 @@ def arm_importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[s
     return found
 
 
-def _shares(cells: Sequence[Cell], distributions: Mapping[str, BaseDistribution]) -> dict[str, float]:
+def _shares(metric: Metric, cells: Sequence[Cell], distributions: Mapping[str, BaseDistribution]) -> dict[str, float]:
     """As Optuna computes them; empty if the trials are all equally good."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    trials = optuna.create_study(direction="maximize")
+    trials = optuna.create_study(direction=metric.goal)
     trials.add_trials(
         [
             optuna.trial.create_trial(
-                value=cell.score or 0.0,
+                value=metric.last if cell.score is None else cell.score,
                 params=dict(cell.params or {}),
                 distributions={name: distributions[name] for name in cell.params or {}},
             )

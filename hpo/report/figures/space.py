@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
+from hpo.metric import Metric
 from hpo.plan import SEARCH, ranking
 from hpo.report.figures.scale import Scale
-from hpo.report.figures.spending import styled
-from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened, upper
+from hpo.report.figures.spending import labelled, styled
+from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened, toward_best
 from hpo.report.statistics import Paired, paired
 from hpo.space import Label, Range, Values
 from hpo.storage.rows import Cell
@@ -18,14 +19,15 @@ WIDEST_LABEL = 40
 
 
 def slices(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
-    """Validation accuracy of the search phase against each searched path."""
+    """The objective, in the search phase, against each searched path."""
+    metric = study.objective
     panels: list[Panel] = []
     series: list[Series] = []
     for path, searched in _searched(study).items():
         scale = Scale(list(searched.values()))
         own = [one for arm in searched for one in _points(study, cells, arm, path, scale, len(panels))]
         if own:
-            y = Axis("validation accuracy, %", limits=upper([y for one in own for y in one.y]))
+            y = Axis(labelled(metric), limits=toward_best(metric, [y for one in own for y in one.y]))
             panels.append(Panel("", scale.axis(shortened(path, WIDEST_LABEL)), y))
             series += own
     if not panels:
@@ -33,9 +35,9 @@ def slices(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
     return Figure(
         id="search-space",
         title="The search space, path by path",
-        caption="Last validation accuracy of every search trial against each value that was searched, open where the "
-        "trial was pruned; what diverged or is far below the others is outside. The other values differ from point to "
-        "point.",
+        caption=f"Last {metric.words} of every search trial against each value that was searched, open where the "
+        f"trial was pruned; what diverged or is far {metric.beyond} the others is outside. The other values differ "
+        "from point to point.",
         arms=tuple(study.arms),
         panels=tuple(panels),
         series=tuple(series),
@@ -46,21 +48,21 @@ def gains(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
     """The arms' best minus the baseline's best at each value of a path that both search as a list."""
     panels: list[Panel] = []
     series: list[Series] = []
-    baseline = study.baseline
+    baseline, metric = study.baseline, study.objective
     for path, searched in _searched(study).items():
         lists = {arm: one for arm, one in searched.items() if isinstance(one, Values)}
         if baseline not in lists:
             continue
         scale = Scale(list(lists.values()))
         others = [arm for arm in lists if arm != baseline]
-        gained = {arm: _gains(cells, arm, baseline, path) for arm in others}
+        gained = {arm: _gains(metric, cells, arm, baseline, path) for arm in others}
         own = [
-            _gain(arm, gain, scale, beside(place, len(others)), len(panels))
+            _gain(metric, arm, gain, scale, beside(place, len(others)), len(panels))
             for place, (arm, gain) in enumerate(gained.items())
             if len(gain) > 1
         ]
         if own:
-            points = Axis("points of validation accuracy", zero=True)
+            points = Axis(f"points of {metric.words}" if metric.share else labelled(metric), zero=True)
             panels.append(Panel("", scale.axis(shortened(path, WIDEST_LABEL)), points))
             series += own
     if not panels:
@@ -69,7 +71,7 @@ def gains(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
         id="gain-by-value",
         title=f"Gain over {baseline}",
         caption=f"Best configuration of an arm minus that of {baseline} at each value that both searched, by "
-        "validation accuracy in the search phase, which is optimistic for both; with a 95 % t interval where "
+        f"{metric.words} in the search phase, which is optimistic for both; with a 95 % t interval where "
         "configurations were repeated with the same seeds.",
         arms=tuple(study.arms),
         panels=tuple(panels),
@@ -90,18 +92,18 @@ def _searched(study: StudySpec) -> dict[str, dict[str, Range | Values]]:
 def _points(study: StudySpec, cells: Sequence[Cell], arm: str, path: str, scale: Scale, panel: int) -> Iterator[Series]:
     aside = beside(list(study.arms).index(arm), len(study.arms))
     own = [cell for cell in cells if cell.arm == arm and cell.phase == SEARCH and path in (cell.params or {})]
-    for style, shown in styled(own):
+    for style, shown in styled(study.objective, own):
         yield Series(
             arm,
             panel,
             style,
-            tuple(scale.place((cell.params or {})[path], aside) for cell in shown),
-            tuple(100 * (cell.validation_accuracy or 0.0) for cell in shown),
+            tuple(scale.place((cell.params or {})[path], aside) for cell, _ in shown),
+            tuple(study.objective.factor * value for _, value in shown),
         )
 
 
-def _gains(cells: Sequence[Cell], arm: str, baseline: str, path: str) -> dict[Label, Paired]:
-    ours, theirs = (_best_at(cells, name, path) for name in (arm, baseline))
+def _gains(metric: Metric, cells: Sequence[Cell], arm: str, baseline: str, path: str) -> dict[Label, Paired]:
+    ours, theirs = (_best_at(metric, cells, name, path) for name in (arm, baseline))
     return {label: _difference(ours[label], theirs[label]) for label in ours if label in theirs}
 
 
@@ -110,17 +112,18 @@ def _difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paire
     return paired(ours, theirs) or Paired(1, fmean(ours.values()) - fmean(theirs.values()), None, None, None)
 
 
-def _best_at(cells: Sequence[Cell], arm: str, path: str) -> dict[Label, dict[int, float]]:
+def _best_at(metric: Metric, cells: Sequence[Cell], arm: str, path: str) -> dict[Label, dict[int, float]]:
     """Value of the path -> seed -> score of the best configuration that has it."""
     best: dict[Label, dict[int, float]] = {}
-    for configuration in ranking([cell for cell in cells if cell.arm == arm]):
-        if path in configuration.params:  # what is searched under a choice is not in every one
-            scores = {cell.seed: cell.score or 0.0 for cell in configuration.cells}
+    for configuration in ranking(metric, [cell for cell in cells if cell.arm == arm]):
+        # What is searched under a choice is not in every one; and one that has no score is no best.
+        if path in configuration.params and configuration.score is not None:
+            scores = {cell.seed: cell.score for cell in configuration.cells if cell.score is not None}
             best.setdefault(configuration.params[path], scores)
     return best
 
 
-def _gain(arm: str, gain: Mapping[Label, Paired], scale: Scale, aside: float, panel: int) -> Series:
+def _gain(metric: Metric, arm: str, gain: Mapping[Label, Paired], scale: Scale, aside: float, panel: int) -> Series:
     placed = sorted((scale.place(label, aside), one) for label, one in gain.items())
     spread = all(one.low is not None for _, one in placed)
     return Series(
@@ -128,7 +131,7 @@ def _gain(arm: str, gain: Mapping[Label, Paired], scale: Scale, aside: float, pa
         panel,
         "points",
         x=tuple(x for x, _ in placed),
-        y=tuple(100 * one.difference for _, one in placed),
-        low=tuple(100 * (one.low or 0.0) for _, one in placed) if spread else (),
-        high=tuple(100 * (one.high or 0.0) for _, one in placed) if spread else (),
+        y=tuple(metric.factor * one.difference for _, one in placed),
+        low=tuple(metric.factor * (one.low or 0.0) for _, one in placed) if spread else (),
+        high=tuple(metric.factor * (one.high or 0.0) for _, one in placed) if spread else (),
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from hpo.report.figures.values import Axis, Figure, Panel, Series, arms_axis
-from hpo.report.numbers import is_accuracy
 from hpo.report.results import Report
 from hpo.report.statistics import summarize
 
@@ -11,11 +10,11 @@ from hpo.report.statistics import summarize
 def standing(report: Report) -> Figure | None:
     """The arms' results by seed with their intervals, beside the paired differences to the baseline."""
     metric = report.metric
-    unit, times = ("%", 100.0) if is_accuracy(metric) else ("cross-entropy", 1.0)
+    unit, times = metric.axis, metric.factor
     arms = tuple(arm.name for arm in report.arms)
     series: list[Series] = []
     for place, arm in enumerate(report.arms):
-        values = [times * value for value in arm.values[metric].values()]
+        values = [times * value for value in arm.values[metric.name].values()]
         if values:
             series.append(Series(arm.name, 0, "open points", tuple(values), (-place - 0.22,) * len(values)))
             all_seeds = summarize(values)
@@ -26,7 +25,7 @@ def standing(report: Report) -> Figure | None:
             series.append(_interval(arm.name, 1, place, times * found.difference, *ends))
     if not series:
         return None
-    what = metric.replace("_", " ")
+    what = metric.words
     panels = [Panel(what.capitalize(), Axis(unit), arms_axis(arms))]
     if any(one.panel == 1 for one in series):
         unit = "points" if unit == "%" else unit

@@ -1,6 +1,6 @@
 """What a figure says, apart from how it is drawn: panels with axes, and series of numbers for the arms.
 
-Accuracies are in percent, as in every table of a report.
+Shares are in percent, as in every table of a report.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from hpo.metric import Metric
 
 Style = Literal["line", "step", "points", "open points", "intervals"]
 """`low` and `high` are a band around a line and error bars of points, along y; intervals lie along x."""
@@ -90,9 +92,16 @@ def shortened(text: str, most: int) -> str:
     return text if len(text) <= most else f"…{text[1 - most :]}"
 
 
-def upper(values: Sequence[float]) -> tuple[float, float]:
-    """Limits that show the better values apart: at most 1.5 times as far below the lower quartile as that is below the
-    highest value; what lies lower is outside."""
+def toward_best(metric: Metric, values: Sequence[float]) -> tuple[float, float]:
+    """Limits that show the better values apart: at most 1.5 times as far beyond the worse quartile as that is from the
+    best value; what is worse is outside."""
+    if metric.goal == "minimize":
+        low, high = _upper([-value for value in values])
+        return -high, -low
+    return _upper(values)
+
+
+def _upper(values: Sequence[float]) -> tuple[float, float]:
     values = sorted(values)
     quartile, highest = values[len(values) // 4], values[-1]
     lowest = max(values[0], quartile - 1.5 * (highest - quartile))
