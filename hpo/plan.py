@@ -20,7 +20,6 @@ from hpo.checks.budgets import MOST_CELLS, ArmPlan, arm_plans
 from hpo.checks.limits import CONFIRM_SEEDS
 from hpo.metric import Metric
 from hpo.parameters import grid
-from hpo.search import Grid
 from hpo.space import Params
 from hpo.storage import Storage
 from hpo.storage.rows import WITHDRAWN, ArmProgress, Cell, PlanChanges, PlannedCell, StudyRow
@@ -151,7 +150,7 @@ def ranking(metric: Metric, cells: Sequence[Cell]) -> list[Configuration]:
 def _slots(study: StudySpec, arm: str) -> Iterator[PlannedCell]:
     """The arm's search cells in order: its grid points with every seed, or open slots for proposals without end."""
     spec, seed = study.arms[arm], study.protocol.seed
-    if isinstance(spec.sampler, Grid):
+    if not spec.sampler.proposes:
         for slot, params in enumerate(grid(spec.search)):
             for repeat in range(study.protocol.repeats):
                 yield PlannedCell(arm, SEARCH, slot, seed + repeat, params)
@@ -164,7 +163,7 @@ def _may_use_what_pruning_saved(study: StudySpec, arm: str) -> bool:
     """Whether epochs that an arm's trials did not need go into further trials."""
     spec = study.arms[arm]
     budget = spec.budget or study.protocol.budget
-    return not isinstance(spec.sampler, Grid) and (budget is None or budget.epochs is not None)
+    return spec.sampler.proposes and (budget is None or budget.epochs is not None)
 
 
 def _saved_by_pruning(study: StudySpec, plan: ArmPlan, searched: Sequence[Cell]) -> int:

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from hpo.metric import MetricName
-from hpo.search import NoPruner, Pruner
+from hpo.search import NO_PRUNER, Pruner
 from hpo.spec import Name, Spec
 
 
@@ -40,7 +40,7 @@ class Protocol(Spec):
 
     budget: Budget | None = None
     """Per arm. Without one, sampled arms may spend as many epochs as the largest grid."""
-    pruner: Pruner = NoPruner()
+    pruner: Pruner = NO_PRUNER
     """For the sampled arms; a grid is run in full unless its arm states a pruner of its own."""
     confirm: Confirm | None = None
     """Without it, the search phase is all there is, and nothing is scored on test."""

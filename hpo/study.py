@@ -23,7 +23,7 @@ from hpo.metric import Metric, MetricName
 from hpo.parameters import Parameter, decode, parameters
 from hpo.places import Places, places
 from hpo.protocol import Budget, Protocol
-from hpo.search import Grid, NoPruner, Pruner, Sampler
+from hpo.search import DEFAULT_SAMPLER, NO_PRUNER, Pruner, Sampler
 from hpo.space import Params, Searched, by_path, merge, overlay
 from hpo.spec import Name, Spec
 from hpo.train.reported import METRICS, OBJECTIVE
@@ -35,7 +35,7 @@ class Arm(Spec):
 
     trial: dict[str, Any] = {}
     """Laid over the study's trial; a table that names another `kind` replaces the whole table."""
-    sampler: Sampler = Grid()
+    sampler: Sampler = DEFAULT_SAMPLER
     """What proposes the points that are tried."""
     search: dict[str, Searched] = Field(default={}, max_length=32)
     """Dotted path into the trial -> the values or the range searched. Nothing searched: one configuration."""
@@ -214,7 +214,7 @@ class StudySpec(Spec):
         spec = self.arms[arm]
         if spec.pruner is not None:
             return spec.pruner
-        return NoPruner() if isinstance(spec.sampler, Grid) else self.protocol.pruner
+        return self.protocol.pruner if spec.sampler.proposes else NO_PRUNER
 
     def epochs(self, arm: str) -> int:
         """Epochs of each of the arm's trials; no search may touch them."""

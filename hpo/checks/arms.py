@@ -8,7 +8,6 @@ from typing import Any
 from hpo.errors import StudyFileError
 from hpo.explain import quoted, shown
 from hpo.parameters import Parameter, point
-from hpo.search import CmaEs, Grid
 from hpo.space import Label, Params, Range, label_key
 from hpo.study import Arm, trial_at
 
@@ -28,14 +27,15 @@ def arm_mistakes(trial: Mapping[str, Any], name: str, arm: Arm) -> Iterator[str]
         fixed = what.path.split(".")[0]
         if fixed in FIXED:
             yield f"{at}: {fixed} can't be searched: arms would no longer be comparable; {FIXED[fixed]}"
-        if isinstance(arm.sampler, Grid) and isinstance(what.searched, Range):
+        if not arm.sampler.proposes and isinstance(what.searched, Range):
             low, high = what.searched.low, what.searched.high
             yield f"{at}: a grid needs values, for example {{ values = [{low:g}, {high:g}] }}"
-    if not isinstance(arm.sampler, Grid) and not arm.search:
+    if arm.sampler.proposes and not arm.search:
         yield f"{where}: the sampler {arm.sampler.kind!r} needs something to search; use a grid for one configuration"
     ranges = [what for what in arm.search.values() if isinstance(what, Range)]
-    if isinstance(arm.sampler, CmaEs) and len(ranges) < max(2, len(arm.search)):
-        yield f"arms.{name}.sampler: cmaes needs two or more ranges and nothing else; use tpe"
+    fewest = arm.sampler.fewest_ranges
+    if fewest and len(ranges) < max(fewest, len(arm.search)):
+        yield f"arms.{name}.sampler: {arm.sampler.kind} needs {fewest} or more ranges and nothing else; use tpe"
     if "data" in arm.trial:
         yield f"arms.{name}.trial.data: arms must share the study's data to be comparable"
     yield from _Tried(trial, name, arm).mistakes()

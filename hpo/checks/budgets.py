@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from hpo.errors import StudyFileError
 from hpo.parameters import grid_size
 from hpo.protocol import Budget
-from hpo.search import Grid
 from hpo.study import StudySpec
 
 MOST_CELLS = 10_000
@@ -35,7 +34,7 @@ def arm_plans(study: StudySpec) -> list[ArmPlan]:
     grids = {
         arm: study.protocol.repeats * grid_size(spec.search)
         for arm, spec in study.arms.items()
-        if isinstance(spec.sampler, Grid)
+        if not spec.sampler.proposes
     }
     largest = max((cells * epochs[arm] for arm, cells in grids.items()), default=0)
     plans = []
@@ -133,4 +132,4 @@ def _has_epochs(study: StudySpec, arm: str) -> bool:
 
 
 def _is_grid(study: StudySpec, arm: str) -> bool:
-    return isinstance(study.arms[arm].sampler, Grid)
+    return not study.arms[arm].sampler.proposes

@@ -12,11 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from hpo.search import Pruner, Sampler
 from hpo.space import merge
 from hpo.storage.rows import ArmProgress
 
 SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
 UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
+_SAMPLER: TypeAdapter[Sampler] = TypeAdapter(Sampler)
+_PRUNER: TypeAdapter[Pruner] = TypeAdapter(Pruner)
 SMALLEST = 2
 """A time is told in the largest unit of which it has so many."""
 
@@ -40,7 +45,7 @@ def left(spec: Mapping[str, Any], progress: Sequence[ArmProgress]) -> list[Left]
     counts = {(one.arm, one.phase): one for one in progress}
     arms = [_Arm(spec, name) for name in spec["arms"]]
     searches = {arm.name: counts[arm.name, SEARCH] for arm in arms if (arm.name, SEARCH) in counts}
-    grids = [_trials(searches[arm.name]) * arm.epochs for arm in arms if arm.is_grid and arm.name in searches]
+    grids = [_trials(searches[arm.name]) * arm.epochs for arm in arms if not arm.proposes and arm.name in searches]
     found = []
     for arm in arms:
         if arm.name in searches:
@@ -88,11 +93,11 @@ class _Arm:
         arm, self.protocol = spec["arms"][name], spec["protocol"]
         trial = merge(spec["trial"], arm["trial"])
         self.name, self.epochs = name, int(trial["epochs"])
-        self.is_grid = arm["sampler"]["kind"] == "grid"
+        self.proposes = _SAMPLER.validate_python(arm["sampler"]).proposes
         self.budget = arm.get("budget") or self.protocol.get("budget")
         self.stops_early = bool(trial.get("early_stopping"))
-        own = arm.get("pruner") or ({"kind": "none"} if self.is_grid else self.protocol["pruner"])
-        self.prunes = own["kind"] != "none"
+        own = arm.get("pruner") or (self.protocol["pruner"] if self.proposes else None)
+        self.prunes = own is not None and _PRUNER.validate_python(own).prunes
 
 
 def _trials(search: ArmProgress) -> int:
@@ -103,7 +108,7 @@ def _search(arm: _Arm, search: ArmProgress, largest_grid: int | None) -> tuple[i
     """At least and at most so many epochs of the arm's search are left."""
     open_trials = search.planned + search.leased
     shorter = arm.prunes or arm.stops_early
-    if arm.is_grid or not (shorter or search.diverged):
+    if not arm.proposes or not (shorter or search.diverged):
         budget = None
     else:
         budget = largest_grid if arm.budget is None else arm.budget.get("epochs")
@@ -124,7 +129,7 @@ def _confirm(arm: _Arm, search: ArmProgress) -> tuple[int, int]:
     if confirm is None:
         return 0, 0
     competing = search.planned + search.leased + search.done - search.pruned - search.diverged
-    configurations = math.ceil(competing / (arm.protocol["repeats"] if arm.is_grid else 1))
+    configurations = math.ceil(competing / (1 if arm.proposes else arm.protocol["repeats"]))
     trials = min(confirm["top"], configurations) * confirm["seeds"]
     return trials, trials
 

@@ -8,7 +8,7 @@ whose defaults have changed between Optuna's releases are always given explicitl
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
 
@@ -27,10 +27,20 @@ if TYPE_CHECKING:
 # of the space exist under a choice alone.
 
 
-class Grid(Spec):
+class SamplerSpec(Spec):
+    """What every sampler says of itself."""
+
+    proposes: ClassVar[bool] = True
+    """Whether it draws a point when a trial begins; otherwise all points are listed in the plan."""
+    fewest_ranges: ClassVar[int] = 0
+    """How many ranges of numbers it needs at least; a sampler that needs some can search nothing else."""
+
+
+class Grid(SamplerSpec):
     """Every combination of the values, each exactly once. The points are planned, so nothing is left to propose."""
 
     kind: Literal["grid"] = "grid"
+    proposes: ClassVar[bool] = False
 
     def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
         from optuna.samplers import RandomSampler
@@ -38,7 +48,7 @@ class Grid(Spec):
         return RandomSampler(seed=derive(seed, slot))
 
 
-class Random(Spec):
+class Random(SamplerSpec):
     """Independent draws (Bergstra and Bengio 2012)."""
 
     kind: Literal["random"] = "random"
@@ -49,7 +59,7 @@ class Random(Spec):
         return RandomSampler(seed=derive(seed, slot))
 
 
-class Tpe(Spec):
+class Tpe(SamplerSpec):
     """Tree-structured Parzen estimator (Bergstra et al. 2011), trials in progress counted as bad ones."""
 
     kind: Literal["tpe"] = "tpe"
@@ -78,10 +88,11 @@ class Tpe(Spec):
             )
 
 
-class CmaEs(Spec):
+class CmaEs(SamplerSpec):
     """Covariance matrix adaptation (Hansen and Ostermeier 2001), for two or more ranges of numbers."""
 
     kind: Literal["cmaes"] = "cmaes"
+    fewest_ranges: ClassVar[int] = 2
 
     def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
         from hpo.search.cmaes import ReplayedCmaEs
@@ -89,7 +100,7 @@ class CmaEs(Spec):
         return ReplayedCmaEs(seed=derive(seed, slot), warn_independent_sampling=False)
 
 
-class Qmc(Spec):
+class Qmc(SamplerSpec):
     """The slot-th point of a scrambled low-discrepancy sequence: covers the space more evenly than random draws."""
 
     kind: Literal["qmc"] = "qmc"
@@ -103,6 +114,7 @@ class Qmc(Spec):
 
 
 Sampler = Annotated[Grid | Random | Tpe | CmaEs | Qmc, Field(discriminator="kind")]
+DEFAULT_SAMPLER = Grid()
 
 
 # Pruners: build(epochs). They see a trial at its rungs only, not at every epoch: each look costs a read of the study.
@@ -112,6 +124,8 @@ Sampler = Annotated[Grid | Random | Tpe | CmaEs | Qmc, Field(discriminator="kind
 class Rungs(Spec):
     """When a pruner looks: after `warmup` epochs, and every `every` epochs from there on."""
 
+    prunes: ClassVar[bool] = True
+    """Whether it may stop a trial; otherwise a rung is only where the trial is reported."""
     warmup: NonNegativeInt = 0
     """Epochs before the first look."""
     every: PositiveInt = 1
@@ -127,6 +141,7 @@ class NoPruner(Rungs):
     """Every trial runs to its end; `every` says how often its accuracy is shown in the dashboard."""
 
     kind: Literal["none"] = "none"
+    prunes: ClassVar[bool] = False
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import NopPruner
@@ -227,3 +242,4 @@ class Patient(Rungs):
 Pruner = Annotated[
     NoPruner | Median | Percentile | SuccessiveHalving | Hyperband | Wilcoxon | Patient, Field(discriminator="kind")
 ]
+NO_PRUNER = NoPruner()

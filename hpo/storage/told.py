@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
-from hpo.search import NoPruner, Pruner
+from hpo.search import NO_PRUNER, Pruner
 from hpo.storage.optuna_changes import Changes
 from hpo.storage.optuna_rows import CELL
 from hpo.storage.rows import Cell, CurvePoint, value_of
@@ -24,7 +24,7 @@ def space_of(study: StudySpec, arm: str) -> dict[str, BaseDistribution]:
 
 def pruner_of(study: StudySpec, arm: str, phase: str) -> Pruner:
     """What may stop a trial early, and says at which epochs it is reported; only the search phase prunes."""
-    return study.pruner(arm) if phase == "search" else NoPruner()
+    return study.pruner(arm) if phase == "search" else NO_PRUNER
 
 
 def rungs_from(pruner: Pruner, epoch: int, epochs: int) -> list[int]:

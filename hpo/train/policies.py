@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
@@ -200,6 +200,8 @@ Policy = Annotated[Hold | Ramp | Stages | FollowsLr | AccuracyGap | LossGap | Re
 class Governed(Spec):
     """What every regularizer has: a strength, and the policy that moves it."""
 
+    decides_steps: ClassVar[bool] = False
+    """Whether the strength decides which optimizer steps there are."""
     strength: NonNegativeFloat
     """The strength as stated; the policy multiplies or replaces it as the trial goes on."""
     policy: Policy = Hold()

@@ -10,7 +10,6 @@ from optuna.trial import Trial
 
 from hpo import pulse, trainer
 from hpo.errors import CheckpointError
-from hpo.search import NoPruner
 from hpo.storage.parts import LAST, SHARED
 from hpo.storage.rows import Lease
 from hpo.storage.together import Answer
@@ -56,7 +55,7 @@ class Reporter:
         if rung:
             self._trial.report(evaluation.validation.of(self._objective), epoch)
         # At the last epoch there is nothing to save any more.
-        looks = rung and epoch < self._epochs and not isinstance(self._pruner, NoPruner)
+        looks = rung and epoch < self._epochs and self._pruner.prunes
         answer = self._record(evaluation, checkpoint, looks)
         if not looks:
             return Decision.CONTINUE

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from functools import cache
 
-from hpo.search import NoPruner
 from hpo.space import Params
 from hpo.storage.rows import Cell, Fork
 from hpo.study import StudySpec
@@ -64,9 +63,7 @@ class Sharing:
 
     def _takes_part(self, cell: Cell) -> bool:
         """Whether it is known what the cell trains, and that it will train all of it."""
-        return cell.params is not None and (
-            cell.phase != "search" or isinstance(self._study.pruner(cell.arm), NoPruner)
-        )
+        return cell.params is not None and (cell.phase != "search" or not self._study.pruner(cell.arm).prunes)
 
     def _prefixes_of(self, cell: Cell) -> tuple[str, ...]:
         return self._prefixes(cell.arm, tuple(sorted((cell.params or {}).items())))

@@ -312,7 +312,7 @@ MISTAKES = [
     (
         '[arms.feedback]\nsampler = { kind = "tpe" }',
         '[arms.feedback]\nsampler = { kind = "cmaes" }',
-        ["cmaes needs two"],
+        ["cmaes needs 2"],
     ),
     (
         '[arms.direction]\nsampler = { kind = "tpe" }',

@@ -22,6 +22,7 @@ class BatchSize(Governed):
 
     kind: Literal["batch_size"] = "batch_size"
     ceiling: ClassVar[float] = math.inf
+    decides_steps: ClassVar[bool] = True
     strength: float = Field(ge=1.0)
     """Minibatches a step as stated; the policy multiplies or replaces it as the trial goes on."""
 
