@@ -12,7 +12,6 @@ from hpo.launch.local import LocalWorker, Placement, RelayedWorker
 from hpo.launch.supervise import KINDS, Ended, exit_code, supervise
 from hpo.service import find_study, is_done
 from hpo.storage import Storage
-from hpo.storage.retry import Retry
 from hpo.storage.rows import ArmProgress
 
 RETRY_SECONDS = 900.0
@@ -31,25 +30,26 @@ def run_locally(
 ) -> bool:
     """Run a study with a worker for each placement; True when it is done, False when it was interrupted or stopped.
 
+    The storage tries again where the database is away, for `RETRY_SECONDS`, as the workers do.
+
     Raises:
         HpoError: the workers have left before; its kind and its words are those of a worker.
     """
     row, study = find_study(storage, name)
-    retry = Retry(RETRY_SECONDS, interrupted)
 
     def start(number: int) -> LocalWorker:
         return local.start([name], placements[number], environment, logs / f"worker-{number}.log")
 
     def look() -> None:
-        show(retry(lambda: storage.ledger.progress(row.id, study.objective.goal)))
+        show(storage.ledger.progress(row.id, study.objective.goal))
 
     def goes_on() -> bool:
-        return retry(lambda: storage.ledger.study(name)).state == "running"
+        return storage.ledger.study(name).state == "running"
 
     ended = supervise(start, len(placements), say, interrupted, look, goes_on=goes_on)
     if interrupted.is_set():
         return False
-    if retry(lambda: is_done(storage, row, study)):
+    if is_done(storage, row, study):
         look()
         return True
     if not goes_on():

@@ -72,11 +72,6 @@ def changes(study: StudySpec, cells: Sequence[Cell], arms: Collection[str] | Non
     return PlanChanges(tuple(added), tuple(unneeded), tuple(restored))
 
 
-def next_cells(study: StudySpec, cells: Sequence[Cell]) -> list[PlannedCell]:
-    """What to plan beside `cells`: trials for the epochs that pruning saved, then the confirm phase of an arm."""
-    return list(changes(study, cells).added)
-
-
 def advance(storage: Storage, row: StudyRow, study: StudySpec, seen: dict[str, Hashable] | None = None) -> int | None:
     """Plan what follows from the cells done so far, and note that the study is finished when nothing does.
 

@@ -254,9 +254,16 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
         StudyError: another version of hpo has planned it, and this one can't read it.
     """
     try:
+        table = json.loads(stored)
+    except (ValueError, RecursionError):
+        raise StudyError(
+            f"what the database keeps of the study {name!r} is not JSON: another program has written it",
+            hint=f"restore it from a backup of the database, or remove the study: hpo delete {name}",
+        ) from None
+    try:
         return StudySpec.model_validate_json(stored)
     except ValidationError as error:
-        [first, *_] = explain(error, json.loads(stored))
+        [first, *_] = explain(error, table)
         raise StudyError(
             f"the study {name!r} was planned by another version of hpo ({version}), unreadable by this one: {first}",
             hint="use the version that planned it",

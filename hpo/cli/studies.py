@@ -86,11 +86,12 @@ def launch_study(
     from hpo import service
     from hpo.launch import local
     from hpo.launch.order import handed_over
-    from hpo.local_run import run_locally
+    from hpo.local_run import RETRY_SECONDS, run_locally
     from hpo.report.failing import not_done, trials_failed
     from hpo.report.measured import reported
     from hpo.report.text import terminal
-    from hpo.storage import create_storage
+    from hpo.storage import create_storage, open_storage
+    from hpo.storage.retry import Retry
     from hpo.study_file import load
 
     study = load(file, settings, name, profile)
@@ -112,7 +113,8 @@ def launch_study(
 
     with shown_progress(study.objective) as show:
         pass_on = partial(say, err=True)
-        done = run_locally(opened, row.name, placements, environment, logs, show, pass_on, interrupted)
+        watched = open_storage(storage, Retry(RETRY_SECONDS, interrupted))
+        done = run_locally(watched, row.name, placements, environment, logs, show, pass_on, interrupted)
     if interrupted.is_set() and not done:
         say("stopped; to go on, give the same command again", err=True)
         sys.exit(130)

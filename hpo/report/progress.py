@@ -12,18 +12,19 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from hpo.errors import StudyFileError
 from hpo.metric import Metric
 from hpo.report.failing import why
 from hpo.report.nodes import summary
 from hpo.report.numbers import count, number
-from hpo.report.remaining import about, left, seconds_left
+from hpo.report.remaining import SEARCH, about, left, seconds_left
 from hpo.report.state import State, state_of
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
-from hpo.train.reported import objective_of
+from hpo.train.reported import OBJECTIVE, objective_of
 
 SHOWN_ERRORS = 3
-OVER = ("finished", "failed")
+OVER = ("finished", "failed", "unreadable")
 """The states of a study of which nothing more will come by itself."""
 
 
@@ -105,6 +106,8 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     if row.reason:
         yield Text(f"it was stopped early: {row.reason}")
     yield table(progress, standing.metric)
+    if standing.state == "unreadable":
+        yield Text(f"its plan was changed by another program: restore it from a backup, or hpo delete {row.name}")
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
         yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
     if standing.failed > SHOWN_ERRORS:
@@ -149,8 +152,8 @@ def standings(storage: Storage, name: str | None, alive: int) -> list[Standing]:
     rows = storage.ledger.studies()
     wanted = [row.id for row in rows] if name is None else [storage.ledger.study(name).id]
     shown = [row for row in rows if row.id in wanted or row.state == "running"]
-    specs = {row.id: json.loads(row.spec) for row in shown}
-    metrics = {row.id: objective_of(specs[row.id]) for row in shown}
+    specs = {row.id: _plan(row) for row in shown}
+    metrics = {id: OBJECTIVE if spec is None else objective_of(spec) for id, spec in specs.items()}
     found = {row.id: storage.ledger.progress(row.id, metrics[row.id].goal) for row in shown}
     # The workers of one study are those that hold no trial of another.
     held = {id: sum(arm.leased - arm.stale for arm in progress) for id, progress in found.items()}
@@ -162,9 +165,22 @@ def standings(storage: Storage, name: str | None, alive: int) -> list[Standing]:
     ]
 
 
+def _plan(row: StudyRow) -> dict[str, Any] | None:
+    """The study's tables as they are stored; None if another program has put something else in their place."""
+    try:
+        spec: dict[str, Any] = json.loads(row.spec)
+        objective_of(spec)
+        left(spec, [ArmProgress.none_of(arm, SEARCH) for arm in spec["arms"]])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StudyFileError):
+        return None
+    return spec
+
+
 def _standing(
-    row: StudyRow, spec: dict[str, Any], metric: Metric, progress: Sequence[ArmProgress], alive: int, own: int
+    row: StudyRow, spec: dict[str, Any] | None, metric: Metric, progress: Sequence[ArmProgress], alive: int, own: int
 ) -> Standing:
+    if spec is None:
+        return Standing(row, metric, "unreadable", progress, None)
     remaining = left(spec, progress)
     state = state_of(row.state, progress, remaining, alive)
     time = seconds_left(remaining, progress, own) if state == "running" else None

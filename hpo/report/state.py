@@ -8,7 +8,7 @@ from typing import Literal
 from hpo.report.remaining import Left
 from hpo.storage.rows import ArmProgress
 
-State = Literal["planned", "running", "waiting for workers", "stopped", "finished", "failed"]
+State = Literal["planned", "running", "waiting for workers", "stopped", "finished", "failed", "unreadable"]
 
 
 def state_of(stored: str, progress: Sequence[ArmProgress], left: Sequence[Left], alive: int) -> State:
@@ -20,6 +20,8 @@ def state_of(stored: str, progress: Sequence[ArmProgress], left: Sequence[Left],
     stopped              a person has stopped it
     finished             nothing is left to run
     failed               the same error stopped it early, or every trial has failed
+
+    One of which the plan, as it is stored, makes no sense is unreadable, which is for the caller to find.
     """
     if stored == "failed":
         return "failed"

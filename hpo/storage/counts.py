@@ -10,7 +10,7 @@ from sqlalchemy import Connection, and_, case, func, select
 
 from hpo.metric import Goal
 from hpo.storage.lease_statements import RUN_OUT
-from hpo.storage.rows import WITHDRAWN, ArmProgress
+from hpo.storage.rows import WITHDRAWN, ArmProgress, a_duration, is_plausible
 from hpo.storage.tables import cell
 
 
@@ -63,7 +63,9 @@ def count_cells(connection: Connection, study_id: int, goal: Goal) -> list[ArmPr
         values = dict(row._mapping)
         several_seeds = values.pop("several_seeds")
         scores = {"maximize": values.pop("highest"), "minimize": values.pop("lowest")}
-        progress = ArmProgress(**values, best=scores[goal], seeds=0 if scores[goal] is None else 1)
+        values["seconds"] = a_duration(row.seconds)
+        best = scores[goal] if is_plausible(scores[goal]) else None
+        progress = ArmProgress(**values, best=best, seeds=0 if best is None else 1)
         found.append(_with_mean(connection, study_id, progress, goal) if several_seeds else progress)
     return found
 
@@ -72,6 +74,6 @@ def _with_mean(connection: Connection, study_id: int, progress: ArmProgress, goa
     """With the best mean over a configuration's seeds, where that is not the best score of a trial."""
     own = (cell.c.study_id == study_id, cell.c.arm == progress.arm, cell.c.phase == progress.phase)
     best = connection.execute(_BEST.where(*own).order_by(_ORDERS[goal], cell.c.slot)).one_or_none()
-    if best is None:
+    if best is None or not is_plausible(best.score):
         return replace(progress, best=None, seeds=0)
     return replace(progress, best=best.score, seeds=best.seeds)

@@ -52,8 +52,14 @@ def names_of(study: StudySpec) -> dict[tuple[str, str], str]:
 
 
 def names_in(name: str, spec: str) -> list[str]:
-    """Every name that an Optuna study of a stored study can have; its JSON need not be readable by this release."""
-    arms = json.loads(spec)["arms"]
+    """Every name that an Optuna study of a stored study can have; its JSON need not be readable by this release.
+
+    Where another program has put something else in its place there are none.
+    """
+    try:
+        arms = dict(json.loads(spec)["arms"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return []
     return [study_name(name, arm, phase) for arm in arms for phase in ("search", "audit", "confirm")]
 
 

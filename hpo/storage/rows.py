@@ -7,11 +7,12 @@ import math
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from sqlalchemy import Row
+from sqlalchemy import ColumnElement, Row, func
 
 from hpo.errors import StorageError
+from hpo.explain import shown
 from hpo.metric import Metric
 from hpo.space import Params
 from hpo.storage import tables
@@ -197,6 +198,12 @@ class ArmProgress:
     seeds: int
     """Of that configuration, done so far."""
 
+    @classmethod
+    def none_of(cls, arm: str, phase: str) -> Self:
+        """Of an arm and phase without any cell."""
+        counts = dict.fromkeys(("planned", "leased", "stale", "done", "failed", "pruned", "diverged", "epochs"), 0)
+        return cls(arm, phase, **counts, done_epochs=0, seconds=0.0, best=None, seeds=0)
+
     @property
     def total(self) -> int:
         """All cells, whatever their state."""
@@ -208,12 +215,45 @@ def value_of(metric: Metric, measured: Cell | CurvePoint) -> float | None:
     return measured.metrics.get(metric.name)
 
 
+LARGEST = 1e100
+"""No number that is measured is larger: those of a net have 32 bits."""
+LATEST = 253_402_300_799.0
+"""The last second of the year 9999."""
+
+
+def is_plausible(value: float | None) -> bool:
+    """Whether a number can have been measured; whoever may write to the database can put any in its place."""
+    return value is None or abs(value) <= LARGEST  # False for what is no number
+
+
+def a_time(value: float | None) -> float | None:
+    """A time as it was stored; None in place of one that no calendar has."""
+    return value if value is not None and 0.0 <= value <= LATEST else None
+
+
+def a_duration(value: float) -> float:
+    """Seconds as they were stored; 0 in place of what can't be."""
+    return value if 0.0 <= value <= LATEST else 0.0
+
+
 def new_identity() -> str:
     """What names a database or a study, and is never given again."""
     return uuid.uuid4().hex
 
 
-CELL_COLUMNS = [tables.cell.c[name] for name in Cell.__dataclass_fields__]
+LONGEST_TEXT = 100_000
+"""Characters of a text that are read: what we write is shorter, and another program could write anything."""
+
+
+def bounded(column: ColumnElement[str]) -> ColumnElement[str]:
+    """A column of texts, each as far as it is read."""
+    return func.substr(column, 1, LONGEST_TEXT).label(column.name)
+
+
+CELL_COLUMNS = [
+    bounded(tables.cell.c[name]) if name in ("error", "reason") else tables.cell.c[name]
+    for name in Cell.__dataclass_fields__
+]
 CURVE_COLUMNS = [tables.curve.c[name] for name in CurvePoint.__dataclass_fields__]
 
 
@@ -223,6 +263,10 @@ def read_cell(row: Row[Any]) -> Cell:
     if row.params is not None:
         values["params"] = read_table(row.params, f"what the database keeps of the parameters of cell {row.id}")
     values["metrics"] = {} if row.metrics is None else _numbers(row.metrics, "a trial")
+    values["seconds"] = a_duration(row.seconds)
+    values |= {"started": a_time(row.started), "finished": a_time(row.finished)}
+    if not is_plausible(row.score):
+        raise _changed(f"what the database keeps of the score of cell {row.id}", "a number that can be measured")
     return Cell(**values)
 
 
@@ -257,13 +301,14 @@ def metrics_text(metrics: Mapping[str, float]) -> str:
 def read_curve_point(row: Row[Any]) -> CurvePoint:
     """An epoch from a row of `CURVE_COLUMNS`, by place and not by name: a report reads hundreds of thousands."""
     cell_id, at, seconds, metrics = tuple(row)
-    return CurvePoint(cell_id, at, seconds, _numbers(metrics, "an epoch"))
+    return CurvePoint(cell_id, at, a_duration(seconds), _numbers(metrics, "an epoch"))
 
 
 def _numbers(text: str, of: str) -> Mapping[str, float | None]:
     found = read_table(text, f"what the database keeps of {of}")
-    if any(not isinstance(value, int | float | None) for value in found.values()):
-        raise _changed(f"what the database keeps of {of}", "a number")
+    for name, value in found.items():
+        if not isinstance(value, int | float | None) or not is_plausible(value):
+            raise _changed(f"what the database keeps of {of}, {shown(name)},", "a number that can be measured")
     return found
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import and_, exists, insert, literal, select, update
 
 from hpo.storage.database import Database
-from hpo.storage.rows import WorkerRow, read_environment
+from hpo.storage.rows import WorkerRow, a_time, bounded, read_environment
 from hpo.storage.tables import now, worker
 from hpo.storage.texts import storable
 
@@ -20,8 +20,16 @@ TROUBLED_SECONDS = 3600.0
 LONGEST_NAME = 255
 """Characters of a host's or device's name that are kept."""
 
-_READ: Mapping[str, Callable[[Any], Any]] = {"environment": read_environment, "alive": bool, "troubled": bool}
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "environment": read_environment,
+    "started": lambda value: a_time(value) or 0.0,
+    "seen": lambda value: a_time(value) or 0.0,
+    "ended": a_time,
+    "alive": bool,
+    "troubled": bool,
+}
 """Columns that are read otherwise than they are stored."""
+_TEXTS = ("host", "device", "environment", "reason")
 
 
 class Workers:
@@ -58,7 +66,8 @@ class Workers:
         recently = worker.c.seen.between(now() - ALIVE_SECONDS, now() + ALIVE_SECONDS)
         alive = and_(worker.c.ended.is_(None), recently).label("alive")
         troubled = and_(worker.c.reason.is_not(None), worker.c.seen > now() - TROUBLED_SECONDS).label("troubled")
-        query = select(worker, alive, troubled).order_by(worker.c.started.desc())
+        columns = [bounded(column) if column.name in _TEXTS else column for column in worker.c]
+        query = select(*columns, alive, troubled).order_by(worker.c.started.desc())
         rows = self._database.read(lambda connection: connection.execute(query).all())
         return [
             WorkerRow(**dict(row._mapping) | {name: read(row._mapping[name]) for name, read in _READ.items()})

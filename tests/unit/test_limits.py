@@ -8,7 +8,7 @@ import pytest
 
 from hpo.checks.limits import CONFIRM_SEEDS, LARGEST_INTEGER, LONGEST_PARAMETER
 from hpo.errors import StudyFileError
-from hpo.plan import next_cells
+from hpo.plan import changes
 from hpo.service import begin_study
 from hpo.storage import create_storage
 from hpo.study import StudySpec
@@ -64,7 +64,7 @@ def test_the_largest_seed_is_run(storage_url: str) -> None:
     cells = storage.ledger.cells(row.id)
     assert [LARGEST_INTEGER - CONFIRM_SEEDS, LARGEST_INTEGER] == [cell.seed for cell in cells]
     assert {"done"} == {cell.state for cell in cells}
-    assert [] == next_cells(spec, cells)
+    assert () == changes(spec, cells).added
     storage.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 from hpo.checks.budgets import ArmPlan, arm_plans
 from hpo.checks.limits import CONFIRM_SEEDS
 from hpo.errors import StudyFileError
-from hpo.plan import first_cells, next_cells, ranking
+from hpo.plan import changes, first_cells, ranking
 from hpo.space import Params
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
@@ -74,6 +74,11 @@ def state(cell: PlannedCell, state: str, epochs: int = 0) -> Cell:
         started=None,
         finished=None,
     )
+
+
+def next_cells(plan: StudySpec, cells: Sequence[Cell]) -> list[PlannedCell]:
+    """What is planned beside `cells`."""
+    return list(changes(plan, cells).added)
 
 
 def spent(cells: Sequence[Cell | PlannedCell], per_trial: int = 10) -> int:
