@@ -58,23 +58,11 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     if kept != stored:
         storage.ledger.correct_study(row.id, kept.model_dump_json())
         log.info("%s: its words are those of this file now", row.name)
-    check_open(row)
+    row.check_open()
     if not is_new:
         for repaired in repair(storage.database, row.id, row.uuid, study):
             log.warning("%s", repaired)
     return row
-
-
-def check_open(row: StudyRow) -> None:
-    """See that a study may be worked on.
-
-    Raises:
-        StudyError: someone has stopped it, or it has failed; only they can say that it goes on.
-    """
-    if row.state == "stopped":
-        raise StudyError(f"{row.name} is stopped", hint=f"hpo resume {row.name}")
-    if row.state == "failed":
-        raise StudyError(f"{row.name} has failed: {row.reason}", hint=f"mend the cause, then: hpo retry {row.name}")
 
 
 def stop_study(storage: Storage, name: str) -> str:
@@ -95,7 +83,7 @@ def resume_study(storage: Storage, name: str) -> str:
     if row.state == "stopped":
         storage.ledger.set_state(row.id, "running")
     else:
-        check_open(row)
+        row.check_open()
     return storage.ledger.study(name).state
 
 

@@ -22,7 +22,19 @@ _NO_HOST = re.compile(r"""[\s'"`$;&<>|(){}*?!]""")
 # `uname -n`: home folders may be shared. The command line of a process tells whether a number noted before a restart
 # of the machine still means the launcher.
 _BEGIN = """\
-folder={folder}/$(uname -n)
+base={folder}
+folder=$base/$(uname -n)
+for place in "$base" "$folder"; do
+    # On a shared disk another user may have put something there that leads to files of ours.
+    if [ -L "$place" ]; then
+        echo "$place is a link: name the folder itself with --folder" >&2
+        exit 2
+    fi
+    if [ -e "$place" ] && ! [ -O "$place" ]; then
+        echo "$place belongs to another user" >&2
+        exit 2
+    fi
+done
 pid=$(cat "$folder/pid" 2>/dev/null)
 runs() {{ [ -n "$pid" ] && tr '\\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -q ' start-workers local'; }}
 """
@@ -34,10 +46,6 @@ if runs; then
 fi
 umask 077
 mkdir -p "$folder" || exit 1
-if ! [ -O "$folder" ]; then
-    echo "$folder belongs to another user" >&2
-    exit 2
-fi
 chmod 700 "$folder" || exit 1
 [ ! -f "$folder/log" ] || mv -f "$folder/log" "$folder/log.before"
 {environment}nohup {command} > "$folder/log" 2>&1 < /dev/null &

@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import ColumnElement, Table, and_, bindparam, select, update
+from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, or_, select, update
 
 from hpo.storage.optuna_rows import CELL, OPEN, trial_user_attrs, trials
 from hpo.storage.tables import cell
@@ -114,27 +114,35 @@ def _attr_rows(trial_id: int, attrs: dict[str, Any]) -> Iterator[dict[str, Any]]
         yield {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
 
 
-_trial_of_cell = select(cell.c.trial_id).where(cell.c.id == bindparam("failed_cell")).scalar_subquery()
-_FAIL = (
-    update(trials)
+_of_a_cell = update(trials).where(
+    trials.c.trial_id == select(cell.c.trial_id).where(cell.c.id == bindparam("its_cell")).scalar_subquery(),
+    or_(*(trials.c.state == state for state in OPEN)),  # IN is not for several at once
+    select(trial_user_attrs.c.trial_id)
     .where(
-        trials.c.trial_id == _trial_of_cell,
-        trials.c.state.in_(OPEN),
-        select(trial_user_attrs.c.trial_id)
-        .where(
-            trial_user_attrs.c.trial_id == trials.c.trial_id,
-            trial_user_attrs.c.key == CELL,
-            trial_user_attrs.c.value_json == bindparam("of_cell"),
-        )
-        .exists(),
+        trial_user_attrs.c.trial_id == trials.c.trial_id,
+        trial_user_attrs.c.key == CELL,
+        trial_user_attrs.c.value_json == bindparam("of_cell"),
     )
-    .values(state=TrialState.FAIL, datetime_complete=bindparam("end_time", type_=trials.c.datetime_complete.type))
+    .exists(),
+)
+_FAIL = _of_a_cell.values(
+    state=TrialState.FAIL, datetime_complete=bindparam("end_time", type_=trials.c.datetime_complete.type)
 )
 
 
 def failure(cell_id: int) -> Change:
     """The cell's trial, if it has one by then, has failed."""
-    return Change(_FAIL, {"failed_cell": cell_id, "of_cell": json.dumps(cell_id), "end_time": utc(datetime.now())})
+    return Change(_FAIL, _trial_of(cell_id) | {"end_time": utc(datetime.now())})
+
+
+def set_open_trials(connection: Connection, cells: Sequence[int], state: TrialState) -> None:
+    """Give the trials of these cells, as far as they are not finished, another state that is not the end."""
+    if cells:
+        connection.execute(_of_a_cell.values(state=state), [_trial_of(cell_id) for cell_id in cells])
+
+
+def _trial_of(cell_id: int) -> dict[str, Any]:
+    return {"its_cell": cell_id, "of_cell": json.dumps(cell_id)}
 
 
 def utc(time: datetime) -> datetime:

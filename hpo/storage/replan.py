@@ -1,14 +1,17 @@
 """Cells that follow from their arm's search no more are withdrawn, and restored if they do again.
 
-Nothing is lost by it: a withdrawn cell keeps its trial, its checkpoint and its result. Nobody waits for one.
+Nothing is lost by it: a withdrawn cell keeps its trial, its checkpoint and its result. Nobody waits for one. To Optuna
+a trial that had begun is one that waits, until its cell is restored.
 
     planned, done, failed ──withdraw──▶ withdrawn ──restore──▶ planned, done, failed, as it was
 """
 
 from __future__ import annotations
 
+from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, case, update
 
+from hpo.storage.optuna_changes import set_open_trials
 from hpo.storage.rows import WITHDRAWN, PlanChanges
 from hpo.storage.tables import cell
 
@@ -25,6 +28,8 @@ def withdraw_and_restore(connection: Connection, changes: PlanChanges) -> int:
     restored = [{"this": cell.id} for cell in changes.restored]
     if withdrawn:
         connection.execute(_WITHDRAW, withdrawn)
+        set_open_trials(connection, [cell["this"] for cell in withdrawn], TrialState.WAITING)
     if restored:
         connection.execute(_RESTORE, restored)
+        set_open_trials(connection, [cell["this"] for cell in restored], TrialState.RUNNING)
     return len(withdrawn) + len(restored)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 from sqlalchemy import ColumnElement, Row, func
 
-from hpo.errors import StorageError
+from hpo.errors import StorageError, StudyError
 from hpo.explain import shown
 from hpo.metric import Metric
 from hpo.space import Params
@@ -137,6 +137,19 @@ class StudyRow:
     """Fingerprint of its images; None before the first worker."""
     hpo_version: str
     created: float
+
+    def check_open(self) -> None:
+        """See that the study may be worked on.
+
+        Raises:
+            StudyError: someone has stopped it, or it has failed; only they can say that it goes on.
+        """
+        if self.state == "stopped":
+            raise StudyError(f"{self.name} is stopped", hint=f"hpo resume {self.name}")
+        if self.state == "failed":
+            raise StudyError(
+                f"{self.name} has failed: {self.reason}", hint=f"mend the cause, then: hpo retry {self.name}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 from hpo.search import NO_PRUNER, Pruner
 from hpo.storage.optuna_changes import Changes
 from hpo.storage.optuna_rows import CELL
-from hpo.storage.rows import Cell, CurvePoint, value_of
+from hpo.storage.rows import WITHDRAWN, Cell, CurvePoint, value_of
 from hpo.study import StudySpec
 
 SEED = "seed"
@@ -41,7 +41,9 @@ def trial_state(cell: Cell) -> TrialState:
     """The state of the cell's trial; a cell that was withdrawn keeps the trial and the result that it had."""
     if cell.ended is not None:
         return end_state(cell.ended, cell.score)
-    return TrialState.RUNNING if cell.finished is None else TrialState.FAIL
+    if cell.finished is not None:
+        return TrialState.FAIL
+    return TrialState.WAITING if cell.state == WITHDRAWN else TrialState.RUNNING
 
 
 def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Changes:

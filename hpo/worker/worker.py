@@ -55,11 +55,11 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions, stop: E
     """Train cells of the studies called `names` (all, if none are named) until nothing is left or `stop` is set.
 
     Raises:
-        StudyError: there is no study of one of the names, or it was stopped.
+        StudyError: there is no study of one of the names, or it was stopped or has failed before.
         MachineError: what all that is left needs is missing here, or not that with which it began.
         SickMachine: trials fail here that others can train.
         WorkLeft: `stop` was set while there was something left to do.
-        HpoError: the database was away for too long, or a study named has failed.
+        HpoError: the database was away for too long, or a study named has failed meanwhile.
     """
     try:
         Worker(storage, names, options, stop).run()
@@ -118,8 +118,8 @@ class Worker:
         for name in self._names:
             if name not in rows:
                 raise StudyError(f"there is no study {name!r}", hint=f"there are: {', '.join(sorted(rows)) or 'none'}")
-            if rows[name].state == "stopped" and not self._options.forever:
-                raise StudyError(f"{name} is stopped", hint=f"hpo resume {name}")
+            if not self._options.forever:
+                rows[name].check_open()
 
     def _serve(self, session: Session) -> None:
         studies, idle = Studies(session), IDLE_SECONDS

@@ -83,11 +83,18 @@ class LedgerModel(Tables):
         if is_wanted and cell.state == "withdrawn":
             was_failed = "failed" if cell.has_finished else "planned"
             cell.state = "done" if cell.ended else was_failed
+            self._set_open_trial(cell, "RUNNING")
             return 1
         if not is_wanted and cell.state not in ("withdrawn", "leased"):
             cell.state = "withdrawn"
+            self._set_open_trial(cell, "WAITING")
             return 1
         return 0
+
+    def _set_open_trial(self, cell: CellModel, state: str) -> None:
+        trial = None if cell.trial is None else self.trials[cell.trial]
+        if trial is not None and trial.state in ("RUNNING", "WAITING"):
+            trial.state = state
 
     def retry_failed(self) -> int:
         failed = [key for key, cell in self.cells.items() if cell.state == "failed"]

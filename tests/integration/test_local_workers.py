@@ -132,3 +132,13 @@ def test_a_gpu_that_is_not_there(storage: Storage, postgres_url: str) -> None:
     assert "workers: 1 on 1 GPU," in said
     assert "[0] error: --device 'cuda': torch can't use a GPU here" in said
     assert "[0] exit code 2\nerror: the workers ended with: exit code 2" in said
+
+
+def test_a_study_that_has_failed(storage: Storage, postgres_url: str) -> None:
+    """Nobody is started anew for it: a person must mend the cause."""
+    storage.ledger.fail_study(begin_study(storage, make_study(TWO)).id, "no good")
+    with launched(postgres_url, ["digits"]) as process:
+        said, _ = process.communicate()
+    assert 2 == process.returncode, said
+    assert "digits has failed: no good" in said and "hpo retry digits" in said
+    assert "started anew" not in said

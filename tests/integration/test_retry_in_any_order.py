@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Iterator
 
+import optuna
 import pytest
 from click.testing import CliRunner
+from optuna.trial import TrialState
 
 from hpo.cli import cli
 from hpo.plan import CONFIRM, SEARCH, advance
-from hpo.service import begin_study, findings, is_done, retry_failed
+from hpo.service import begin_study, findings, is_done, repair_study, retry_failed
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell, StudyRow
+from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.trainer import Evaluation
 from tests.integration.helpers import make_study
@@ -126,6 +129,46 @@ def test_a_confirm_trial_in_work_is_not_disturbed(storage: Storage) -> None:
     assert {} == findings(storage, STUDY.name).report.arms[0].values["test_accuracy"]
     run(storage, row, peak)
     assert [(0.2, "withdrawn")] * 2 + [(0.3, "done")] * 2 == confirmed(storage, row)
+
+
+def test_a_confirm_trial_that_had_begun_waits(storage: Storage, storage_url: str) -> None:
+    """Nothing runs for ever in the dashboard: withdrawn its trial waits, restored it goes on."""
+    row = begin_study(storage, STUDY)
+    ledger, trials = storage.ledger, Trials(storage, STUDY)
+    for cell in ledger.cells(row.id):
+        lease = ledger.claim("w", 60.0)
+        assert lease is not None
+        if peak(cell) == 0.3:
+            ledger.set_aside(lease, "", "x")
+        else:
+            ledger.finish(lease, "finished", peak(cell), accuracy(peak(cell)))
+    advance(storage, row, STUDY)
+
+    def begin() -> int:
+        held = ledger.claim("w", 60.0)
+        assert held is not None and CONFIRM == held.cell.phase
+        trial, _ = trials.begin(held)
+        ledger.release(held)
+        return trial._trial_id
+
+    def states() -> list[TrialState]:
+        found = optuna.load_study(study_name=f"{STUDY.name}/grid/confirm", storage=storage_url)
+        return [trial.state for trial in found.trials]
+
+    begun = begin()
+    assert [TrialState.RUNNING] == states()
+    hpo(storage, "retry", STUDY.name)
+    assert [(0.2, "withdrawn")] * 2 == confirmed(storage, row)
+    assert [TrialState.WAITING] == states()
+    assert ["digits/grid"] == [each.name for each in repair_study(storage, STUDY.name)]  # the search had no trials here
+    assert [TrialState.WAITING] == states()
+    lease = ledger.claim("w", 60.0)
+    assert lease is not None
+    ledger.finish(lease, "finished", 0.1, accuracy(0.1))  # 0.2 is still the best
+    advance(storage, row, STUDY)
+    assert [(0.2, "planned")] * 2 == confirmed(storage, row)
+    assert [TrialState.RUNNING] == states()
+    assert begun == begin()
 
 
 def test_the_best_is_a_mean_over_seeds(storage: Storage) -> None:

@@ -16,6 +16,7 @@ from hpo.launch import kubernetes, local, slurm, ssh
 from hpo.launch.kubernetes import Pods
 from hpo.launch.order import Order
 from hpo.launch.slurm import Job
+from hpo.launch.ssh import start_script, stop_script
 from tests.nvidia import DIVIDED, NvidiaSmi
 
 ROOT = Path(__file__).parents[2]
@@ -177,3 +178,23 @@ def test_bad_input(arguments: list[str], words: str) -> None:
     done = CliRunner().invoke(cli, ["start-workers", *arguments], env={"HPO_STORAGE": URL})
     assert 2 == done.exit_code, done.output
     assert words in done.output
+
+
+@pytest.mark.parametrize("place", ["base", "folder"])
+@pytest.mark.parametrize("script", ["start", "stop"])
+def test_a_folder_that_is_a_link(place: str, script: str, tmp_path: Path) -> None:
+    """On a shared disk somebody else may have put it there, to have files of ours written over: nothing is touched."""
+    theirs, base = tmp_path / "theirs", tmp_path / "base"
+    theirs.mkdir()
+    (theirs / "log").write_text("precious")
+    if place == "base":
+        base.symlink_to(theirs)
+    else:
+        base.mkdir()
+        (base / os.uname().nodename).symlink_to(theirs)
+    order = Order((), 1, ())
+    text = start_script(order, {}, "hpo", str(base)) if script == "start" else stop_script(1.0, str(base))
+    done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False)
+    assert (2, True) == (done.returncode, " is a link: name the folder itself with --folder" in done.stderr)
+    assert ["log"] == [file.name for file in theirs.iterdir()]
+    assert "precious" == (theirs / "log").read_text()

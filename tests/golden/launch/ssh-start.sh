@@ -1,4 +1,16 @@
-folder=.hpo-workers/$(uname -n)
+base=.hpo-workers
+folder=$base/$(uname -n)
+for place in "$base" "$folder"; do
+    # On a shared disk another user may have put something there that leads to files of ours.
+    if [ -L "$place" ]; then
+        echo "$place is a link: name the folder itself with --folder" >&2
+        exit 2
+    fi
+    if [ -e "$place" ] && ! [ -O "$place" ]; then
+        echo "$place belongs to another user" >&2
+        exit 2
+    fi
+done
 pid=$(cat "$folder/pid" 2>/dev/null)
 runs() { [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -q ' start-workers local'; }
 if runs; then
@@ -7,10 +19,6 @@ if runs; then
 fi
 umask 077
 mkdir -p "$folder" || exit 1
-if ! [ -O "$folder" ]; then
-    echo "$folder belongs to another user" >&2
-    exit 2
-fi
 chmod 700 "$folder" || exit 1
 [ ! -f "$folder/log" ] || mv -f "$folder/log" "$folder/log.before"
 export HPO_STORAGE='postgresql+psycopg2://me:***@db.example.org/studies'
