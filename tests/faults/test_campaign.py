@@ -10,7 +10,7 @@ import pytest
 
 from tests.postgres import NoPostgresError, find_binaries
 
-VIOLATIONS = ("lost", "duplicated", "orphans", "curves_differing", "tracebacks")
+VIOLATIONS = ("lost", "duplicated", "orphans", "curves_differing", "tracebacks", "not_told_apart")
 
 
 def test_nothing_is_lost() -> None:
