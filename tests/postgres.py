@@ -59,12 +59,19 @@ class PostgresServer:
     """One server with its own data, ended with this process even when that is killed."""
 
     def __init__(
-        self, listen: str = "127.0.0.1", settings: Mapping[str, str] | None = None, binaries: Path | None = None
+        self,
+        listen: str = "127.0.0.1",
+        settings: Mapping[str, str] | None = None,
+        binaries: Path | None = None,
+        primary: PostgresServer | None = None,
     ) -> None:
-        """Make the data of a server; addresses to `listen` on besides loopback admit their /24 networks."""
+        """Make the data of a server; addresses to `listen` on besides loopback admit their /24 networks.
+
+        With a `primary` it is a standby, which follows that one, asynchronously, from its start on.
+        """
         self.settings = SETTINGS | (settings or {}) | {"listen_addresses": listen}
         self._binaries = binaries or find_binaries()
-        self.password = secrets.token_urlsafe(12)
+        self.password = secrets.token_urlsafe(12) if primary is None else primary.password
         self.folder = Path(tempfile.mkdtemp(prefix="hpo-postgres-"))
         self.port = _free_port()
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None  # the server refuses to run as root
@@ -73,7 +80,10 @@ class PostgresServer:
             os.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
             if not _readable_by_others(self._binaries):
                 self._binaries = self._copy_of_binaries()
-        self._make_data()
+        if primary is None:
+            self._make_data()
+        else:
+            self._copy_data(primary)
 
     def start(self) -> PostgresServer:
         """Start the server and return when it answers."""
@@ -151,8 +161,21 @@ class PostgresServer:
         arguments += ["-A", "scram-sha-256", "--pwfile", str(password_file)]
         if self._user is not None:
             os.chown(password_file, self._user.pw_uid, self._user.pw_gid)
+        self._run("initdb", *arguments)
+        password_file.unlink()
+        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
+            for address in self.settings["listen_addresses"].split(","):
+                if address != "127.0.0.1":
+                    rules.write(f"host all all {address}/24 scram-sha-256\n")
+
+    def _copy_data(self, primary: PostgresServer) -> None:
+        where = f"host=127.0.0.1 port={primary.port} user=hpo password={primary.password}"
+        self._run("pg_basebackup", "-D", str(self.folder / "data"), "-R", "-c", "fast", "-d", where)
+
+    def _run(self, program: str, *arguments: str) -> None:
+        """One of the server's programs, as the server's user."""
         done = subprocess.run(
-            [self._binaries / "initdb", *arguments],
+            [self._binaries / program, *arguments],
             capture_output=True,
             text=True,
             check=False,
@@ -162,13 +185,8 @@ class PostgresServer:
             group=self._user.pw_gid if self._user else None,
             extra_groups=[] if self._user else None,
         )
-        password_file.unlink()
         if done.returncode != 0:
-            raise RuntimeError(f"initdb: {done.stdout}{done.stderr}")
-        with (self.folder / "data" / "pg_hba.conf").open("a") as rules:
-            for address in self.settings["listen_addresses"].split(","):
-                if address != "127.0.0.1":
-                    rules.write(f"host all all {address}/24 scram-sha-256\n")
+            raise RuntimeError(f"{program}: {done.stdout}{done.stderr}")
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS

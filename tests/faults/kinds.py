@@ -79,10 +79,10 @@ class Faults:
 
     def catch_up(self, everything: bool = False) -> None:
         """End those faults whose time has come."""
-        due = [item for item in self._later if everything or item[0] <= time.monotonic()]
-        self._later = [item for item in self._later if item not in due]
-        for _, action in due:
-            action()
+        while due := [item for item in self._later if everything or item[0] <= time.monotonic()]:
+            self._later = [item for item in self._later if item not in due]
+            for _, action in due:
+                action()
 
     # Workers
 
@@ -142,8 +142,11 @@ class Faults:
         self._server.execute("select pg_reload_conf()")
 
         def writable_again() -> None:
-            self._server.execute("alter system reset default_transaction_read_only")
-            self._server.execute("select pg_reload_conf()")
+            try:
+                self._server.execute("alter system reset default_transaction_read_only")
+                self._server.execute("select pg_reload_conf()")
+            except psycopg2.OperationalError:  # all connections are in use
+                self._after(0.2, writable_again)
 
         self._after(dice.uniform(0.5, 3.0), writable_again)
         return True
