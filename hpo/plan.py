@@ -57,6 +57,8 @@ def changes(study: StudySpec, cells: Sequence[Cell], arms: Collection[str] | Non
         own = [cell for cell in cells if cell.arm == plan.arm]
         searched = [cell for cell in own if cell.phase == SEARCH]
         extra = _saved_by_pruning(study, plan, searched)
+        if study.extensions:
+            extra = max(extra, plan.cells - len(searched))
         added += islice(_slots(study, plan.arm), len(searched), len(searched) + extra)
         complete = not extra and all(cell.state in ENDED for cell in searched)
         for following in (_confirmed(study, plan.arm, own), _audited(study, plan.arm, own)):
@@ -106,11 +108,12 @@ def _due(study: StudySpec, progress: Sequence[ArmProgress]) -> dict[str, Hashabl
         is_open = search.planned + search.leased > 0
         spent = search.done_epochs + (search.planned + search.leased + search.failed) * plan.epochs
         room = _may_use_what_pruning_saved(study, plan.arm) and plan.budget_epochs - spent >= plan.epochs
+        short = search.total < plan.cells  # since the study was extended
         following = sum(counted.total for counted in own.values())
-        if room or following or not is_open:
+        if room or short or following or not is_open:
             # What follows a search that was opened again is withdrawn as soon as its worker lets go of it.
             held = sum(counted.leased for counted in own.values()) if is_open else 0
-            found[plan.arm] = (is_open, room, search.done, search.failed, following, held)
+            found[plan.arm] = (is_open, room, short, search.done, search.failed, following, held)
     return found
 
 
@@ -192,7 +195,8 @@ def _confirmed(study: StudySpec, arm: str, own: Sequence[Cell]) -> _Following:
         for index in range(confirm.seeds)
         for slot, configuration in zip(slots, best, strict=True)
     ]
-    return _Following(wanted, planned, point)
+    # All seeds of a point are planned together, but for those that came when the study was extended.
+    return _Following(wanted, planned, (lambda cell: (point(cell), cell.seed)) if study.extensions else point)
 
 
 def _confirm_slots(best: Sequence[Configuration], planned: Sequence[Cell]) -> list[int]:

@@ -20,7 +20,7 @@ from hpo.explain import quoted
 from hpo.protocol import Budget, Confirm, Protocol
 from hpo.search import Pruner, Sampler
 from hpo.space import Searched
-from hpo.study import Arm, Claim, Comparison, Pair, Published, Source, StudyFile
+from hpo.study import Arm, Claim, Comparison, Extension, Pair, Published, Source, StudyFile
 from hpo.train.augment import Augment
 from hpo.train.clock import Duration
 from hpo.train.data import Data
@@ -82,6 +82,7 @@ SECTIONS = (
     Section("Pair", "a pair", Pair, "`against = { … }`, of a comparison."),
     Section("Published number", "a published number", Published, "`[[published]]`"),
     Section("Source", "a source", Source, "`[source]`"),
+    Section("Extension", "an extension", Extension, "`[[extensions]]`, as `hpo extend` writes it into a stored study."),
     Section("Trial", "a trial", TrialSpec, "`[trial]`, and in part `trial` of an arm."),
     Section("Data", "a data set", Data, "`data = { kind = … }`, of the trial."),
     Section("Augmentation", "augmentation", Augment, "`augment = { … }`, of the trial."),

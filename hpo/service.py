@@ -6,13 +6,16 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 import hpo
+from hpo.checks.budgets import budget_mistakes
 from hpo.corrections import corrected
 from hpo.errors import StudyError
+from hpo.extensions import extended
 from hpo.plan import advance, first_cells
 from hpo.report.compare import compare
 from hpo.report.results import Report
@@ -21,7 +24,7 @@ from hpo.storage.checkpoints import UrlCheckpoints
 from hpo.storage.parts import Parts
 from hpo.storage.repair import Repaired, repair
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
-from hpo.study import StudySpec, read_study
+from hpo.study import Extension, StudySpec, read_study
 from hpo.study_file import differences
 
 log = logging.getLogger(__name__)
@@ -46,8 +49,9 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     is_new = storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__, make_optuna_studies)
     row = storage.ledger.study(study.name)
     stored = read_study(row.name, row.spec, row.hpo_version)
-    kept = corrected(stored, study)
-    changed = list(differences(json.loads(kept.model_dump_json()), json.loads(spec)))
+    given = reduce(extended, stored.extensions, study) if not study.extensions else study
+    kept = corrected(stored, given)
+    changed = list(differences(json.loads(kept.model_dump_json()), json.loads(given.model_dump_json())))
     if changed:
         shown = "\n".join(f"  {line}" for line in changed[:SHOWN_DIFFERENCES])
         more = f"\n  and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""
@@ -58,11 +62,34 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
     if kept != stored:
         storage.ledger.correct_study(row.id, kept.model_dump_json())
         log.info("%s: its words are those of this file now", row.name)
+    if given != study:
+        log.info("%s was extended (hpo extend), and goes on so", row.name)
     row.check_open()
     if not is_new:
         for repaired in repair(storage.database, row.id, row.uuid, study):
             log.warning("%s", repaired)
     return row
+
+
+def extend_study(
+    storage: Storage, name: str, trials: int | None = None, epochs: int | None = None, seeds: int | None = None
+) -> int:
+    """Give a study more to do, also one that is finished; returns how many of its trials are planned or changed.
+
+    Raises:
+        StudyError: it was stopped or has failed, can't be extended so, or another process has just changed it.
+    """
+    row, study = find_study(storage, name)
+    row.check_open()
+    progress = storage.ledger.progress(row.id)
+    done, planned = sum(arm.done for arm in progress), sum(arm.total for arm in progress)
+    by = Extension(more_trials=trials, more_epochs=epochs, more_seeds=seeds, when_done=done, of_planned=planned)
+    more = extended(study, by)
+    if mistakes := [*budget_mistakes(more)]:
+        raise StudyError("\n".join(mistakes))
+    if not storage.ledger.extend_study(row.id, row.spec, more.model_dump_json()):
+        raise StudyError(f"{name} was changed by another process just now", hint="give the same command again")
+    return advance(storage, row, more) or 0
 
 
 def stop_study(storage: Storage, name: str) -> str:

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from hpo.errors import StudyError, StudyFileError
 from hpo.explain import explain
@@ -155,6 +155,21 @@ class Source(Spec):
     """Section, table or figure."""
 
 
+class Extension(Spec):
+    """What `hpo extend` has added to a study that was under way, and how far the study was by then."""
+
+    more_trials: PositiveInt | None = None
+    """Further trials for every arm."""
+    more_epochs: PositiveInt | None = None
+    """Further epochs for every arm."""
+    more_seeds: PositiveInt | None = None
+    """Further seeds for every configuration that is confirmed."""
+    when_done: NonNegativeInt
+    """Trials that were done, whose results could be seen."""
+    of_planned: NonNegativeInt
+    """Trials that there were."""
+
+
 class StudySpec(Spec):
     """One question, the arms that answer it, and how they are compared. `hpo.study_file` checks it as a whole."""
 
@@ -174,6 +189,8 @@ class StudySpec(Spec):
     """Printed numbers, to stand beside the measured ones."""
     source: Source | None = None
     """Where the experiment comes from."""
+    extensions: tuple[Extension, ...] = ()
+    """What `hpo extend` has added; it writes this itself."""
 
     @model_validator(mode="after")
     def _metrics_named(self) -> Self:
@@ -228,6 +245,10 @@ class StudySpec(Spec):
         """A point of the arm's search space, as the study file writes its values."""
         return decode(self.arms[arm].search, params)
 
+    def table_of(self, arm: str, params: Params) -> dict[str, Any]:
+        """The complete trial of `arm` at the point `params`, as a study file writes it."""
+        return table_at(self.trial, arm, self.arms[arm], params)
+
     def trial_of(self, arm: str, params: Params) -> TrialSpec:
         """What a cell of `arm` at the point `params` trains.
 
@@ -276,9 +297,13 @@ def trial_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> T
     Raises:
         StudyFileError: the point is no trial, with a line for every mistake.
     """
+    return parse_trial(table_at(trial, name, arm, params), f"arms.{name}.trial")
+
+
+def table_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> dict[str, Any]:
+    """The same as a table that has not been checked."""
     where = f"arms.{name}.trial"
-    table = overlay(merge(trial, arm.trial, where), decode(arm.search, params), where)
-    return parse_trial(table, where)
+    return overlay(merge(trial, arm.trial, where), decode(arm.search, params), where)
 
 
 def parse_trial(table: dict[str, Any], where: str) -> TrialSpec:

@@ -60,6 +60,27 @@ def report(study: str, storage: str, output: Path | None, form: str, publish: bo
 
 
 @click.command()
+@click.argument("study")
+@storage_option
+@click.option("--arm", metavar="NAME", help="Of this arm.  [default: the arm that is best on validation]")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@exit_codes
+def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
+    """Print the winning trial of STUDY as the table [trial] of a study file.
+
+    It is the configuration that represents its arm in the report, chosen on validation alone; comments say what it
+    reached.
+    """
+    from hpo import service
+    from hpo.report.winner import winner, winner_json
+    from hpo.storage import open_storage
+
+    found = service.findings(open_storage(storage), study)
+    won = winner(found.study, found.cells, found.report, arm)
+    say(json.dumps(winner_json(won), indent=2) if as_json else str(won), nl=as_json)
+
+
+@click.command()
 @storage_option
 @click.option("--port", default=8080, type=click.IntRange(1, 65535), show_default=True)
 @click.option("--read-only", is_flag=True, help="Refuse everything that changes the storage.")

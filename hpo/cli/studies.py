@@ -158,6 +158,29 @@ def resume(study: str, storage: str) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
+@click.option("--trials", type=click.IntRange(1), help="Further trials for every arm.")
+@click.option("--epochs", type=click.IntRange(1), help="Further epochs for every arm.")
+@click.option("--seeds", type=click.IntRange(1), help="Further seeds for every configuration that is confirmed.")
+@exit_codes
+def extend(study: str, storage: str, trials: int | None, epochs: int | None, seeds: int | None) -> None:
+    """Give STUDY more to do, also when it is finished.
+
+    Every arm gets the same. The report says so, and how far the study was: to decide on more when results are known
+    errs more often than the p values say.
+    """
+    from hpo import service
+    from hpo.errors import UserError
+    from hpo.storage import open_storage
+
+    if not (trials or epochs or seeds):
+        raise UserError("by what is it to be extended?", hint="give --trials, --epochs or --seeds")
+    service.extend_study(open_storage(storage), study, trials, epochs, seeds)
+    say(f"{study} is extended; workers go on with it: hpo worker {study}", err=True)
+
+
+@click.command()
+@click.argument("study")
+@storage_option
 @exit_codes
 def retry(study: str, storage: str) -> None:
     """Plan the failed trials of STUDY again."""

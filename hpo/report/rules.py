@@ -11,7 +11,7 @@ from hpo.report.power import POWER
 from hpo.report.results import ArmResult
 from hpo.report.statistics import CONFIDENCE, equal_seeds
 from hpo.storage.rows import Cell
-from hpo.study import StudySpec
+from hpo.study import Extension, StudySpec
 
 EQUAL = 1.05
 """Search spendings whose ratio is at most this are called equal."""
@@ -39,6 +39,8 @@ def rules(study: StudySpec) -> Iterator[str]:
             f"Confirm: the {best} of each arm, trained again with {count(confirm.seeds, 'fresh seed')}, the same for "
             f"every arm, and only then scored on test.{chosen} {_diverged(study)}"
         )
+    for extension in study.extensions:
+        yield _extension(extension)
     level = 1 - CONFIDENCE
     yield (
         f"Intervals: {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by seed (to "
@@ -51,6 +53,15 @@ def rules(study: StudySpec) -> Iterator[str]:
             f"Holm's method for the number of claims. More seeds decide with a chance of {100 * POWER:g} % if the "
             "difference stays; take them in a study of their own, for looking again errs more often."
         )
+
+
+def _extension(by: Extension) -> str:
+    added = {"trial": by.more_trials, "epoch": by.more_epochs, "seed": by.more_seeds}
+    more = " and ".join(count(number, f"more {noun}") for noun, number in added.items() if number)
+    return (
+        f"Extended by {more} when {by.when_done} of {count(by.of_planned, 'trial')} were done: whoever looks at "
+        "results before deciding on more errs more often than the p values say."
+    )
 
 
 def _diverged(study: StudySpec) -> str:

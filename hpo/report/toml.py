@@ -16,14 +16,19 @@ def study_file(study: StudySpec) -> str:
     return "\n".join(_lines(study.model_dump(mode="json", exclude_none=True))) + "\n"
 
 
+def trial_table(trial: Mapping[str, Any]) -> str:
+    """A trial as the table `[trial]` of a study file."""
+    return "\n".join(["[trial]", *_entries(trial)]) + "\n"
+
+
 def _lines(study: Mapping[str, Any]) -> Iterator[str]:
-    tables = ("trial", "protocol", "arms", "claims", "published", "source")
+    tables = ("trial", "protocol", "arms", "claims", "published", "source", "extensions")
     yield from _entries({key: value for key, value in study.items() if key not in tables})
     yield from _table("trial", study["trial"])
     yield from _table("protocol", study["protocol"])
     for name, arm in study["arms"].items():
         yield from _table(f"arms.{name}", arm)
-    for name in ("claims", "published"):
+    for name in ("claims", "published", "extensions"):
         for entry in study[name]:
             yield from ("", f"[[{name}]]", *_entries(entry))
     if "source" in study:

@@ -106,6 +106,12 @@ class Ledger(Forks, Workers):
         """Store a study's plan in other words."""
         self._execute(update(study).where(study.c.id == study_id).values(spec=spec))
 
+    def extend_study(self, study_id: int, before: str, after: str) -> bool:
+        """Store a plan with more to do, and let workers claim again; whether the plan was still the one `before`."""
+        unchanged = and_(study.c.id == study_id, study.c.spec == before, study.c.state.in_(("running", "finished")))
+        extend = update(study).where(unchanged).values(spec=after, **_GOES_ON)
+        return self._database.read(lambda connection: connection.execute(extend).rowcount) == 1
+
     def database_id(self) -> str:
         """What names this database among all there are."""
         return str(self._database.read(lambda connection: connection.execute(select(version.c.database)).scalar_one()))

@@ -39,8 +39,8 @@ from tests.integration.helpers import Curve, make_study, optuna_trials, stored_c
 from tests.postgres import PostgresServer
 
 WORKERS = 8
-STOPPED = 4
-"""The exit code of a worker that was asked to stop."""
+NOTHING_LEFT, STOPPED = 0, 4
+"""The exit codes of a worker that found nothing to do, and of one that was asked to stop."""
 HOSTS = 3
 MOST_SECONDS_PER_ROUND = 600.0
 PAUSE = 0.25
@@ -159,7 +159,7 @@ class Campaign:
         code = place.process.exitcode
         if code is not None and code >= 0:
             self._tally.sick[f"{place.sickness}: exit code {code}"] += 1
-            self._tally.not_told_apart += code not in (*EXIT_CODES, STOPPED)
+            self._tally.not_told_apart += code not in (*EXIT_CODES, NOTHING_LEFT, STOPPED)
 
     def _end(self, deadline: float) -> None:
         """Wait for the workers to leave of their own accord; those that don't are counted as orphans later."""
