@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hpo.nets import Net
     from hpo.notebook import LoadedStudy
 
 __version__ = "0.1.0"
@@ -17,3 +20,10 @@ def load(storage: str, study: str) -> LoadedStudy:
     from hpo.notebook import load
 
     return load(storage, study)
+
+
+def load_net(file: str | Path) -> Net:
+    """The net in a file that `hpo fetch` has written, ready to classify images; see `hpo.nets`."""
+    from hpo.nets import load_net
+
+    return load_net(file)

@@ -60,6 +60,8 @@ class Protocol(Spec):
     """Train once what trials with the same seed have in common at their beginning, as schedules with the same first
     stages; only where it is known beforehand, so for grids that are not pruned and in the confirm phase. Every trial
     still counts with all its epochs."""
+    keep_weights: bool = False
+    """Keep the weights of every confirm trial after its last epoch, for `hpo fetch`, where checkpoints are kept."""
     attempts: PositiveInt = 5
     """How often a cell is tried without an epoch of progress before it is set aside as failed."""
     baseline: Name | None = None

@@ -14,13 +14,15 @@ from sqlalchemy import Connection
 import hpo
 from hpo.checks.budgets import budget_mistakes
 from hpo.corrections import corrected
-from hpo.errors import StudyError
+from hpo.errors import StudyError, UserError
 from hpo.extensions import extended
-from hpo.plan import advance, first_cells
+from hpo.plan import CONFIRM, advance, first_cells
 from hpo.report.compare import compare
+from hpo.report.files import replace
 from hpo.report.results import Report
+from hpo.report.winner import winner
 from hpo.storage import Storage, optuna_studies
-from hpo.storage.checkpoints import UrlCheckpoints
+from hpo.storage.checkpoints import UrlCheckpoints, open_checkpoints
 from hpo.storage.parts import Parts
 from hpo.storage.repair import Repaired, repair
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
@@ -186,6 +188,49 @@ def write_report(storage: Storage, found: Findings, folder: Path, artifacts: Pat
         plotted = {figure.id: plotly_figure(figure) for figure in drawn}
         publish(storage, study, report, plotted, paths[:1], artifacts)
     return paths
+
+
+def fetch_weights(
+    storage: Storage,
+    name: str,
+    arm: str | None,
+    seed: int | None,
+    output: Path | None,
+    checkpoints: str | None,
+    *,
+    force: bool = False,
+) -> Path:
+    """Write the weights of the trial that represents `arm`, or the best one, into a file; returns its path.
+
+    Raises:
+        StudyError: there is no such trial, or its weights were not kept.
+        UserError: the file is there already.
+        CheckpointError: they can't be read where they are kept.
+    """
+    from hpo import nets  # torch
+
+    found = findings(storage, name)
+    won = winner(found.study, found.cells, found.report, arm)
+    seeds = {cell.seed: cell for cell in won.cells if cell.phase == CONFIRM and cell.ended == "finished"}
+    if not seeds:
+        raise StudyError(f"{name}: no confirm trial of {won.arm} has finished", hint="weights are kept of those alone")
+    cell = seeds.get(min(seeds) if seed is None else seed)
+    if cell is None:
+        raise StudyError(
+            f"{name}: {won.arm} has no confirm seed {seed}; there are {', '.join(map(str, sorted(seeds)))}"
+        )
+    kept = storage.ledger.weights(cell.id)
+    if kept is None:
+        raise StudyError(
+            f"{name}: the weights of {won.arm} were not kept",
+            hint="say keep_weights = true in [protocol], before it runs",
+        )
+    place = open_checkpoints(checkpoints, Parts(storage.database), storage.ledger.database_id())
+    path = output or Path(f"{name}-{won.arm}.pt")
+    if path.exists() and not force:
+        raise UserError(f"{path} is there already", hint="--force writes over it, -o names another")
+    about = {"study": name, "arm": won.arm, "seed": cell.seed, "epochs": cell.epochs, "metrics": dict(cell.metrics)}
+    return replace(path, nets.packed(place.fetch(kept), won.trial, about))
 
 
 def delete_study(storage: Storage, name: str) -> None:

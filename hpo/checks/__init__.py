@@ -35,6 +35,8 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     yield from _baseline_mistakes(protocol, given)
     yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", "validation")
     confirmed = "confirm" in protocol
+    if protocol.get("keep_weights") is True and not confirmed:
+        yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
     for number, raw in enumerate(_list(table.get("claims"))):
         claim = _well_formed(Claim, raw)
         if claim is not None:

@@ -11,7 +11,7 @@ import click
 from hpo import __version__
 from hpo.cli import streams
 from hpo.cli.launch import start_workers, stop_workers
-from hpo.cli.results import best, dashboard, export, report, status
+from hpo.cli.results import best, dashboard, export, fetch, report, status
 from hpo.cli.studies import check, delete, extend, launch_study, resume, retry, stop
 from hpo.cli.upkeep import accept_images, clean, migrate, repair
 from hpo.cli.workers import nodes, worker
@@ -27,7 +27,7 @@ def cli() -> None:
     """
 
 
-ON_STUDIES = (check, launch_study, status, report, best, dashboard, export, stop, resume, retry, extend, delete)
+ON_STUDIES = (check, launch_study, status, report, best, fetch, dashboard, export, stop, resume, retry, extend, delete)
 ON_WORKERS = (worker, start_workers, nodes, stop_workers)
 UPKEEP = (migrate, repair, accept_images, clean)
 

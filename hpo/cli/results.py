@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from hpo.cli.exit_codes import exit_codes
-from hpo.cli.options import DEFAULT_ARTIFACTS, storage_option
+from hpo.cli.options import DEFAULT_ARTIFACTS, checkpoints_option, storage_option
 from hpo.cli.terminal import display, refresh, say
 from hpo.signals import on_signal
 
@@ -78,6 +78,35 @@ def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
     found = service.findings(open_storage(storage), study)
     won = winner(found.study, found.cells, found.report, arm)
     say(json.dumps(winner_json(won), indent=2) if as_json else str(won), nl=as_json)
+
+
+@click.command()
+@click.argument("study")
+@storage_option
+@click.option("--arm", metavar="NAME", help="Of this arm.  [default: the arm that is best on validation]")
+@click.option("--seed", type=int, help="Of this confirm seed.  [default: the first]")
+@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="[default: STUDY-ARM.pt]")
+@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@checkpoints_option
+@exit_codes
+def fetch(
+    study: str,
+    storage: str,
+    arm: str | None,
+    seed: int | None,
+    output: Path | None,
+    force: bool,
+    checkpoints: str | None,
+) -> None:
+    """Write the weights of the winning trial of STUDY into a file, for `hpo.load_net`.
+
+    The study's protocol must have said `keep_weights = true` before its confirm phase.
+    """
+    from hpo import service
+    from hpo.storage import open_storage
+
+    written = service.fetch_weights(open_storage(storage), study, arm, seed, output, checkpoints, force=force)
+    say(f"wrote {written}", err=True)
 
 
 @click.command()

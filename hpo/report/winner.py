@@ -27,6 +27,8 @@ class Winner:
     arm: str
     trial: Mapping[str, Any]
     """As a study file writes it."""
+    cells: Sequence[Cell]
+    """The trials that trained it."""
     reached: tuple[tuple[Metric, Summary], ...]
     """By metric, over the seeds that it was trained with."""
 
@@ -53,6 +55,7 @@ def winner(study: StudySpec, cells: Sequence[Cell], report: Report, arm: str | N
         study=study.name,
         arm=result.name,
         trial=study.table_of(result.name, chosen[0].params or {}),
+        cells=chosen,
         reached=tuple((metric, summary) for metric, summary in summaries if summary is not None),
     )
 

@@ -153,10 +153,11 @@ class Leases:
         metrics: Mapping[str, float],
         also: Sequence[Write] = (),
         epochs: Sequence[Evaluation] = (),
+        weights: bytes | None = None,
     ) -> bool:
         """The cell is done, with this result; `epochs` are its last, as far as they have not been recorded.
 
-        `metrics` are those after its end, by name.
+        `metrics` are those after its end, by name; `weights` are kept in place of its checkpoint.
 
         Returns whether its Optuna trial is there, so that `also` could be written to it.
         """
@@ -165,7 +166,8 @@ class Leases:
             "final": score,
             "measured": metrics_text(metrics),
         }
-        row = self.write(sql.FINISH, lease, parameters, [*_curve(lease, epochs), *_forgetting(lease), *also])
+        forgotten = _forgetting(lease) if weights is None else [*_forgetting_parts(lease), *_saving(lease, weights)]
+        row = self.write(sql.FINISH, lease, parameters, [*_curve(lease, epochs), *forgotten, *also])
         return bool(row.has_trial)
 
     def checkpoint(self, lease: Lease) -> bytes | None:
@@ -228,4 +230,8 @@ def _forking(lease: Lease, at: int, content: bytes | None) -> list[Write]:
 
 
 def _forgetting(lease: Lease) -> list[Write]:
-    return [Change(statement, {"forgotten_cell": lease.cell.id}) for statement in (sql.FORGET, sql.FORGET_PARTS)]
+    return [Change(sql.FORGET, {"forgotten_cell": lease.cell.id}), *_forgetting_parts(lease)]
+
+
+def _forgetting_parts(lease: Lease) -> list[Write]:
+    return [Change(sql.FORGET_PARTS, {"forgotten_cell": lease.cell.id})]

@@ -258,6 +258,12 @@ class Ledger(Forks, Workers):
             if row.startswith(REFERENCE)
         }
 
+    def weights(self, cell_id: int) -> bytes | None:
+        """What is kept of the weights of a cell that is done: themselves, or a reference to where they are."""
+        done = select(checkpoint.c.content).join(cell).where(cell.c.id == cell_id, cell.c.state == "done")
+        found = self._database.read(lambda connection: connection.execute(done).scalar())
+        return None if found is None else bytes(found)
+
     def trained_elsewhere(self, study_id: int, worker_id: str) -> bool:
         """Whether another worker has trained an epoch of the study."""
         return self._any(cell.c.study_id == study_id, cell.c.worker != worker_id, cell.c.epochs > 0)

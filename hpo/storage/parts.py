@@ -19,8 +19,8 @@ PART = 1 << 20
 """Bytes. A part takes the driver some eight times as much memory, and a few seconds on a slow line."""
 MOST_PARTS = 256
 """Of one checkpoint: 256 MiB."""
-LAST, SHARED = "last", "shared"
-"""What a checkpoint is for: to go on with the cell's own trial, or for the trials of other cells."""
+LAST, SHARED, FINAL = "last", "shared", "final"
+"""What a checkpoint is for: to go on with the cell's own trial, for the trials of other cells, or to use the net."""
 RETRY_SECONDS = 30.0
 """How long a part is tried again; a checkpoint is not worth what its epoch is."""
 

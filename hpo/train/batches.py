@@ -21,10 +21,15 @@ class Normalize:
 
     @classmethod
     def of(cls, splits: Splits) -> Normalize:
+        _, channels, height, width = splits.train.inputs.shape
+        return cls.by(splits.mean, splits.std, (channels, height, width))
+
+    @classmethod
+    def by(cls, mean: Tensor, std: Tensor, shape: tuple[int, int, int]) -> Normalize:
+        """With mean and deviation per channel, (C,), of images as floats in 0..1, for images of that shape."""
         # One number a pixel, (1, C, H, W): to spread one a channel over them takes three times as long at every step.
-        shape = (1, *splits.train.inputs.shape[1:])
-        scale, shift = 1.0 / (255.0 * splits.std), -splits.mean / splits.std
-        return cls(*(each.view(1, -1, 1, 1).expand(shape).contiguous() for each in (scale, shift)))
+        scale, shift = 1.0 / (255.0 * std), -mean / std
+        return cls(*(each.view(1, -1, 1, 1).expand((1, *shape)).contiguous() for each in (scale, shift)))
 
     def __call__(self, inputs: Tensor) -> Tensor:
         floats = inputs.to(torch.float32, copy=True)

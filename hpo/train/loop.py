@@ -50,6 +50,8 @@ class Outcome:
     """Only of a finished trial that was given a test set."""
     checkpoint: bytes | None = None
     """Only of an interrupted trial: where to go on."""
+    weights: bytes | None = None
+    """Only of a finished trial of which they are asked for; see `Run.weights`."""
     best: Score | None = None
     """Validation of the epoch that was best by the objective, the first one of several."""
 
@@ -81,6 +83,7 @@ def fit(
     objective: Metric = OBJECTIVE,
     resume: bytes | None = None,
     interrupted: Callable[[], bool] = lambda: False,
+    keep_weights: bool = False,
 ) -> Outcome:
     """Train `trial` with `seed` on the device that `splits` lie on.
 
@@ -107,4 +110,5 @@ def fit(
     if run.diverged:
         return Outcome(Ended.DIVERGED, run.clock.epoch, run.validation, best=run.best)
     test = run.score(splits.test) if splits.test is not None else None
-    return Outcome(Ended.FINISHED, run.clock.epoch, run.validation, test, best=run.best)
+    weights = run.weights() if keep_weights else None
+    return Outcome(Ended.FINISHED, run.clock.epoch, run.validation, test, weights=weights, best=run.best)

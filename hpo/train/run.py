@@ -208,6 +208,15 @@ class Run:
         """Seconds spent on the present epoch, those before an interruption included."""
         return self._seconds + time.perf_counter() - self._resumed_at
 
+    def weights(self) -> bytes:
+        """The net as it is now, with what it takes to use it: torch's format, of tensors, numbers and strings only."""
+        shape = list(self._splits.train.inputs.shape[1:])
+        state = {name: tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
+        means = {"mean": self._splits.mean.cpu(), "std": self._splits.std.cpu()}
+        buffer = io.BytesIO()
+        torch.save({"model": state, "shape": shape, "classes": self._splits.classes, **means}, buffer)
+        return buffer.getvalue()
+
     # Checkpoints: tensors, numbers and strings only, so that reading one can't run code.
 
     def checkpoint(self) -> bytes:

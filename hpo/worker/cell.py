@@ -9,6 +9,7 @@ from optuna.trial import Trial
 from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine, StudyError
 from hpo.pulse import Interrupted
 from hpo.space import Params
+from hpo.storage.parts import FINAL
 from hpo.storage.rows import Fork, Lease, value_of
 from hpo.storage.sqlstate import is_database_error
 from hpo.train.data.images import Splits
@@ -143,6 +144,7 @@ class _CellRun:
             objective=self._study.spec.objective,
             resume=resume,
             interrupted=reporter.interrupted,
+            keep_weights=self._study.spec.protocol.keep_weights and self._lease.cell.phase == "confirm",
         )
 
     def _let_go(self, reporter: Reporter, outcome: Outcome) -> None:
@@ -160,7 +162,9 @@ class _CellRun:
         score = outcome.score(objective, self._study.spec.protocol.select)
         pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
         told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        is_told = self._ledger.finish(self._lease, ended, score, outcome.metrics, told, reporter.unwritten)
+        weights = None if outcome.weights is None else reporter.save(outcome.weights, FINAL)
+        metrics, unwritten = outcome.metrics, reporter.unwritten
+        is_told = self._ledger.finish(self._lease, ended, score, metrics, told, unwritten, weights)
         if not is_told:
             self._study.trials.heal_if_possible(self._lease)
         self._session.health.finished(self._lease.study_uuid, cell.id)

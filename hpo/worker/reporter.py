@@ -72,9 +72,9 @@ class Reporter:
         """Write the epochs that are not written yet."""
         self._write(None, None, looks=False)
 
-    def save(self, content: bytes) -> bytes | None:
+    def save(self, content: bytes, use: str = LAST) -> bytes | None:
         """Keep a checkpoint, and return what the ledger is to keep of it; None if it can't be kept, which is said."""
-        return self._keep(content, LAST)
+        return self._keep(content, use)
 
     def kept(self, saved: bytes | None) -> None:
         """The ledger has `saved` now, so the one before is not needed any more."""
