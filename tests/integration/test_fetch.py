@@ -88,7 +88,7 @@ def test_kept_as_files(sqlite_url: str, tmp_path: Path) -> None:
     begin_study(storage, STUDY)
     work(storage, [], WorkerOptions(device="cpu", checkpoints_url=str(files)), Event())
     assert 0 == run(storage, "clean", "--checkpoints", str(files)).exit_code
-    assert 2 * 2 == len([file for file in files.rglob("*.pt")])
+    assert 2 * 2 == len(list(files.rglob("*.pt")))
     without = run(storage, "fetch", STUDY.name, "-o", str(tmp_path / "net.pt"))
     assert "the checkpoint lies elsewhere" in without.stderr and "Traceback" not in without.stderr
     assert not (tmp_path / "net.pt").exists()
