@@ -137,6 +137,7 @@ class Worker:
             else:
                 self._stop.wait(idle * random.uniform(0.7, 1.0))
                 idle = min(1.3 * idle, MOST_IDLE_SECONDS)
+        self._storage.check_file()  # what was written last may be in a file that is not there any more
         if not self._options.forever and self._anything_open():
             raise WorkLeft("asked to stop; what is left can go on with any worker")
 

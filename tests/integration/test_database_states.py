@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 
 import psycopg2
 import pytest
@@ -206,4 +206,27 @@ def test_a_file_that_was_removed(tmp_path: Path) -> None:
         file.unlink()
     with pytest.raises(StorageError, match="removed or replaced"):
         Worker(storage, [], WorkerOptions(device="cpu"), Event()).run()
+    storage.close()
+
+
+def test_a_file_that_was_removed_before_the_worker_is_asked_to_stop(tmp_path: Path, gate: Gate) -> None:
+    """What it saved last is nowhere: it does not say that the trial is to be continued."""
+    url = f"sqlite:///{tmp_path}/hpo.db"
+    storage, stop, said = create_storage(url), Event(), []
+    row = begin_study(storage, make_study(trial=gate.trial))
+
+    def run() -> None:
+        try:
+            Worker(open_storage(url), [], WorkerOptions(device="cpu"), stop).run()
+        except StorageError as error:
+            said.append(str(error))
+
+    thread = Thread(target=run)
+    thread.start()
+    wait_until(lambda: the_cell(storage, row).state == "leased")
+    for file in tmp_path.glob("hpo.db*"):
+        file.unlink()
+    stop.set()
+    thread.join()
+    assert ["removed or replaced" in line for line in said] == [True]
     storage.close()
