@@ -39,11 +39,11 @@ class Protocol(Spec):
     """How the arms are made comparable."""
 
     budget: Budget | None = None
-    """Per arm. Without one, sampled arms may spend as many epochs as the largest grid."""
+    """What each arm may spend in its search. Without one, sampled arms may spend as many epochs as the largest grid."""
     pruner: Pruner = NO_PRUNER
-    """For the sampled arms; a grid is run in full unless its arm states a pruner of its own."""
+    """What stops trials of the sampled arms; a grid is run in full unless its arm states a pruner of its own."""
     confirm: Confirm | None = None
-    """Without it, the search phase is all there is, and nothing is scored on test."""
+    """The second phase. Without it the search is all there is, and nothing is scored on test."""
     seed: NonNegativeInt = 0
     """Fixes initializations, batch orders and proposals."""
     repeats: int = Field(default=1, ge=1, le=1000)
@@ -52,10 +52,11 @@ class Protocol(Spec):
     """What trials are judged by, on validation: by it configurations are chosen, trials pruned, and samplers learn from
     it. The validation accuracy if not given; `validation_loss` is the other one."""
     select: Literal["last", "best"] = "last"
-    """Of which epoch the metric is a trial's score in the search. Test, curves and claims are of the last epoch in any
-    case."""
+    """The epoch of which the metric is a trial's score in the search. Test, curves and claims are of the last epoch in
+    any case."""
     audit: int = Field(default=0, ge=0, le=1000)
-    """Per arm, so many pruned trials are run to their end after the search, to measure how often pruning was wrong."""
+    """So many pruned trials of each arm are run to their end after the search, to measure how often pruning was
+    wrong."""
     share_prefixes: bool = False
     """Train once what trials with the same seed have in common at their beginning, as schedules with the same first
     stages; only where it is known beforehand, so for grids that are not pruned and in the confirm phase. Every trial

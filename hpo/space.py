@@ -41,9 +41,9 @@ class Range(Spec):
     log: bool = False
     """Search the logarithm: for strengths and learning rates."""
     step: float | None = Field(default=None, gt=0.0)
-    """Only low, low + step, low + 2 step, …"""
+    """The distance of two neighbours, where only low, low + step, low + 2 step, … are searched."""
     integer: bool = False
-    """Only whole numbers."""
+    """Whether only whole numbers are searched."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:

@@ -40,9 +40,9 @@ class Arm(Spec):
     search: dict[str, Searched] = Field(default={}, max_length=32)
     """Dotted path into the trial -> the values or the range searched. Nothing searched: one configuration."""
     pruner: Pruner | None = None
-    """In place of the protocol's."""
+    """A pruner for this arm, in place of the protocol's."""
     budget: Budget | None = None
-    """In place of the protocol's."""
+    """A budget for this arm, in place of the protocol's."""
 
     @model_validator(mode="before")
     @classmethod
@@ -74,7 +74,8 @@ class Compared(Spec):
     than: Name
     """The arm that it is compared with."""
     at: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """After this share of the epochs in place of all; not on test, which is scored at the end alone."""
+    """The moment that is looked at, as a share of the epochs; their end if not given. Not for test, which is scored at
+    the end alone."""
 
 
 class Pair(Compared):
@@ -92,7 +93,7 @@ class Comparison(Compared):
     by: float = 0.0
     """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
     against: Pair | None = None
-    """In place of zero, this pair's difference by the same metric: it has to be exceeded by `by`."""
+    """A pair whose difference, by the same metric, has to be exceeded by `by`; zero if not given."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -141,7 +142,7 @@ class Published(Spec):
     metric: MetricName | None = None
     """What it measures, after the last epoch; the protocol's metric, on test, if not given."""
     value: float
-    """As printed, but accuracies as shares, 0..1."""
+    """The number as it is printed, but accuracies as shares, 0..1."""
     where: str = Field(min_length=1, max_length=200)
     """Where it is printed, for example "table 2"."""
 

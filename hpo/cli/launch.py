@@ -62,7 +62,7 @@ def start_workers() -> None:
 @device_option
 @exit_codes
 def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **given: Any) -> None:
-    """On this machine, one worker for each GPU, each seeing that one alone.
+    """Start workers on this machine, one for each GPU, each seeing that one alone.
 
     What they write comes out on stderr, each line with the worker's number. Ctrl-C and SIGTERM let all save and let go.
     """
@@ -111,7 +111,7 @@ def ssh(
     folder: str,
     **given: Any,
 ) -> None:
-    """On machines that ssh reaches without asking for a password.
+    """Start workers on machines that ssh reaches without asking for a password.
 
     The workers outlive the connection; `hpo nodes` shows them, `hpo stop-workers` lets them save and go. The storage
     URL travels on ssh's standard input.
@@ -132,7 +132,13 @@ def ssh(
 @hosts_option
 @ssh_option
 @folder_option
-@click.option("--wait", default=60.0, type=click.FloatRange(0.0), metavar="SECONDS", help="For trials to be saved.")
+@click.option(
+    "--wait",
+    default=60.0,
+    type=click.FloatRange(0.0),
+    metavar="SECONDS",
+    help="Wait so long for trials to be saved.",
+)
 @exit_codes
 def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: str, wait: float) -> None:
     """Let the workers that `hpo start-workers ssh` has started save their trials and go.
@@ -155,7 +161,7 @@ def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: s
     default=120,
     type=click.IntRange(10, 3600),
     metavar="SECONDS",
-    help="Before the limit, when the workers save.",
+    help="How long before the limit the workers save.",
 )
 @click.option("--output", default="hpo-%A_%a.log", metavar="PATTERN", help="What a task's workers write.")
 @click.option("--sbatch", "extra", multiple=True, metavar="OPTION", help="A further option, such as --account=NAME.")
@@ -175,7 +181,7 @@ def slurm(
     dry_run: bool,
     **given: Any,
 ) -> None:
-    """As an array job of Slurm, which is queued again when it is preempted or its time is up.
+    """Start workers as an array job of Slurm, which is queued again when it is preempted or its time is up.
 
     The storage URL travels in the job's environment.
     """
@@ -197,12 +203,12 @@ def slurm(
 @start_workers.command()
 @worker_options
 @env_option
-@click.option("--image", required=True, help="With hpo in it, such as deploy/Dockerfile makes.")
+@click.option("--image", required=True, help="Image to run; deploy/Dockerfile builds one.")
 @click.option("--pods", default=1, type=click.IntRange(1, 10_000))
 @click.option("--gpus", default=0, type=click.IntRange(0, 64), help="GPUs for each pod (nvidia.com/gpu).")
-@click.option("--memory", default="4Gi", metavar="QUANTITY", help="For each pod.")
+@click.option("--memory", default="4Gi", metavar="QUANTITY", help="Memory of each pod.")
 @click.option("--data", metavar="CLAIM", help="A persistent volume claim with data sets.")
-@click.option("--name", default="hpo-workers", help="Of the Deployment or Job.")
+@click.option("--name", default="hpo-workers", help="Name of the Deployment or Job.")
 @click.option("--kubectl", default="kubectl", metavar="COMMAND", help="The client, with options of yours.")
 @exit_codes
 def kubernetes(
@@ -219,7 +225,7 @@ def kubernetes(
     dry_run: bool,
     **given: Any,
 ) -> None:
-    """As pods of Kubernetes: an Indexed Job, with --forever a Deployment.
+    """Start workers as pods of Kubernetes: an Indexed Job, with --forever a Deployment.
 
     The storage URL travels in a Secret, `NAME-storage`.
     """

@@ -17,7 +17,7 @@ from hpo.signals import on_signal
 @click.argument("study", required=False)
 @storage_option
 @click.option("--watch", is_flag=True, help="Refresh until the study is done.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
     """Say how far STUDY (or every study) is."""
@@ -39,8 +39,10 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write page, figures and tables into this folder."
 )
-@click.option("--format", "form", type=click.Choice(["terminal", "markdown"]), default="terminal", help="On stdout.")
-@click.option("--publish/--no-publish", default=True, help="With -o: show the report in the dashboard too.")
+@click.option(
+    "--format", "form", type=click.Choice(["terminal", "markdown"]), default="terminal", help="What is printed."
+)
+@click.option("--publish/--no-publish", default=True, help="Show the report in the dashboard too, where -o is given.")
 @exit_codes
 def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
     """Compare the arms of STUDY, as far as it has been run."""
@@ -62,8 +64,8 @@ def report(study: str, storage: str, output: Path | None, form: str, publish: bo
 @click.command()
 @click.argument("study")
 @storage_option
-@click.option("--arm", metavar="NAME", help="Of this arm.  [default: the arm that is best on validation]")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--arm", metavar="NAME", help="Arm whose winner is meant.  [default: the arm that is best on validation]")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
     """Print the winning trial of STUDY as the table [trial] of a study file.
@@ -83,8 +85,8 @@ def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
-@click.option("--arm", metavar="NAME", help="Of this arm.  [default: the arm that is best on validation]")
-@click.option("--seed", type=int, help="Of this confirm seed.  [default: the first]")
+@click.option("--arm", metavar="NAME", help="Arm whose winner is meant.  [default: the arm that is best on validation]")
+@click.option("--seed", type=int, help="Confirm seed whose weights are meant.  [default: the first]")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="[default: STUDY-ARM.pt]")
 @click.option("--force", is_flag=True, help="Write over a file that is there.")
 @checkpoints_option

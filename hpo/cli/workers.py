@@ -75,7 +75,7 @@ def worker(
 @storage_option
 @click.option("--all", "everyone", is_flag=True, help="Those that are gone too.")
 @click.option("--here", is_flag=True, help="Only this machine; exit code 1 if no worker is alive on it.")
-@click.option("--json", "as_json", is_flag=True, help="For programs.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
     """Say which workers are alive on which machines, what each holds, and what is wrong with whom."""

@@ -44,7 +44,7 @@ class Draws:
     angle: Tensor
     """Radians."""
     centre_y: Tensor
-    """Of the covered square, as a share of the image's side, 0..1."""
+    """The side of the covered square, as a share of the image's side, 0..1."""
     centre_x: Tensor
 
 

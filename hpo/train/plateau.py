@@ -44,7 +44,7 @@ class Plateau(Spec):
     metric: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
     """What has to improve: the loss falls, or the accuracy rises."""
     min_delta: NonNegativeFloat = 0.0
-    """By how much it must be better than the best one before it to be an improvement."""
+    """How much it must be better than the best one before it to be an improvement."""
     floor: float = Field(default=0.0, ge=0.0, lt=1.0)
     """The learning rate stays at this share of the scheduled one, or above."""
 

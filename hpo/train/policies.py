@@ -27,7 +27,7 @@ class Hold(Spec):
 
 
 class Ramp(Spec):
-    """Between the strength and `factor` times the strength, over the whole trial.
+    """The strength moves between itself and `factor` times the strength, over the whole trial.
 
     `up` goes from strength to strength x factor, `down` the same way backwards, so both directions pass through the
     same strengths and differ in their order alone (Lu 2017, "pull-up" and "pull-down").
@@ -87,7 +87,7 @@ class FollowsLr(Spec):
     limit: float = Field(default=16.0, ge=1.0)
     """The strength exceeds the stated one at most by this factor."""
     table: tuple[Row, ...] | None = Field(default=None, min_length=1)
-    """In place of `power` and `limit`, rows [learning rate, factor]: the strength's factor at or below that learning
+    """Rows, in place of `power` and `limit`: [learning rate, factor]: the strength's factor at or below that learning
     rate, down to that of the next row; 1 above all rows."""
 
     @model_validator(mode="after")
@@ -121,7 +121,7 @@ class Feedback(Spec):
     lower_below: float
     """Gap below which the strength falls."""
     factor: float = Field(default=1.5, gt=1.0)
-    """By which the strength rises or falls at once."""
+    """How many times the strength rises or falls at once."""
     every: Duration = Duration(epochs=1)
     """How often the gap is looked at."""
     limit: float = Field(default=100.0, ge=1.0)

@@ -30,7 +30,7 @@ class Constant(Spec):
 
 
 class Cosine(Spec):
-    """From `peak` to `floor` along half a cosine: floor + (peak - floor) (1 + cos(pi t / T)) / 2.
+    """The rate falls from `peak` to `floor` along half a cosine: floor + (peak - floor) (1 + cos(pi t / T)) / 2.
 
     Loshchilov and Hutter, SGDR (2017), equation 5, without restarts; t counts whole epochs or optimizer steps of the
     trial's T.
@@ -64,7 +64,7 @@ class Exponential(Spec):
     peak: PositiveFloat
     """The learning rate at the beginning."""
     rate: NonNegativeFloat | None = None
-    """By which the logarithm of the learning rate falls in one epoch or step; exactly one of `rate` and `factor`."""
+    """How much the logarithm of the learning rate falls in one epoch or step; exactly one of `rate` and `factor`."""
     factor: float | None = Field(default=None, gt=0.0, le=1.0)
     """What is left of the learning rate after one epoch or step, for example 0.95."""
     per: Literal["epoch", "step"] = "epoch"

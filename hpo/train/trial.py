@@ -26,7 +26,7 @@ class EarlyStopping(Spec):
     patience: PositiveInt
     """Epochs without an improvement."""
     min_delta: NonNegativeFloat = 0.0
-    """By how much (share, 0..1) an accuracy must exceed the best one before it to be an improvement."""
+    """How much (share, 0..1) an accuracy must exceed the best one before it to be an improvement."""
 
 
 class TrialSpec(Spec):
@@ -53,9 +53,9 @@ class TrialSpec(Spec):
     """Gradients longer than this are shortened to it (Pascanu et al. 2013): the 2-norm over all parameters together, of
     the loss's gradient alone; penalties and weight decay come after it."""
     regularizers: dict[Name, RegularizerSpec] = {}
-    """By a name of your choice, under which the strength is traced."""
+    """What acts on training besides the loss, each under a name of your choice by which its strength is traced."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of the forward and backward pass; weights and updates have 32 bits in any case."""
+    """The numbers of the forward and backward pass; weights and updates have 32 bits in any case."""
     compile: bool = False
     """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial."""
     early_stopping: EarlyStopping | None = None

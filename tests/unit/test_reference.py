@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import click
 import pytest
 
+from hpo.cli import cli
 from hpo.reference import SECTIONS, kind_of, markdown, members
 from hpo.spec import Spec
 
@@ -61,3 +63,28 @@ def test_types_and_defaults_in_words() -> None:
         "| `values` | list or table, 1 to 256 entries | required |",
     ):
         assert row in shown
+
+
+PREPOSITIONS = {"After", "As", "At", "Before", "Below", "Between", "By", "For", "From", "In", "Of", "On", "To", "With"}
+
+
+@pytest.mark.parametrize("spec", sorted(set(specs()), key=str), ids=lambda spec: f"{spec.__module__}.{spec.__name__}")
+def test_every_text_stands_alone(spec: type[Spec]) -> None:
+    """Each says what it is about: it does not begin with a preposition, nor with what stands above it."""
+    assert [] == fragments([spec.__doc__, *(field.description for field in spec.model_fields.values())])
+
+
+def test_every_help_text_stands_alone() -> None:
+    """As above, of every verb and option."""
+    groups: list[click.Command] = [cli]
+    texts: list[str | None] = []
+    while groups:
+        command = groups.pop()
+        texts += [command.help, *(option.help for option in command.params if isinstance(option, click.Option))]
+        groups += command.commands.values() if isinstance(command, click.Group) else []
+    assert [] == fragments(texts)
+
+
+def fragments(texts: Iterable[str | None]) -> list[str]:
+    """Those that are part of a sentence which stands elsewhere."""
+    return [text for text in texts if text and (text.split()[0] in PREPOSITIONS or text.startswith("The same"))]

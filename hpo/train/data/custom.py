@@ -35,7 +35,7 @@ class Custom(Source):
     """Arguments of the function."""
 
     layout: Layout | None = None
-    """As for `npz`."""
+    """The order of the axes of the inputs, as for `npz`."""
 
     KNOWS_ITS_FILES: ClassVar[bool] = False
 

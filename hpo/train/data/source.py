@@ -33,7 +33,7 @@ class Source(Spec):
     """Decides which images are held out, and which remain under `train_limit`; not the trial's seed."""
 
     train_limit: int | None = Field(default=None, ge=1)
-    """At most so many training images, taken after the split, stratified; validation and test stay whole."""
+    """The most training images that are used, taken after the split, stratified; validation and test stay whole."""
 
     @field_validator("validation")
     @classmethod

@@ -32,7 +32,7 @@ class Cnn(Spec):
     """Side of each convolution's kernel, in pixels."""
 
     activation: Activation = "relu"
-    """After each convolution and its pool."""
+    """The function after each convolution and its pool."""
 
     batch_norm: bool = False
     """Normalize each convolution over the batch before its pool; it then has no bias of its own."""

@@ -25,7 +25,7 @@ class Mlp(Spec):
     """Units of each hidden layer."""
 
     activation: Activation = "relu"
-    """After each hidden layer."""
+    """The function after each hidden layer."""
 
     batch_norm: bool = False
     """Normalize each hidden layer over the batch before its activation; it then has no bias of its own."""

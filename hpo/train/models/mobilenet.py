@@ -34,10 +34,10 @@ class MobileNet(Spec):
     """The paper's width multiplier: every layer has so many times its channels, rounded, at least one (section 3.3)."""
 
     activation: Activation = "relu"
-    """After each normalization, except in `other_blocks`."""
+    """The function after each normalization, except in `other_blocks`."""
 
     other_activation: Activation = "sigmoid"
-    """After each normalization in `other_blocks`."""
+    """The function after each normalization in `other_blocks`."""
 
     other_blocks: tuple[Annotated[int, Field(ge=0, le=12)], ...] = Field(default=(), max_length=13)
     """Blocks that have `other_activation`, counted from 0 as in the names of their parameters."""

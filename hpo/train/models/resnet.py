@@ -36,10 +36,10 @@ class Resnet(Spec):
     """Layers with weights, 6n + 2: 8, 14, 20, 26, 32, …"""
 
     channels: Annotated[int, Field(ge=1, le=8192)] = 16
-    """Of the first stage; the second and the third have two and four times as many. 16 is the paper's."""
+    """Channels of the first stage; the second and the third have two and four times as many. 16 is the paper's."""
 
     activation: Activation = "relu"
-    """After each normalization, in a block's last after the sum with the shortcut."""
+    """The function after each normalization, in a block's last after the sum with the shortcut."""
 
     init: Initialization = HeNormal()
     """How the weights begin; He's normal is the paper's."""
