@@ -59,6 +59,12 @@ def changes(study: StudySpec, cells: Sequence[Cell], arms: Collection[str] | Non
         extra = _saved_by_pruning(study, plan, searched)
         if study.extensions:
             extra = max(extra, plan.cells - len(searched))
+        if is_over := _time_is_over(study, plan.arm, sum(cell.seconds for cell in searched)):
+            extra = 0
+        late = [cell for cell in searched if _is_not_begun(cell)]
+        unneeded += [cell for cell in late if is_over and cell.state != WITHDRAWN]
+        restored += [cell for cell in late if not is_over and cell.state == WITHDRAWN]
+        searched = [cell for cell in searched if not (is_over and cell in late)]
         added += islice(_slots(study, plan.arm), len(searched), len(searched) + extra)
         complete = not extra and all(cell.state in ENDED for cell in searched)
         for following in (_confirmed(study, plan.arm, own), _audited(study, plan.arm, own)):
@@ -108,12 +114,16 @@ def _due(study: StudySpec, progress: Sequence[ArmProgress]) -> dict[str, Hashabl
         is_open = search.planned + search.leased > 0
         spent = search.done_epochs + (search.planned + search.leased + search.failed) * plan.epochs
         room = _may_use_what_pruning_saved(study, plan.arm) and plan.budget_epochs - spent >= plan.epochs
-        short = search.total < plan.cells  # since the study was extended
+        is_over = _time_is_over(study, plan.arm, search.seconds)
+        room = room and not is_over
+        short = search.total < plan.cells and not is_over  # since the study was extended
         following = sum(counted.total for counted in own.values())
-        if room or short or following or not is_open:
+        late = is_over and search.planned > 0
+        if room or short or late or following or not is_open:
             # What follows a search that was opened again is withdrawn as soon as its worker lets go of it.
             held = sum(counted.leased for counted in own.values()) if is_open else 0
-            found[plan.arm] = (is_open, room, short, search.done, search.failed, following, held)
+            counts = (search.done, search.failed, search.planned if late else 0, following, held)
+            found[plan.arm] = (is_open, room, short, *counts)
     return found
 
 
@@ -155,6 +165,16 @@ def _slots(study: StudySpec, arm: str) -> Iterator[PlannedCell]:
     else:
         for slot in range(MOST_CELLS):
             yield PlannedCell(arm, SEARCH, slot, seed, None)
+
+
+def _time_is_over(study: StudySpec, arm: str, seconds: float) -> bool:
+    """Whether an arm's search has trained for as long as it may."""
+    budget = study.arms[arm].budget or study.protocol.budget
+    return budget is not None and budget.hours is not None and seconds >= 3600.0 * budget.hours
+
+
+def _is_not_begun(cell: Cell) -> bool:
+    return cell.state in ("planned", WITHDRAWN) and cell.trial_id is None
 
 
 def _may_use_what_pruning_saved(study: StudySpec, arm: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from hpo.metric import MetricName
 from hpo.search import NO_PRUNER, Pruner
@@ -12,12 +12,15 @@ from hpo.spec import Name, Spec
 
 
 class Budget(Spec):
-    """How much an arm may spend in its search phase: exactly one of the two."""
+    """How much an arm may spend in its search phase: trials or epochs, and hours if they are to be limited too."""
 
     trials: PositiveInt | None = None
     """Trials, pruned or not."""
     epochs: PositiveInt | None = None
     """Epochs trained; what pruning saves goes into further trials of the same arm."""
+    hours: PositiveFloat | None = None
+    """Once the arm's trials have trained so long together, no further one is begun; those that have begun are
+    finished."""
 
     @model_validator(mode="after")
     def _one_unit(self) -> Self:

@@ -155,9 +155,13 @@ def failures(arm: ArmResult) -> Iterator[str]:
 
 
 def left_out(study: StudySpec, cells: Sequence[Cell], reported: Sequence[Cell]) -> Iterator[str]:
-    """What was trained after a search that has been completed later, with another choice."""
+    """What was not begun in time; and what was trained after a search that has been completed later, otherwise."""
     kept = {cell.id for cell in reported}
     for arm in study.arms:
+        search = [cell for cell in cells if (cell.arm, cell.phase) == (arm, SEARCH)]
+        late = [cell for cell in search if cell.id not in kept and not cell.ended]
+        if late:
+            yield f"{arm}: the time limit ended its search, {len(late)} of {count(len(search), 'trial')} were not begun"
         former = [cell for cell in cells if cell.arm == arm and cell.ended and cell.id not in kept]
         if former:
             yield f"{arm}: {count(len(former), 'trial')} of an earlier choice, left out since the search was completed"

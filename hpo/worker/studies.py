@@ -60,6 +60,14 @@ class Studies:
             del self._known[next(iter(self._known))]
         return self._known[lease.study_uuid]
 
+    def has_time_limit(self, uuid: str) -> bool:
+        """Whether the search of an arm of a study that was met may take so many hours and no more."""
+        known = self._known.get(uuid)
+        if known is None:
+            return False
+        budgets = [known.spec.protocol.budget, *(arm.budget for arm in known.spec.arms.values())]
+        return any(budget is not None and budget.hours is not None for budget in budgets)
+
     def splits(self, lease: Lease, trial: TrialSpec, with_test: bool) -> Splits:
         """The images of a trial, on the worker's device.
 

@@ -128,6 +128,7 @@ class Worker:
             lease = self._claim()
             if lease is not None:
                 self._run_cell(session, studies, lease)
+                self._end_what_is_late(studies, lease)
                 idle = IDLE_SECONDS
             elif self._plan_more():
                 idle = IDLE_SECONDS
@@ -160,6 +161,11 @@ class Worker:
                     self._leave_out(lease, error)
             except LeaseLost as error:
                 log.warning("%s; dropped", error)
+
+    def _end_what_is_late(self, studies: Studies, lease: Lease) -> None:
+        """Plan anew after each trial of a study whose searches have a time limit: others would be begun after it."""
+        if studies.has_time_limit(lease.study_uuid):
+            self._plan_more()
 
     def _leave_out(self, lease: Lease, error: UserError) -> None:
         row = self._ledger.study_of(lease.study_uuid)

@@ -71,7 +71,7 @@ def url(tmp_path: Path) -> str:
     storage.ledger.register("w1", f"host {HOSTILE}", 7, f"device {HOSTILE}", environment)
     assert storage.ledger.claim("w1", 600.0) is not None
     cell = tables.cell
-    done = {"state": "done", "ended": "finished", "score": 0.5, "validation_accuracy": 0.5, "epochs": 2}
+    done = {"state": "done", "ended": "finished", "score": 0.5, "metrics": '{"validation_accuracy": 0.5}', "epochs": 2}
     error = f'Traceback (most recent call last):\n  File "a", line 1, in f\nValueError: error {HOSTILE}'
     failed = {"state": "failed", "error": error, "reason": f"error {HOSTILE}"}
     with storage.engine.begin() as connection:
