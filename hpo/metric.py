@@ -79,10 +79,6 @@ class Metric:
         """Whether `one` is strictly better than `other`."""
         return one > other if self.goal == "maximize" else one < other
 
-    def best(self, values: Iterable[float]) -> float:
-        """The best of one or more values."""
-        return max(values) if self.goal == "maximize" else min(values)
-
     def place(self, value: float | None) -> float:
         """A key by which values are sorted, the best first; one that is not known is last."""
         if value is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +16,3 @@ class Evaluation:
     """Wall time since the evaluation before, this one included."""
     metrics: Mapping[str, float]
     """All that was measured, by name: metrics of train and validation, and what moved (`lr`, `strength.l2`)."""
-
-    def is_finite(self, names: Mapping[str, object]) -> bool:
-        """Whether all of these metrics that were measured are numbers; otherwise the trial has diverged."""
-        return all(math.isfinite(value) for name, value in self.metrics.items() if name in names)
