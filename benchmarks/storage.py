@@ -128,11 +128,9 @@ def instant(
     seed: int,
     splits: object,
     report: Callable[[Evaluation, Callable[[], bytes]], Decision],
-    *,
-    resume: bytes | None = None,
-    interrupted: Callable[[], bool] = lambda: False,
+    **options: object,
 ) -> Outcome:
-    """In place of `fit`: a curve without training."""
+    """A curve without training, in place of `fit`."""
     score = Score(1.0, 0.0)
     for epoch in range(1, trial.epochs + 1):
         score = Score(1 / epoch, accuracy(epoch))
@@ -362,6 +360,7 @@ class Bench:
         fill(storage, study)
         with storage.engine.begin() as connection:
             connection.exec_driver_sql("update hpo_cell set state = 'planned' where state = 'later'")
+            connection.exec_driver_sql("update hpo_study set state = 'running'")
             connection.exec_driver_sql("select setval('trials_trial_id_seq', (select max(trial_id) from trials))")
         storage.close()
         return name
