@@ -21,10 +21,10 @@ import torch
 from scipy import stats
 
 from benchmarks.reference import Pixels, Recipe, train
-from hpo.train.data import ImageFolder, Images, Splits, split
-from hpo.train.loop import Decision, fit
-from hpo.train.trial import TrialSpec
-from hpo.worker.device import settle
+from hpo.trainers.images.data import ImageFolder, Images, Splits, split
+from hpo.trainers.images.device import configure_torch
+from hpo.trainers.images.loop import Decision, fit
+from hpo.trainers.images.trial import TrialSpec
 
 CPU = torch.device("cpu")
 NETS: dict[str, dict[str, Any]] = {
@@ -95,7 +95,7 @@ def main() -> None:
 
 
 def _ours(setting: Setting, seed: int) -> float:
-    settle(CPU)
+    configure_torch(CPU)
     outcome = fit(setting.trial(), seed, setting.splits(), lambda evaluation, checkpoint: Decision.CONTINUE)
     assert outcome.validation is not None
     return 100 * outcome.validation.accuracy

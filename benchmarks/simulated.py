@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
 
-import hpo.worker.cell
 import hpo.worker.worker
 from hpo.storage import open_storage
 from hpo.storage.ledger import Ledger
-from hpo.train.clock import Evaluation, Score
-from hpo.train.loop import Decision, Ended, Outcome
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.clock import Evaluation, Score
+from hpo.trainers.images.trainer import ImageTrainer
+from hpo.trainers.trainer import Identity, Result, Trial
 from hpo.worker import Worker, WorkerOptions
-from hpo.worker.studies import Studies
 
 TIMED = ("claim", "record", "renew")
 
@@ -60,9 +58,9 @@ def simulate(url: str, workers: int, pace: Pace) -> Times:
     for name in TIMED:
         setattr(Ledger, name, _timed(getattr(Ledger, name), times[name], begin))
     stop, chance = Event(), random.Random(begin)
-    hpo.worker.cell.fit = lambda trial, seed, splits, report, **_: _fit(trial, report, pace, stop, chance)  # type: ignore[assignment]
-    hpo.worker.worker.environment = lambda device: {}  # type: ignore[attr-defined]
-    Studies.splits = lambda *_: None  # type: ignore[assignment,method-assign,return-value]
+    ImageTrainer.run = lambda _, trial: _run(trial, pace, chance)  # type: ignore[method-assign]
+    ImageTrainer.identity = lambda *_: Identity("", "", "")  # type: ignore[method-assign]
+    hpo.worker.worker.environment = lambda machine: {}  # type: ignore[attr-defined]
 
     def work(number: int) -> None:
         storage = open_storage(url)
@@ -78,17 +76,28 @@ def simulate(url: str, workers: int, pace: Pace) -> Times:
     return times
 
 
-def _fit(trial: TrialSpec, report: Callable[..., Decision], pace: Pace, stop: Event, chance: random.Random) -> Outcome:
-    """As `hpo.train.loop.fit`, without training."""
+def _run(trial: Trial, pace: Pace, chance: random.Random) -> Result:
+    """Reports as those of the image trainer, without training."""
     score = Score(0.5, 0.9)
     first = chance.random()  # else all that began together would report together
-    for epoch in range(1, trial.epochs + 1):
-        if stop.wait(pace.seconds_per_epoch * (first if epoch == 1 else 1.0)):
-            return Outcome(Ended.INTERRUPTED, epoch - 1, score)
+    for epoch in range(1, trial.config.epochs + 1):
+        if _asked(trial, pace.seconds_per_epoch * (first if epoch == 1 else 1.0)):
+            return Result(finished=False)
         evaluation = Evaluation(epoch, epoch, score, score, 0.1, {"l2": 1e-3}, {"output.weight": 1.0}, 0.1, 1e4)
-        if report(evaluation, lambda: b"") is Decision.PRUNE:
-            return Outcome(Ended.PRUNED, epoch, score)
-    return Outcome(Ended.FINISHED, trial.epochs, score)
+        if not trial.report(evaluation.reported(), lambda: b""):
+            return Result(finished=False)
+    return Result(finished=True)
+
+
+def _asked(trial: Trial, seconds: float) -> bool:
+    """Whether the trial is to stop, within so many seconds."""
+    end = time.monotonic() + seconds
+    while not trial.should_stop():
+        left = end - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(left, 0.1))
+    return True
 
 
 def _timed(method: Callable[..., Any], times: list[float], begin: float) -> Callable[..., Any]:

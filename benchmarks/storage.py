@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,9 +40,8 @@ from hpo.storage import create_storage, open_storage
 from hpo.storage.trials import study_name
 from hpo.study import StudySpec
 from hpo.study_file import parse
-from hpo.train.clock import Evaluation, Score
-from hpo.train.loop import Decision, Ended, Outcome
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.clock import Evaluation, Score
+from hpo.trainers.trainer import Identity, Result, Trial
 from tests.postgres import PostgresServer
 
 PEERS = os.environ.get("HPO_BENCH_PEERS", sys.executable)
@@ -123,31 +122,25 @@ def make_study(finished: int, sampler: str) -> StudySpec:
     )
 
 
-def instant(
-    trial: TrialSpec,
-    seed: int,
-    splits: object,
-    report: Callable[[Evaluation, Callable[[], bytes]], Decision],
-    **options: object,
-) -> Outcome:
-    """A curve without training, in place of `fit`."""
-    score = Score(1.0, 0.0)
-    for epoch in range(1, trial.epochs + 1):
+def instant(_: object, trial: Trial) -> Result:
+    """A curve without training, in place of the image trainer's `run`."""
+    for epoch in range(1, trial.config.epochs + 1):
         score = Score(1 / epoch, accuracy(epoch))
         evaluation = Evaluation(epoch, 10 * epoch, score, score, 0.1, {"l2": 1e-3}, {}, 0.01, 1000.0)
-        if report(evaluation, lambda: b"") is Decision.PRUNE:
-            return Outcome(Ended.PRUNED, epoch, score)
-    return Outcome(Ended.FINISHED, trial.epochs, score)
+        if not trial.report(evaluation.reported(), lambda: b""):
+            return Result(finished=False)
+    return Result(finished=True)
 
 
 def _work(url: str, together: str) -> None:
-    from hpo.worker import Worker, WorkerOptions, cell, reporter
-    from hpo.worker.studies import Studies
+    from hpo.trainers.images.trainer import ImageTrainer
+    from hpo.worker import Worker, WorkerOptions, reporter
 
     options = WorkerOptions(device="cpu", checkpoint_seconds=3600.0)
-    at_once = patch.object(cell, "fit", instant)
+    at_once = patch.object(ImageTrainer, "run", instant)
+    no_images = patch.object(ImageTrainer, "identity", lambda *arguments: Identity("", "", ""))
     flushed = patch.object(reporter, "FLUSH_SECONDS", float(together))
-    with at_once, flushed, patch.object(Studies, "splits", lambda *arguments: None):
+    with at_once, no_images, flushed:
         worker = Worker(open_storage(url), [NAME], options, Event())
         print("ready", flush=True)
         sys.stdin.readline()

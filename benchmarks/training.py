@@ -30,13 +30,13 @@ from rich.table import Table
 from torch.nn import functional
 
 from benchmarks.reference import Pixels, Recipe, train
-from hpo.train.augment import Augment
-from hpo.train.batches import Batches, Normalize
-from hpo.train.data.images import Images, Splits
-from hpo.train.loop import Decision, fit
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
-from hpo.worker.device import choose_device, describe_device, settle
+from hpo.trainers.images.augment import Augment
+from hpo.trainers.images.batches import Batches, Normalize
+from hpo.trainers.images.data.images import Images, Splits
+from hpo.trainers.images.device import choose_device, configure_torch, describe_device
+from hpo.trainers.images.loop import Decision, fit
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
 
 MEAN, STD = (0.4913, 0.4821, 0.4465), (0.2470, 0.2435, 0.2616)
 LR, WEIGHT_DECAY = 0.05, 5e-4
@@ -223,7 +223,7 @@ def _read_images(count: int, workers: int) -> float:
 
 def _ours(connection: Connection, device_name: str) -> None:
     device = torch.device(device_name)
-    settle(device)
+    configure_torch(device)
     _serve(
         connection,
         {

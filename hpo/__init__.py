@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hpo.nets import Net
     from hpo.notebook import LoadedStudy
+    from hpo.trainers.images.nets import Net
 
 __version__ = "0.1.0"
 DISTRIBUTION = "hpo-studies"
@@ -23,7 +23,7 @@ def load(storage: str, study: str) -> LoadedStudy:
 
 
 def load_net(file: str | Path) -> Net:
-    """The net in a file that `hpo fetch` has written, ready to classify images; see `hpo.nets`."""
-    from hpo.nets import load_net
+    """The net in a file that `hpo fetch` has written, ready to classify images; see `hpo.trainers.images.nets`."""
+    from hpo.trainers.images.nets import load_net
 
     return load_net(file)

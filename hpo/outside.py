@@ -21,6 +21,11 @@ class Answer:
     failure: str = ""
     """Why there is no answer, in words; empty if there is one."""
 
+    @property
+    def first_line(self) -> str:
+        """Without the blanks around it; empty if there is none."""
+        return self.text.partition("\n")[0].strip()
+
 
 def ask(*command: str, seconds: float = LIMIT_SECONDS) -> Answer:
     """Run a program and return what it writes, within `seconds`."""

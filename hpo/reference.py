@@ -21,16 +21,16 @@ from hpo.protocol import Budget, Confirm, Protocol
 from hpo.search import Pruner, Sampler
 from hpo.space import Searched
 from hpo.study import Arm, Claim, Comparison, Extension, Pair, Published, Source, StudyFile
-from hpo.train.augment import Augment
-from hpo.train.clock import Duration
-from hpo.train.data import Data
-from hpo.train.models import Initialization, Model
-from hpo.train.optimizers import Optimizer
-from hpo.train.plateau import Plateau
-from hpo.train.policies import Policy
-from hpo.train.regularizers import RegularizerSpec
-from hpo.train.schedules import Schedule
-from hpo.train.trial import EarlyStopping, TrialSpec
+from hpo.trainers.images.augment import Augment
+from hpo.trainers.images.clock import Duration
+from hpo.trainers.images.data import Data
+from hpo.trainers.images.models import Initialization, Model
+from hpo.trainers.images.optimizers import Optimizer
+from hpo.trainers.images.plateau import Plateau
+from hpo.trainers.images.policies import Policy
+from hpo.trainers.images.regularizers import RegularizerSpec
+from hpo.trainers.images.schedules import Schedule
+from hpo.trainers.images.trial import EarlyStopping, TrialSpec
 
 HEAD = """\
 # Reference: the study file

@@ -207,8 +207,6 @@ def fetch_weights(
         UserError: the file is there already.
         CheckpointError: they can't be read where they are kept.
     """
-    from hpo import nets  # torch
-
     found = findings(storage, name)
     won = winner(found.study, found.cells, found.report, arm)
     seeds = {cell.seed: cell for cell in won.cells if cell.phase == CONFIRM and cell.ended == "finished"}
@@ -230,7 +228,7 @@ def fetch_weights(
     if path.exists() and not force:
         raise UserError(f"{path} is there already", hint="--force writes over it, -o names another")
     about = {"study": name, "arm": won.arm, "seed": cell.seed, "epochs": cell.epochs, "metrics": dict(cell.metrics)}
-    return replace(path, nets.packed(place.fetch(kept), won.trial, about))
+    return replace(path, found.study.trainer.packed(place.fetch(kept), won.trial, about))
 
 
 def delete_study(storage: Storage, name: str) -> None:

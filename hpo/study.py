@@ -26,8 +26,8 @@ from hpo.protocol import Budget, Protocol
 from hpo.search import DEFAULT_SAMPLER, NO_PRUNER, Pruner, Sampler
 from hpo.space import Params, Searched, by_path, merge, overlay
 from hpo.spec import Name, Spec
-from hpo.train.reported import METRICS, OBJECTIVE
-from hpo.train.trial import TrialSpec
+from hpo.trainers import default_trainer, trainer_of
+from hpo.trainers.trainer import Trainer
 
 
 class Arm(Spec):
@@ -196,7 +196,7 @@ class StudySpec(Spec):
     @model_validator(mode="after")
     def _metrics_named(self) -> Self:
         """What is compared is stated, so that a stored study says it whatever the default becomes."""
-        if (self.protocol.metric or OBJECTIVE.name) not in METRICS:
+        if self.protocol.metric is not None and self.protocol.metric not in self.metrics:
             return self  # which is told elsewhere, with all that is wrong
         default = self.objective.on("test").name
         claims = tuple(claim.by_default(default) for claim in self.claims)
@@ -204,14 +204,19 @@ class StudySpec(Spec):
         return self.model_copy(update={"claims": claims, "published": published})
 
     @property
+    def trainer(self) -> Trainer:
+        """What trains the trials."""
+        return trainer_of(self.trial)
+
+    @property
     def metrics(self) -> Mapping[str, Metric]:
         """All that trials report, by name."""
-        return METRICS
+        return self.trainer.metrics(self.trial)
 
     @property
     def objective(self) -> Metric:
         """What trials are judged by, on validation."""
-        return METRICS[self.protocol.metric or OBJECTIVE.name]
+        return self.metrics[self.protocol.metric or self.trainer.objective(self.trial)]
 
     @property
     def headline(self) -> Metric:
@@ -220,7 +225,7 @@ class StudySpec(Spec):
 
     def metric_of(self, row: Comparison | Published) -> Metric:
         """What a claim compares, or a publication prints."""
-        return METRICS[row.metric or self.objective.on("test").name]
+        return self.metrics[row.metric or self.objective.on("test").name]
 
     @property
     def baseline(self) -> str:
@@ -236,7 +241,7 @@ class StudySpec(Spec):
 
     def epochs(self, arm: str) -> int:
         """Epochs of each of the arm's trials; no search may touch them."""
-        return int(merge(self.trial, self.arms[arm].trial)["epochs"])
+        return self.trainer.length(merge(self.trial, self.arms[arm].trial))
 
     def epoch_at(self, arm: str, share: float) -> int:
         """The arm's epoch after which `share` of its epochs are done, to the nearest."""
@@ -250,8 +255,8 @@ class StudySpec(Spec):
         """The complete trial of `arm` at the point `params`, as a study file writes it."""
         return table_at(self.trial, arm, self.arms[arm], params)
 
-    def trial_of(self, arm: str, params: Params) -> TrialSpec:
-        """What a cell of `arm` at the point `params` trains.
+    def trial_of(self, arm: str, params: Params) -> Any:
+        """What a cell of `arm` at the point `params` trains, as an object of the trainer's `spec`.
 
         Raises:
             StudyFileError: the point is no trial, with a line for every mistake.
@@ -292,7 +297,7 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
         ) from None
 
 
-def trial_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> TrialSpec:
+def trial_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> Any:
     """What `arm`, called `name`, makes of the study's `trial` at the point `params`.
 
     Raises:
@@ -307,10 +312,10 @@ def table_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> d
     return overlay(merge(trial, arm.trial, where), decode(arm.search, params), where)
 
 
-def parse_trial(table: dict[str, Any], where: str) -> TrialSpec:
-    """`table` as a trial; `where` is named in the error."""
+def parse_trial(table: dict[str, Any], where: str) -> Any:
+    """`table` as an object of its trainer's `spec`; `where` is named in the error."""
     try:
-        return TrialSpec.model_validate(table)
+        return trainer_of(table).spec().model_validate(table)
     except ValidationError as error:
         raise StudyFileError("\n".join(explain(error, table, where, keys_of_a_file()))) from None
 
@@ -318,4 +323,4 @@ def parse_trial(table: dict[str, Any], where: str) -> TrialSpec:
 @cache
 def keys_of_a_file() -> Places:
     """Where each key of a study file belongs."""
-    return places({(): StudyFile, ("trial",): TrialSpec})
+    return places({(): StudyFile, ("trial",): default_trainer().spec()})

@@ -1,4 +1,4 @@
-"""Make the table of curves: train every combination once, with every seed, through `hpo.train.fit`.
+"""Make the table of curves: train every combination once, with every seed, through `hpo.trainers.images.fit`.
 
     python -m benchmarks.curves.make
 
@@ -18,11 +18,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpo.train.clock import Evaluation
-from hpo.train.data import Splits, split
-from hpo.train.loop import Decision, Outcome, fit
-from hpo.train.trial import TrialSpec
-from hpo.worker.device import settle
+from hpo.trainers.images.clock import Evaluation
+from hpo.trainers.images.data import Splits, split
+from hpo.trainers.images.device import TorchMachine, configure_torch
+from hpo.trainers.images.loop import Decision, Outcome, fit
+from hpo.trainers.images.trial import TrialSpec
 from hpo.worker.machine import environment
 
 FILE = Path(__file__).with_name("digits.npz")
@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=FILE)
     asked = parser.parse_args()
     asked.parts.mkdir(parents=True, exist_ok=True)
-    settle(torch.device("cpu"))
+    configure_torch(torch.device("cpu"))
     images = splits()
     assert images.test is not None
     parts: list[Mapping[str, np.ndarray[Any, Any]]] = []
@@ -151,7 +151,7 @@ def main() -> None:
         "schedules": SCHEDULES,
         "policies": POLICIES,
         "images": {"train": len(images.train), "validation": len(images.validation), "test": len(images.test)},
-        "made_with": environment(torch.device("cpu")),
+        "made_with": environment(TorchMachine("cpu")),
     }
     lead = (len(SEEDS), len(SCHEDULES), len(PEAKS))
     curves = {key: np.stack([part[key] for part in parts]).reshape(*lead, *parts[0][key].shape) for key in parts[0]}

@@ -17,7 +17,7 @@ from hpo.explain import shown
 from hpo.spec import Spec
 from hpo.study import Arm, Claim, Comparison, Published, parse_trial
 from hpo.suggest import did_you_mean
-from hpo.train.reported import METRICS
+from hpo.trainers import trainer_of
 
 T = TypeVar("T", bound=Spec)
 
@@ -33,7 +33,9 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     yield from _trial_mistakes(table.get("trial"), overlays | arms)
     protocol = _table(table.get("protocol"))
     yield from _baseline_mistakes(protocol, given)
-    yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", "validation")
+    trial = _table(table.get("trial"))
+    metrics = trainer_of(trial).metrics(trial)
+    yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", metrics, "validation")
     confirmed = "confirm" in protocol
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
@@ -41,12 +43,12 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
         claim = _well_formed(Claim, raw)
         if claim is not None:
             where = f"claims.{number}.{'greater' if claim.greater else 'less'}"
-            yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric")
+            yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric", metrics)
             yield from _claim_mistakes(claim.comparison, where, given, confirmed)
     for number, raw in enumerate(_list(table.get("published"))):
         row = _well_formed(Published, raw)
         if row is not None:
-            yield from _metric_mistakes(row.metric, f"published.{number}.metric")
+            yield from _metric_mistakes(row.metric, f"published.{number}.metric", metrics)
             yield from _published_mistakes(row, f"published.{number}", given, arms)
 
 
@@ -74,9 +76,9 @@ def _baseline_mistakes(protocol: Mapping[str, Any], arms: Collection[str]) -> It
         yield f"protocol.baseline: {_no_such_arm(baseline, arms)}"
 
 
-def _metric_mistakes(name: Any, where: str, split: str = "") -> Iterator[str]:
-    """Of the name of a metric, which is to be one of `split` if one is given."""
-    known = [metric for metric in METRICS if metric.startswith(split)]
+def _metric_mistakes(name: Any, where: str, metrics: Collection[str], split: str = "") -> Iterator[str]:
+    """Of the name of a metric, which is to be one of `metrics`, and of `split` if one is given."""
+    known = [metric for metric in metrics if metric.startswith(split)]
     if isinstance(name, str) and name not in known:
         what = f"on {split}, a trial" if split else "a trial"
         yield f"{where}: {what} reports {', '.join(known)}; not {shown(name)}{did_you_mean(name, known)}"

@@ -10,23 +10,17 @@ from hpo.explain import quoted, shown
 from hpo.parameters import Parameter, point
 from hpo.space import Label, Params, Range, label_key
 from hpo.study import Arm, trial_at
-
-FIXED = {
-    "data": "make each value a study of its own",
-    "epochs": "make each value an arm of its own",
-    "batch_size": "make each value an arm of its own, or search the strength of a regularizer of kind 'batch_size'",
-}
-"""Parts of a trial that decide what an epoch costs or what it is scored on, so no search may touch them; what to do."""
+from hpo.trainers import trainer_of
 
 
 def arm_mistakes(trial: Mapping[str, Any], name: str, arm: Arm) -> Iterator[str]:
     """A line for each mistake of the arm called `name`; some may be those of the study's `trial`."""
-    where = f"arms.{name}.search"
+    where, trainer = f"arms.{name}.search", trainer_of(trial)
     for parameter, what in arm.parameters.items():
         at = f"{where}.{quoted(parameter)}"
         fixed = what.path.split(".")[0]
-        if fixed in FIXED:
-            yield f"{at}: {fixed} can't be searched: arms would no longer be comparable; {FIXED[fixed]}"
+        if fixed in trainer.fixed:
+            yield f"{at}: {fixed} can't be searched: arms would no longer be comparable; {trainer.fixed[fixed]}"
         if not arm.sampler.proposes and isinstance(what.searched, Range):
             low, high = what.searched.low, what.searched.high
             yield f"{at}: a grid needs values, for example {{ values = [{low:g}, {high:g}] }}"
@@ -36,8 +30,9 @@ def arm_mistakes(trial: Mapping[str, Any], name: str, arm: Arm) -> Iterator[str]
     fewest = arm.sampler.fewest_ranges
     if fewest and len(ranges) < max(fewest, len(arm.search)):
         yield f"arms.{name}.sampler: {arm.sampler.kind} needs {fewest} or more ranges and nothing else; use tpe"
-    if "data" in arm.trial:
-        yield f"arms.{name}.trial.data: arms must share the study's data to be comparable"
+    for part in trainer.shared:
+        if part in arm.trial:
+            yield f"arms.{name}.trial.{part}: arms must share the study's {part} to be comparable"
     yield from _Tried(trial, name, arm).mistakes()
 
 
@@ -55,7 +50,7 @@ class _Tried:
         later: list[str] = []
         causes: dict[str, str] = {}
         for name, parameter in self._arm.parameters.items():
-            if parameter.path.split(".")[0] in FIXED:
+            if parameter.path.split(".")[0] in trainer_of(self._trial).fixed:
                 continue
             own, gone = self._at_the_examples(name, parameter)
             causes |= {line: name for line in gone if line not in causes}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
-from hpo.errors import StudyFileError
+from pydantic import ValidationError
+
 from hpo.explain import quoted, shown
 from hpo.parameters import parameters
 from hpo.space import Range, merge
-from hpo.study import StudySpec, parse_trial
+from hpo.study import StudySpec
+from hpo.trainers import trainer_of
 
 CONFIRM_SEEDS = 1000
 """Confirm seeds begin so far above the search phase's, which has at most so many."""
@@ -28,14 +31,13 @@ def what_the_database_takes(study: StudySpec) -> Iterator[str]:
     """A line for everything of the study that the database would refuse."""
     yield from _texts(study.model_dump(), "")
     yield from _integers(study)
-    images = _images(study)
     for name, arm in study.arms.items():
         for parameter, what in parameters(arm.search).items():
             at = f"arms.{name}.search.{quoted(parameter)}"
             if len(parameter) > LONGEST_PARAMETER:
                 yield f"{at}: {len(parameter)} characters; at most {LONGEST_PARAMETER} are allowed"
             yield from _whole_numbers(what.searched, at)
-        yield from _steps(images, merge(study.trial, arm.trial), f"arms.{name}.trial")
+        yield from _of_a_trial(merge(study.trial, arm.trial), f"arms.{name}.trial")
 
 
 def _integers(study: StudySpec) -> Iterator[str]:
@@ -50,19 +52,11 @@ def _integers(study: StudySpec) -> Iterator[str]:
         yield f"protocol.attempts: at most {LARGEST_INTEGER} are allowed, not {shown(protocol.attempts)}"
 
 
-def _images(study: StudySpec) -> int | None:
-    """Training images of an epoch, where the file tells."""
-    try:
-        return parse_trial(study.trial, "trial").data.images_per_epoch
-    except StudyFileError:  # told elsewhere
-        return None
-
-
-def _steps(images: int | None, trial: Mapping[str, Any], at: str) -> Iterator[str]:
-    """The optimizer steps of a trial, which every epoch is stored with."""
-    match images, trial.get("epochs"), trial.get("batch_size"):
-        case int(images), int(epochs), int(size) if size > 0 and (steps := epochs * (images // size)) > LARGEST_INTEGER:
-            yield f"{at}.epochs: {steps:,} optimizer steps, at most {LARGEST_INTEGER:,} are allowed; raise batch_size"
+def _of_a_trial(trial: Mapping[str, Any], at: str) -> Iterator[str]:
+    """What the trainer knows of limits; a trial that is none is told elsewhere."""
+    with suppress(ValidationError):
+        for line in trainer_of(trial).limits(trial):
+            yield f"{at}.{line}"
 
 
 def _whole_numbers(searched: Any, at: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ import sys
 import tempfile
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -25,6 +26,11 @@ from hpo.cli.options import (
 from hpo.cli.terminal import display, say, shown_progress
 from hpo.signals import on_signal
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from hpo.study import StudySpec
+
 profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value over the file's and the profile's."
@@ -39,16 +45,22 @@ settings_option = click.option(
 @exit_codes
 def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
     """Say what FILE would run, without running it."""
-    from hpo.report.images import images
     from hpo.report.outline import outline
     from hpo.study_file import load
 
     study = load(file, settings, profile=profile)
     plan = outline(study)
-    found = images(study) if data else None
+    found = _images_of(study) if data else None
     display(plan)
     if found:
         display(found)
+
+
+def _images_of(study: StudySpec) -> RenderableType:
+    from hpo.study import parse_trial
+    from hpo.trainers.images.overview import overview
+
+    return overview(parse_trial(study.trial, "trial").data)
 
 
 @click.command("launch-study")

@@ -21,7 +21,7 @@ from hpo.report.remaining import SEARCH, about, left, seconds_left
 from hpo.report.state import State, state_of
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
-from hpo.train.reported import OBJECTIVE, objective_of
+from hpo.trainers import default_objective, objective_of
 
 SHOWN_ERRORS = 3
 OVER = ("finished", "failed", "unreadable")
@@ -153,7 +153,7 @@ def standings(storage: Storage, name: str | None, alive: int) -> list[Standing]:
     wanted = [row.id for row in rows] if name is None else [storage.ledger.study(name).id]
     shown = [row for row in rows if row.id in wanted or row.state == "running"]
     specs = {row.id: _plan(row) for row in shown}
-    metrics = {id: OBJECTIVE if spec is None else objective_of(spec) for id, spec in specs.items()}
+    metrics = {id: default_objective() if spec is None else objective_of(spec) for id, spec in specs.items()}
     found = {row.id: storage.ledger.progress(row.id, metrics[row.id].goal) for row in shown}
     # The workers of one study are those that hold no trial of another.
     held = {id: sum(arm.leased - arm.stale for arm in progress) for id, progress in found.items()}

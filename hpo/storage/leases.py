@@ -31,7 +31,7 @@ from hpo.storage.rows import Lease, curve_row, metrics_text, read_cell
 from hpo.storage.tables import checkpoint, curve, fork
 from hpo.storage.texts import storable
 from hpo.storage.together import Answer, Change, Reading, Upsert, Write, together_with
-from hpo.trainer import Evaluation
+from hpo.trainers.trainer import Evaluation
 
 NO_EPOCH = 2**31 - 1
 """Beyond every epoch."""
@@ -150,7 +150,7 @@ class Leases:
         lease: Lease,
         ended: str,
         score: float | None,
-        metrics: Mapping[str, float],
+        metrics: Mapping[str, float | None],
         also: Sequence[Write] = (),
         epochs: Sequence[Evaluation] = (),
         weights: bytes | None = None,

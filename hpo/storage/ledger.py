@@ -240,6 +240,12 @@ class Ledger(Forks, Workers):
         rows = self._database.read(lambda connection: connection.execute(ordered).all())
         return [read_curve_point(row) for row in rows]
 
+    def curve(self, cell_id: int) -> list[CurvePoint]:
+        """Every epoch of one cell."""
+        query = select(*CURVE_COLUMNS).where(curve.c.cell_id == cell_id).order_by(curve.c.at)
+        rows = self._database.read(lambda connection: connection.execute(query).all())
+        return [read_curve_point(row) for row in rows]
+
     def held_cells(self) -> set[int]:
         """The cells that workers hold, of all studies."""
         query = select(cell.c.id).where(cell.c.state == "leased")

@@ -16,7 +16,7 @@ from hpo.explain import shown
 from hpo.metric import Metric
 from hpo.space import Params
 from hpo.storage import tables
-from hpo.trainer import Evaluation
+from hpo.trainers.trainer import Evaluation
 
 WITHDRAWN = "withdrawn"
 """The state of a cell that follows from its arm's search no more: neither open nor part of the result."""
@@ -306,9 +306,9 @@ def curve_row(cell_id: int, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def metrics_text(metrics: Mapping[str, float]) -> str:
+def metrics_text(metrics: Mapping[str, float | None]) -> str:
     """Numbers by name as they are kept: JSON knows no number that is not finite."""
-    return json.dumps({name: finite(value) for name, value in metrics.items()})
+    return json.dumps({name: None if value is None else finite(value) for name, value in metrics.items()})
 
 
 def read_curve_point(row: Row[Any]) -> CurvePoint:

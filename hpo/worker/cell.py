@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from optuna.trial import Trial
 
 from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine, StudyError
 from hpo.pulse import Interrupted
-from hpo.space import Params
 from hpo.storage.parts import FINAL
 from hpo.storage.rows import Fork, Lease, value_of
 from hpo.storage.sqlstate import is_database_error
-from hpo.train.data.images import Splits
-from hpo.train.loop import Ended, Outcome, fit
-from hpo.train.trial import TrialSpec
+from hpo.trainers.trainer import Result
 from hpo.worker import failures
-from hpo.worker.machine import lacks
 from hpo.worker.reporter import Reporter
 from hpo.worker.session import Session
 from hpo.worker.studies import Studies, Study
@@ -68,14 +65,15 @@ class _CellRun:
             return
         trial, params = self._study.trials.begin(self._lease)
         resume = self._go_on_from(trial, place) if kept is None else self._fetched(kept)
-        reporter = Reporter(
-            self._session, self._study, self._lease, trial, self._study.spec.epochs(cell.arm), shared_after, kept
-        )
-        outcome = self._train(params, reporter, resume)
-        if outcome.ended is Ended.INTERRUPTED:
-            self._let_go(reporter, outcome)
+        config = self._study.spec.trial_of(cell.arm, params)
+        self._studies.check_data(self._lease, config)
+        reporter = Reporter(self._session, self._study, self._lease, trial, config, resume, shared_after, kept)
+        result = self._train(reporter)
+        ended = _conclusion(reporter, result)
+        if ended is None:
+            self._let_go(reporter, result)
         else:
-            self._finish(trial, reporter, outcome)
+            self._finish(trial, reporter, result, ended)
 
     def _meet(self) -> tuple[Fork | None, Fork | None, frozenset[int]]:
         """Where in another cell's trial this one can go on at once, for what it should rather wait, and after which of
@@ -83,8 +81,8 @@ class _CellRun:
         cell, spec = self._lease.cell, self._study.spec
         if cell.params is None or not spec.protocol.share_prefixes:
             return None, None, frozenset()
-        splits = self._studies.splits(self._lease, spec.trial_of(cell.arm, cell.params), cell.phase == "confirm")
-        sharing = self._study.sharing(len(splits.train))
+        self._studies.check_data(self._lease, spec.trial_of(cell.arm, cell.params))
+        sharing = self._study.sharing
         cells = self._ledger.cells(self._lease.study_id)
         kept = self._ledger.forks(self._lease.study_id)
         place, later = sharing.begin(cell, cells, kept)
@@ -118,59 +116,66 @@ class _CellRun:
         log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
         self._ledger.fork(self._lease, None)  # what another cell had trained for this one it trains itself now
 
-    def _train(self, params: Params, reporter: Reporter, resume: bytes | None) -> Outcome:
-        cell = self._lease.cell
-        spec = self._study.spec.trial_of(cell.arm, params)
-        if missing := lacks(spec.precision, self._session.device):
-            raise MachineError(missing)
-        splits = self._studies.splits(self._lease, spec, cell.phase == "confirm")
+    def _train(self, reporter: Reporter) -> Result:
+        trainer = self._study.spec.trainer
         try:
             try:
-                return self._fit(spec, splits, reporter, resume)
+                return trainer.run(reporter)
             except CheckpointError as error:
                 self._begin_anew(error)
-                return self._fit(spec, splits, reporter, None)
+                reporter.checkpoint = None
+                return trainer.run(reporter)
         except Exception as error:
             if not isinstance(error, LeaseLost) and not is_database_error(error):
                 reporter.flush()
             raise
 
-    def _fit(self, spec: TrialSpec, splits: Splits, reporter: Reporter, resume: bytes | None) -> Outcome:
-        return fit(
-            spec,
-            self._lease.cell.seed,
-            splits,
-            reporter.report,
-            objective=self._study.spec.objective,
-            resume=resume,
-            interrupted=reporter.interrupted,
-            keep_weights=self._study.spec.protocol.keep_weights and self._lease.cell.phase == "confirm",
-        )
-
-    def _let_go(self, reporter: Reporter, outcome: Outcome) -> None:
+    def _let_go(self, reporter: Reporter, result: Result) -> None:
         if self._session.heartbeat.lost.is_set():
             raise LeaseLost(f"the lease of cell {self._lease.cell.id} is lost")
         reporter.flush()
-        saved = None if outcome.checkpoint is None else reporter.save(outcome.checkpoint)
+        saved = None if result.checkpoint is None else reporter.save(result.checkpoint)
         self._ledger.release(self._lease, saved)
         reporter.kept(saved)
-        log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, outcome.epochs)
+        log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, self._length_so_far(reporter))
 
-    def _finish(self, trial: Trial, reporter: Reporter, outcome: Outcome) -> None:
-        cell, ended = self._lease.cell, outcome.ended.value
-        objective = self._study.spec.objective
-        score = outcome.score(objective, self._study.spec.protocol.select)
-        pruner, epochs = self._study.trials.pruner(cell), self._study.spec.epochs(cell.arm)
-        told = self._study.trials.tell(trial, pruner, ended, outcome.epochs, epochs, score)
-        weights = None if outcome.weights is None else reporter.save(outcome.weights, FINAL)
-        metrics, unwritten = outcome.metrics, reporter.unwritten
-        is_told = self._ledger.finish(self._lease, ended, score, metrics, told, unwritten, weights)
+    def _finish(self, trial: Trial, reporter: Reporter, result: Result, ended: str) -> None:
+        cell, spec, trials = self._lease.cell, self._study.spec, self._study.trials
+        at, validation = self._length_so_far(reporter), self._validation(reporter)
+        score = spec.objective.worst if ended == "diverged" else self._score(reporter, validation)
+        told = trials.tell(trial, trials.pruner(cell), ended, at, spec.epochs(cell.arm), score)
+        weights = None if result.weights is None else reporter.save(result.weights, FINAL)
+        metrics = {**validation, **result.test}
+        is_told = self._ledger.finish(self._lease, ended, score, metrics, told, reporter.unwritten, weights)
         if not is_told:
-            self._study.trials.heal_if_possible(self._lease)
+            trials.heal_if_possible(self._lease)
         self._session.health.finished(self._lease.study_uuid, cell.id)
         self._clear_up()
-        reached = "" if score is None else f", {objective.words} {score:.4f}"
-        log.info("cell %d: %s after %d epochs%s", cell.id, ended, outcome.epochs, reached)
+        reached = "" if score is None else f", {spec.objective.words} {score:.4f}"
+        log.info("cell %d: %s after %d epochs%s", cell.id, ended, at, reached)
+
+    def _length_so_far(self, reporter: Reporter) -> int:
+        return self._lease.cell.epochs if reporter.last is None else reporter.last.at
+
+    def _validation(self, reporter: Reporter) -> Mapping[str, float | None]:
+        """The metrics of validation that were reported last, by this worker or by one before it."""
+        if reporter.last is not None:
+            return self._of_validation(reporter.last.metrics)
+        curve = self._ledger.curve(self._lease.cell.id)
+        return self._of_validation(curve[-1].metrics) if curve else {}
+
+    def _of_validation(self, metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+        of_validation = [name for name, metric in self._study.spec.metrics.items() if metric.split == "validation"]
+        return {name: metrics[name] for name in of_validation if name in metrics}
+
+    def _score(self, reporter: Reporter, validation: Mapping[str, float | None]) -> float | None:
+        """What the trial counts as: the objective of its last evaluation, or of its best."""
+        objective = self._study.spec.objective
+        if self._study.spec.protocol.select == "last":
+            return validation.get(objective.name, objective.worst)
+        curve = [value_of(objective, point) for point in self._ledger.curve(self._lease.cell.id)]
+        curve += [evaluation.metrics.get(objective.name) for evaluation in reporter.unwritten]
+        return min((value for value in curve if value is not None), key=objective.place, default=objective.worst)
 
     def _set_aside(self, error: str) -> None:
         reason = error.strip().splitlines()[-1]
@@ -183,3 +188,12 @@ class _CellRun:
         self._session.checkpoints.forget(self._lease)
         if self._study.spec.protocol.share_prefixes and self._ledger.forget_forks(self._lease.study_id):
             self._session.checkpoints.forget_shared(self._lease)
+
+
+def _conclusion(reporter: Reporter, result: Result) -> str | None:
+    """How the trial ended; None if it is to be continued."""
+    if reporter.has_diverged:
+        return "diverged"
+    if result.finished:
+        return "finished"
+    return "pruned" if reporter.was_pruned else None

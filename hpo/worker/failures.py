@@ -10,7 +10,6 @@ import traceback
 from hpo.errors import MachineError, SickMachine
 from hpo.failure import cause
 from hpo.storage.rows import Lease
-from hpo.worker.device import compute, device_failed, device_has_room
 from hpo.worker.session import Session
 from hpo.worker.studies import Study
 
@@ -34,7 +33,8 @@ def failed(session: Session, study: Study, lease: Lease, error: Exception) -> No
         raise MachineError(f"{error.filename or 'a file'}: {error.strerror}") from error
     text = "".join(traceback.format_exception(error))
     reason = cause(text)
-    if device_failed(error) and not (_out_of_memory(error) and device_has_room(session.device)):
+    machine = session.machine(study.spec.trainer)
+    if machine.is_to_blame(error):
         _of_the_device(session, lease, reason)
         return
     session.health.raised(lease.study_uuid, lease.cell.id, reason)
@@ -47,13 +47,8 @@ def failed(session: Session, study: Study, lease: Lease, error: Exception) -> No
             hint="compare this machine with the others: hpo nodes",
         )
     _of_the_trial(session, study, lease, text, reason)
-    if session.device.type == "cuda":
-        compute(session.device)  # an assertion in a kernel is the trial's fault, and ends the device for this process
+    machine.recover()
     _stop_a_study_of_failures(session, lease)
-
-
-def _out_of_memory(error: Exception) -> bool:
-    return "out of memory" in str(error).lower()
 
 
 def _of_the_device(session: Session, lease: Lease, reason: str) -> None:

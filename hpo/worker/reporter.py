@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from typing import Any
 
 from optuna.trial import Trial
 
-from hpo import pulse, trainer
 from hpo.errors import CheckpointError
+from hpo.metric import Metric
 from hpo.storage.parts import LAST, SHARED
 from hpo.storage.rows import Lease
 from hpo.storage.together import Answer
-from hpo.train.clock import Evaluation
-from hpo.train.loop import Decision
+from hpo.trainers.trainer import Evaluation
 from hpo.worker.session import Session
 from hpo.worker.studies import Study
 
@@ -25,7 +25,7 @@ FLUSH_SECONDS = 0.5
 
 
 class Reporter:
-    """Of one trial, `epochs` long. `shared_after` are the epochs after which other cells go on from a checkpoint."""
+    """One trial on this worker: the `Trial` that its trainer is handed, and what is written of it."""
 
     def __init__(
         self,
@@ -33,40 +33,67 @@ class Reporter:
         study: Study,
         lease: Lease,
         trial: Trial,
-        epochs: int,
+        config: Any,
+        checkpoint: bytes | None,
         shared_after: frozenset[int],
         kept: bytes | None,
     ) -> None:
-        self._session, self._trials, self._lease, self._trial = session, study.trials, lease, trial
+        """Of the leased cell, whose trial to Optuna is `trial`.
+
+        `checkpoint` is where it goes on, and `kept` what the ledger keeps of that. After the units `shared_after`
+        others go on from a checkpoint of this one.
+        """
+        self.config = config
+        self.seed = lease.cell.seed
+        self.device = session.machine(study.spec.trainer).device
+        self.study = lease.study_uuid
+        self.scores_test = lease.cell.phase == "confirm"
+        self.keeps_weights = self.scores_test and study.spec.protocol.keep_weights
+        self.checkpoint = checkpoint
+
+        self.last: Evaluation | None = None
+        """What was reported last, by this worker."""
+        self.was_pruned = False
+        self.unwritten: list[Evaluation] = []
+        """What is not in the ledger yet."""
+
+        self._session = session
+        self._trials = study.trials
+        self._lease = lease
+        self._trial = trial
         self._pruner = study.trials.pruner(lease.cell)
-        self._epochs, self._shared_after = epochs, shared_after
-        self._objective = study.spec.objective
+        self._length = study.spec.epochs(lease.cell.arm)
+        self._shared_after = shared_after
+        self._metrics = study.spec.metrics
+        self._objective: Metric = study.spec.objective
         self._kept = kept
         self._study_stopped = False
         self._saved_at = self._written_at = time.monotonic()
-        self.unwritten: list[trainer.Evaluation] = []
-        """Epochs that are not in the ledger yet."""
 
-    def report(self, evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
-        """Note an epoch, and say whether the trial goes on."""
+    def report(self, evaluation: Evaluation, save: Callable[[], bytes]) -> bool:
+        """Note what was measured, and say whether the trial goes on."""
         self._session.health.epoch_trained(self._lease.study_uuid)
-        epoch = evaluation.epoch
-        rung = evaluation.finite and self._pruner.at_rung(epoch)
-        if rung:
-            self._trial.report(evaluation.validation.of(self._objective), epoch)
-        # At the last epoch there is nothing to save any more.
-        looks = rung and epoch < self._epochs and self._pruner.prunes
-        answer = self._record(evaluation, checkpoint, looks)
-        if not looks:
-            return Decision.CONTINUE
-        prune = self._trials.should_prune(self._trial, answer)
-        self._trials.flush(self._trial)
-        return Decision.PRUNE if prune else Decision.CONTINUE
+        self.last = evaluation
+        is_finite = evaluation.is_finite(self._metrics)
+        at_rung = is_finite and self._pruner.at_rung(evaluation.at)
+        if at_rung:
+            self._trial.report(evaluation.metrics[self._objective.name], evaluation.at)
+        # At the end there is nothing to save any more.
+        looks = at_rung and evaluation.at < self._length and self._pruner.prunes
+        answer = self._record(evaluation, is_finite, save, looks)
+        if looks:
+            self.was_pruned = self._trials.should_prune(self._trial, answer)
+            self._trials.flush(self._trial)
+        return not self.was_pruned
 
-    def interrupted(self) -> bool:
-        """Whether the trial is to be saved and let go; asked before every step, which shows that it makes progress."""
-        pulse.beat()
+    def should_stop(self) -> bool:
+        """Whether the trial is to be saved and let go."""
         return self._study_stopped or self._session.heartbeat.asked_to_let_go()
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether what was measured last is no number."""
+        return self.last is not None and not self.last.is_finite(self._metrics)
 
     def flush(self) -> None:
         """Write the epochs that are not written yet."""
@@ -84,15 +111,15 @@ class Reporter:
             self._session.checkpoints.discard(self._kept)
         self._kept = saved
 
-    def _record(self, evaluation: Evaluation, checkpoint: Callable[[], bytes], looks: bool) -> Answer | None:
-        self.unwritten.append(evaluation.reported())
+    def _record(self, evaluation: Evaluation, is_finite: bool, save: Callable[[], bytes], looks: bool) -> Answer | None:
+        self.unwritten.append(evaluation)
         now = time.monotonic()
         due = now - self._saved_at >= self._session.options.checkpoint_seconds
-        shared = evaluation.finite and evaluation.epoch in self._shared_after
+        shared = is_finite and evaluation.at in self._shared_after
         answer = None
         if looks or due or shared or now - self._written_at >= FLUSH_SECONDS:
-            saved = self._keep(checkpoint(), LAST) if due and evaluation.finite else None
-            for_others = self._keep(checkpoint(), SHARED) if shared else None
+            saved = self._keep(save(), LAST) if due and is_finite else None
+            for_others = self._keep(save(), SHARED) if shared else None
             answer = self._write(saved, for_others, looks)
         if due:
             self._saved_at = time.monotonic()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from threading import Event
 
-import torch
-
 from hpo.storage import Storage
 from hpo.storage.checkpoints import DatabaseCheckpoints
 from hpo.storage.ledger import Ledger
+from hpo.trainers.trainer import Machine, Trainer
 from hpo.worker.health import Health
 from hpo.worker.heartbeat import Heartbeat
+from hpo.worker.machine import Machines
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Session:
     worker_id: str
     storage: Storage
     options: WorkerOptions
-    device: torch.device
+    machines: Machines
     checkpoints: DatabaseCheckpoints
     heartbeat: Heartbeat
     health: Health
@@ -48,3 +48,7 @@ class Session:
     @property
     def ledger(self) -> Ledger:
         return self.storage.ledger
+
+    def machine(self, trainer: Trainer) -> Machine:
+        """This worker's device, as a trainer uses it."""
+        return self.machines.of(trainer)

@@ -1,28 +1,30 @@
 """Cells whose trials begin alike: one of them trains what they have in common, the others go on from its checkpoint.
 
-Two trials with the same seed are one trial until they differ (`hpo.train.prefix`), as schedules do that share their
-first stages. The cell with the lowest id leads. One that follows waits, claimed by nobody, until the leader has come to
-where they part; if the leader fails before, it trains by itself.
+Two trials with the same seed are one trial until they differ, as schedules do that share their first stages; the
+trainer knows for how long (`Trainer.prefixes`). The cell with the lowest id leads. One that follows waits, claimed by
+nobody, until the leader has come to where they part; if the leader fails before, it trains by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
+from itertools import takewhile
+from typing import Any
 
 from hpo.space import Params
 from hpo.storage.rows import Cell, Fork
 from hpo.study import StudySpec
-from hpo.train.prefix import Prefix, common_epochs
 
 OPEN = ("planned", "leased")
 
 
 class Sharing:
-    """Which cells of a study have how much in common, on a data set of `images` training images."""
+    """Which cells of a study have how much in common."""
 
-    def __init__(self, study: StudySpec, images: int) -> None:
-        self._study, self._images = study, images
+    def __init__(self, study: StudySpec, digests: Callable[[Any], Sequence[str]]) -> None:
+        self._study = study
+        self._digests = digests
         self._prefixes = cache(self._prefixes_at)
 
     def common(self, one: Cell, other: Cell) -> int:
@@ -65,14 +67,17 @@ class Sharing:
         """Whether it is known what the cell trains, and that it will train all of it."""
         return cell.params is not None and (cell.phase != "search" or not self._study.pruner(cell.arm).prunes)
 
-    def _prefixes_of(self, cell: Cell) -> tuple[str, ...]:
+    def _prefixes_of(self, cell: Cell) -> Sequence[str]:
         return self._prefixes(cell.arm, tuple(sorted((cell.params or {}).items())))
 
-    def _prefixes_at(self, arm: str, point: tuple[tuple[str, object], ...]) -> tuple[str, ...]:
+    def _prefixes_at(self, arm: str, point: tuple[tuple[str, object], ...]) -> Sequence[str]:
         params: Params = dict(point)  # type: ignore[arg-type]
-        trial = self._study.trial_of(arm, params)
-        steps = self._images // min(trial.batch_size, self._images)
-        return tuple(Prefix(trial, 0, steps).epochs())
+        return self._digests(self._study.trial_of(arm, params))
+
+
+def common_epochs(one: Sequence[str], other: Sequence[str]) -> int:
+    """For how many whole epochs two trials are the same, by the digests after each of their epochs."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _epochs(fork: Fork) -> int:

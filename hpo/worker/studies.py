@@ -6,7 +6,8 @@ under their ids. So nothing is kept by a name or an id: a study is known by its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 from hpo import pulse
 from hpo.errors import DataError, LeaseLost, StudyError, StudyFileError
@@ -14,10 +15,7 @@ from hpo.parameters import point
 from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
-from hpo.train.data import cache
-from hpo.train.data.images import Splits
-from hpo.train.target import check_code
-from hpo.train.trial import TrialSpec
+from hpo.trainers.target import check_code
 from hpo.worker.session import Session
 from hpo.worker.sharing import Sharing
 
@@ -31,15 +29,12 @@ class Study:
 
     spec: StudySpec
     trials: Trials
-    _sharing: dict[int, Sharing] = field(default_factory=dict)
-
-    def sharing(self, images: int) -> Sharing:
-        """What its cells have in common, on so many training images."""
-        return self._sharing.setdefault(images, Sharing(self.spec, images))
+    sharing: Sharing
+    """What its cells have in common."""
 
 
 class Studies:
-    """The studies that this worker has met last, by uuid, and the images that were seen to be theirs."""
+    """The studies that this worker has met last, by uuid, and the data that was seen to be theirs."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -68,28 +63,21 @@ class Studies:
         budgets = [known.spec.protocol.budget, *(arm.budget for arm in known.spec.arms.values())]
         return any(budget is not None and budget.hours is not None for budget in budgets)
 
-    def splits(self, lease: Lease, trial: TrialSpec, with_test: bool) -> Splits:
-        """The images of a trial, on the worker's device.
+    def check_data(self, lease: Lease, config: Any) -> None:
+        """See that what a trial would be trained on here is what the study began with.
 
         Raises:
-            DataError: they are missing, or not those that the study began with.
+            DataError: it is missing, or something else.
             pulse.Interrupted: the worker was asked to let go meanwhile.
         """
+        trainer = self.of(lease).spec.trainer
         with pulse.interruptible(self._session.heartbeat.asked_to_let_go):
-            dataset = cache.load(trial.data, lease.study_uuid)
-            self._check(lease, dataset.fingerprint, trial.data.kind)
-            return cache.splits(trial.data, with_test, self._session.device, lease.study_uuid)
-
-    def _check(self, lease: Lease, fingerprint: str, kind: str) -> None:
-        if (lease.study_uuid, fingerprint) in self._checked:
+            found = trainer.identity(config, lease.study_uuid)
+        if (lease.study_uuid, found.fingerprint) in self._checked:
             return
-        if not self._session.ledger.same_data(lease.study_id, fingerprint):
-            raise DataError(
-                f"the {kind} images on this machine are not those that the study began with",
-                hint="copy the data from a machine that works on the study, or start a new study; "
-                "if this machine has the right ones: hpo accept-images STUDY",
-            )
-        self._checked.add((lease.study_uuid, fingerprint))
+        if not self._session.ledger.same_data(lease.study_id, found.fingerprint):
+            raise DataError(f"{found.what} are not those that the study began with", hint=found.hint)
+        self._checked.add((lease.study_uuid, found.fingerprint))
 
     def _read(self, lease: Lease) -> Study:
         row = self._session.ledger.study_of(lease.study_uuid)
@@ -98,7 +86,9 @@ class Studies:
         check_code()
         spec = read_study(row.name, row.spec, row.hpo_version)
         _check_trials(spec, row)
-        return Study(spec, Trials(self._session.storage, spec))
+        device = self._session.machine(spec.trainer).device
+        sharing = Sharing(spec, lambda config: spec.trainer.prefixes(config, row.uuid, device))
+        return Study(spec, Trials(self._session.storage, spec), sharing)
 
 
 def _check_trials(spec: StudySpec, row: StudyRow) -> None:

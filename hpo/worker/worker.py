@@ -25,11 +25,11 @@ from hpo.storage.parts import Parts
 from hpo.storage.rows import Activity, Lease
 from hpo.storage.sqlstate import is_database_error, reason
 from hpo.study import read_study
+from hpo.trainers import default_trainer
 from hpo.worker.cell import run_cell
-from hpo.worker.device import choose_device, describe_device, settle
 from hpo.worker.health import Health
 from hpo.worker.heartbeat import Heartbeat
-from hpo.worker.machine import environment, examine
+from hpo.worker.machine import Machines, environment, write_temporary_file
 from hpo.worker.session import Session, WorkerOptions
 from hpo.worker.studies import Studies
 from hpo.worker.watchdog import Watchdog
@@ -85,18 +85,18 @@ class Worker:
 
     def run(self) -> None:
         """Work until nothing is left or `stop` is set."""
-        device = choose_device(self._options.device)
-        settle(device)
-        examine(device)
+        machines = Machines(self._options.device)
+        machine = machines.of(default_trainer())  # before anything else is looked at: a sick machine claims nothing
+        write_temporary_file()
         self._storage.pings.after_seconds = PING_SECONDS
         self._check_names()
         parts = Parts(self._storage.database)
         checkpoints = open_checkpoints(self._options.checkpoints_url, parts, self._ledger.database_id())
         # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
         _ = self._storage.optuna
-        host, described = socket.gethostname(), describe_device(device)
-        self._ledger.register(self._id, host, os.getpid(), described, environment(device))
-        log.info("worker %s on %s, %s", self._id[:8], host, described)
+        host = socket.gethostname()
+        self._ledger.register(self._id, host, os.getpid(), machine.description, environment(machine))
+        log.info("worker %s on %s, %s", self._id[:8], host, machine.description)
         beside = self._storage.ledger_without_retry()
         stall = self._options.stall_seconds
         with (
@@ -104,7 +104,7 @@ class Worker:
             Watchdog(beside, self._id, heartbeat, stall, self._stop),
         ):
             session = Session(
-                self._id, self._storage, self._options, device, checkpoints, heartbeat, self._health, self._stop
+                self._id, self._storage, self._options, machines, checkpoints, heartbeat, self._health, self._stop
             )
             try:
                 self._serve(session)

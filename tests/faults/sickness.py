@@ -38,22 +38,22 @@ def no_folder_for_images() -> None:
 
 def a_device_that_fails() -> None:
     """Whatever is trained raises what a GPU that has fallen off the bus raises."""
-    import hpo.worker.cell
+    from hpo.trainers.images.trainer import ImageTrainer
 
-    def fit(*arguments: object, **options: object) -> NoReturn:
+    def run(*arguments: object) -> NoReturn:
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
-    hpo.worker.cell.fit = fit  # type: ignore[assignment]
+    ImageTrainer.run = run  # type: ignore[method-assign]
 
 
 def trials_that_raise() -> None:
     """Something on the machine is wrong in a way that nothing tells from a trial's own fault."""
-    import hpo.worker.cell
+    from hpo.trainers.images.trainer import ImageTrainer
 
-    def fit(*arguments: object, **options: object) -> NoReturn:
+    def run(*arguments: object) -> NoReturn:
         raise RuntimeError("undefined symbol: cblas_gemm_bf16bf16f32")
 
-    hpo.worker.cell.fit = fit  # type: ignore[assignment]
+    ImageTrainer.run = run  # type: ignore[method-assign]
 
 
 TEMPORARY = ("/tmp", "/var/tmp")

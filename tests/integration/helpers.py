@@ -26,11 +26,11 @@ from hpo.storage.tables import checkpoint
 from hpo.storage.trials import study_name
 from hpo.study import StudySpec
 from hpo.study_file import parse
-from hpo.train.clock import Evaluation
-from hpo.train.data import Splits, split
-from hpo.train.loop import Decision, fit
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.clock import Evaluation
+from hpo.trainers.images.data import Splits, split
+from hpo.trainers.images.loop import Decision, fit
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
 from hpo.worker import Worker, WorkerOptions
 
 Result = TypeVar("Result")

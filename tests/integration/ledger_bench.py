@@ -16,7 +16,7 @@ from hpo.storage.checkpoints import IN_PARTS, DatabaseCheckpoints
 from hpo.storage.parts import LAST, Parts
 from hpo.storage.rows import Fork, Lease
 from hpo.storage.trials import Trials
-from hpo.trainer import Evaluation
+from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study
 from tests.integration.ledger_model import LedgerModel
 from tests.integration.ledger_tables import BUDGET, GRID, POINTS, RANDOM, SEEDS

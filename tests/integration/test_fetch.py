@@ -14,7 +14,7 @@ from hpo.errors import CheckpointError
 from hpo.service import begin_study, delete_study, verdict
 from hpo.storage import Storage, open_storage
 from hpo.study import StudySpec, parse_trial
-from hpo.train.data.digits import Digits
+from hpo.trainers.images.data.digits import Digits
 from tests.integration.helpers import make_study, work_here
 
 STUDY = make_study(

@@ -18,7 +18,7 @@ from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Cell, Fork, Lease, PlanChanges, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
-from hpo.trainer import Evaluation
+from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study, optuna_trials
 
 GONE = -1.0

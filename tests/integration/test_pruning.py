@@ -11,7 +11,7 @@ from hpo.plan import CONFIRM, SEARCH, ranking
 from hpo.service import begin_study, is_done
 from hpo.storage import create_storage
 from hpo.storage.rows import Cell
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 from tests.integration.helpers import make_study, optuna_trials, work_here
 
 EPOCHS, BUDGET = 6, 90

@@ -23,7 +23,7 @@ from hpo.storage import Storage, create_storage, open_storage
 from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
-from hpo.trainer import Evaluation
+from hpo.trainers.trainer import Evaluation
 from tests.dashboard import Application
 from tests.integration.gate import Gate
 from tests.integration.helpers import Crew, check_study, holder_after, make_study, optuna_trials, wait_until, work_here

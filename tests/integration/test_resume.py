@@ -16,8 +16,8 @@ from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.tables import checkpoint as checkpoint_table
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
-from hpo.train.clock import Evaluation
-from hpo.train.loop import Decision, fit
+from hpo.trainers.images.clock import Evaluation
+from hpo.trainers.images.loop import Decision, fit
 from tests.integration.gate import EPOCHS, Gate
 from tests.integration.helpers import (
     Crew,

@@ -17,7 +17,7 @@ from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
-from hpo.trainer import Evaluation
+from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study
 
 PEAKS = [0.1, 0.2, 0.3]

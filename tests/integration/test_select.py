@@ -9,7 +9,7 @@ import pytest
 from hpo.plan import ranking
 from hpo.service import begin_study
 from hpo.storage import open_storage
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 from tests.integration.helpers import make_study, work_here
 
 RATES = [0.3, 0.6, 1.0]

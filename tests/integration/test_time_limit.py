@@ -11,7 +11,7 @@ from hpo.service import begin_study, is_done, verdict
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Lease, StudyRow
 from hpo.study import StudySpec
-from hpo.trainer import Evaluation
+from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study, work_here
 
 RANGE = {"search": {"lr.peak": {"low": 0.01, "high": 0.2}}}

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from hpo.train.data import Digits, Splits, split
+from hpo.trainers.images.data import Digits, Splits, split
 
 
 def digits(source: Mapping[str, Any], *, with_test: bool = False) -> Splits:

@@ -8,7 +8,7 @@ from typing import Any
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
 from hpo.study_file import parse
-from hpo.train.reported import METRICS
+from hpo.trainers.images.reported import METRICS
 
 PEAKS = [0.1, 0.2, 0.3]
 _ids = count(1)

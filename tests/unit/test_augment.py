@@ -9,9 +9,10 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as reference
 
-from hpo.train.augment import Augment, covered, draw, turned
-from hpo.train.batches import Batches, Normalize
-from hpo.train.data import Images
+from hpo.trainers.images.augment import Augment
+from hpo.trainers.images.augmentation import covered, draw, turned
+from hpo.trainers.images.batches import Batches, Normalize
+from hpo.trainers.images.data import Images
 
 CPU = torch.device("cpu")
 AS_THEY_ARE = Normalize(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))

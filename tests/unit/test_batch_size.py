@@ -8,9 +8,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from hpo.train.data import Splits
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.data import Splits
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
 from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 120}

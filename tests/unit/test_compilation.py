@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from hpo.errors import MachineError
-from hpo.train.compilation import COMPILERS, compiled
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.compilation import COMPILERS, compiled
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
 from tests.unit.digits import digits
 
 DATA = {"kind": "digits", "validation": 100, "train_limit": 120}

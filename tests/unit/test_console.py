@@ -21,7 +21,7 @@ from hpo.report.outline import outline
 from hpo.report.text import terminal
 from hpo.storage import open_storage
 from hpo.storage.rows import ArmProgress, WorkerRow
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 from hpo.visible import visible
 from tests.unit.figure_samples import workers
 from tests.unit.report_samples import study

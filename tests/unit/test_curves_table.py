@@ -8,7 +8,7 @@ import torch
 
 from benchmarks.curves import Table, load, nearest
 from benchmarks.curves.make import EPOCHS, PEAKS, POLICIES, SCHEDULES, SEEDS, STRENGTHS, TRIAL, splits, train, trial
-from hpo.worker.device import settle
+from hpo.trainers.images.device import configure_torch
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def test_it_is_what_its_program_makes(table: Table) -> None:
 
 def test_an_entry_trained_again(table: Table) -> None:
     """It is what `fit` gives, but for what another processor or version of torch changes."""
-    settle(torch.device("cpu"))
+    configure_torch(torch.device("cpu"))
     told, outcome = train(trial("cosine", PEAKS[6], STRENGTHS[7], "up"), SEEDS[1], splits())
     curve = table.curve(seed=SEEDS[1], schedule="cosine", peak=PEAKS[6], strength=STRENGTHS[7], policy="up")
     again = [evaluation.validation.accuracy for evaluation in told]

@@ -20,7 +20,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from hpo.errors import DataError, TargetError
-from hpo.train.data import (
+from hpo.trainers.images.data import (
     Cifar10,
     Cifar100,
     Custom,
@@ -35,9 +35,9 @@ from hpo.train.data import (
     data_dir,
     split,
 )
-from hpo.train.data.fingerprint import fingerprint
-from hpo.train.data.folders import check_folders, locked
-from hpo.train.data.splits import hold_out, statistics
+from hpo.trainers.images.data.fingerprint import fingerprint
+from hpo.trainers.images.data.folders import check_folders, locked
+from hpo.trainers.images.data.splits import hold_out, statistics
 
 CPU = torch.device("cpu")
 
@@ -103,7 +103,7 @@ def test_paths_stay_inside_the_data_folder(path: str) -> None:
 
 def test_nothing_heavy_at_import() -> None:
     """Reading a study file doesn't load the libraries that read images."""
-    code = "import sys, hpo.train.data; print({'sklearn', 'torchvision', 'PIL'} & set(sys.modules))"
+    code = "import sys, hpo.trainers.images.data; print({'sklearn', 'torchvision', 'PIL'} & set(sys.modules))"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "set()\n" == ran.stdout
 
@@ -317,7 +317,7 @@ def test_several_processes_at_once(pets: Path) -> None:
     """Workers that start together decode once and all get the same images."""
     code = (
         "import logging; logging.basicConfig(level='INFO')\n"
-        "from hpo.train.data import ImageFolder; import PIL.Image\n"
+        "from hpo.trainers.images.data import ImageFolder; import PIL.Image\n"
         "print('ready', flush=True); input(); print(ImageFolder(folder='pets').load().fingerprint)"
     )
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

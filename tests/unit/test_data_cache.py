@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 
 from hpo.errors import DataError, TargetError
-from hpo.train import target
-from hpo.train.data import Cifar10, Custom, Data, Dataset, Digits, ImageFolder, Npz, npz
-from hpo.train.data.cache import DataCache
-from hpo.train.data.layout import Layout
+from hpo.trainers import target
+from hpo.trainers.images.data import Cifar10, Custom, Data, Dataset, Digits, ImageFolder, Npz, npz
+from hpo.trainers.images.data.cache import DataCache
+from hpo.trainers.images.data.layout import Layout
 
 CPU = torch.device("cpu")
 

@@ -22,12 +22,12 @@ from PIL import Image
 
 from hpo import pulse
 from hpo.errors import DataError
-from hpo.train.data import Custom, ImageFolder, Npz, cache_dir
-from hpo.train.data import room as room_module
-from hpo.train.data.decoding import FORMATS, SUFFIXES, decode
-from hpo.train.data.files import open_regular
-from hpo.train.data.folders import locked
-from hpo.train.data.waiting import result, watched
+from hpo.trainers.images.data import Custom, ImageFolder, Npz, cache_dir
+from hpo.trainers.images.data import room as room_module
+from hpo.trainers.images.data.decoding import FORMATS, SUFFIXES, decode
+from hpo.trainers.images.data.files import open_regular
+from hpo.trainers.images.data.folders import locked
+from hpo.trainers.images.data.waiting import result, watched
 
 PETS = ImageFolder(folder="pets")
 

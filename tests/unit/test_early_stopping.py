@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hpo.train.clock import Evaluation, Score
-from hpo.train.data import Splits
-from hpo.train.loop import Decision, Ended, Outcome, fit
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.clock import Evaluation, Score
+from hpo.trainers.images.data import Splits
+from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
 from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 60}

@@ -7,7 +7,7 @@ import pytest
 from hpo.report.compare import compare
 from hpo.report.efficiency import Audit, Efficiency, Step, best_so_far, efficiencies
 from hpo.storage.rows import Cell
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit.report_samples import cell, search, study
 
 

@@ -22,7 +22,7 @@ from hpo.report.figures.spending import spending
 from hpo.report.figures.values import Axis, Panel, Series, arms_axis, toward_best
 from hpo.report.palette import GLYPHS, TOLD_APART, look
 from hpo.report.plotly_figures import plotly_figure
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit import report_samples
 from tests.unit.figure_samples import HIDDEN, confirmed, curves, drawn, searched, study, trial
 

@@ -14,14 +14,14 @@ import torch
 from torch.nn import functional
 
 from hpo.errors import CheckpointError, StudyFileError
-from hpo.train import run as run_module
-from hpo.train.augment import Augment
-from hpo.train.batches import Batches, Normalize
-from hpo.train.clock import Evaluation
-from hpo.train.data import Images, Splits
-from hpo.train.loop import Decision, Ended, Outcome, fit
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images import run as run_module
+from hpo.trainers.images.augment import Augment
+from hpo.trainers.images.batches import Batches, Normalize
+from hpo.trainers.images.clock import Evaluation
+from hpo.trainers.images.data import Images, Splits
+from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
 from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 100}

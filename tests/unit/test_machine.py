@@ -11,8 +11,16 @@ import pytest
 import torch
 
 from hpo.errors import MachineError, SickMachine, UserError
-from hpo.worker.device import choose_device, compute, device_failed, device_has_room
-from hpo.worker.machine import environment, examine, lacks
+from hpo.trainers.images.device import (
+    TorchMachine,
+    choose_device,
+    compute,
+    device_failed,
+    device_has_room,
+    environment,
+    lacks,
+)
+from hpo.worker.machine import write_temporary_file
 from tests.nvidia import DIVIDED, TWO_CARDS, NvidiaSmi
 
 CPU = torch.device("cpu")
@@ -79,7 +87,8 @@ def test_what_is_recorded() -> None:
 
 def test_a_healthy_machine() -> None:
     """Nothing to say."""
-    examine(CPU)
+    write_temporary_file()
+    TorchMachine("cpu").examine()
     assert device_has_room(CPU)
 
 
@@ -97,7 +106,7 @@ def test_no_room_for_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """The folder is named, and how to take another."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(MachineError) as caught:
-        examine(CPU)
+        write_temporary_file()
     assert f"a temporary file of 64 KiB can't be written: {tmp_path}: File too large" == str(caught.value)
     assert "TMPDIR" in caught.value.hint
 
@@ -107,7 +116,7 @@ def test_no_home_folder(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """As of a user that the machine does not know."""
     monkeypatch.setenv(variable, "~nobody-of-this-name/data")
     with pytest.raises(MachineError, match="no home folder for ~nobody-of-this-name/data"):
-        examine(CPU)
+        TorchMachine("cpu").examine()
 
 
 def test_a_device_that_does_not_compute() -> None:

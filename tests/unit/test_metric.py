@@ -22,7 +22,7 @@ from hpo.report.selection import expected_best
 from hpo.search.percentile import PercentilePruner
 from hpo.storage.rows import Cell
 from hpo.study_file import parse
-from hpo.train.reported import ACCURACY, LOSS, METRICS, OBJECTIVE
+from hpo.trainers.images.reported import ACCURACY, LOSS, METRICS, OBJECTIVE
 from tests.unit.report_samples import confirm, diverged, search, study
 
 VALIDATION_LOSS = LOSS.of("validation")

@@ -15,7 +15,7 @@ from torch import nn
 
 from hpo.cli import cli
 from hpo.errors import StudyFileError, TargetError, UserError
-from hpo.train.models import Cnn, Custom, Initialization, Mlp, MobileNet, Model, Resnet
+from hpo.trainers.images.models import Cnn, Custom, Initialization, Mlp, MobileNet, Model, Resnet
 
 GREY, COLOUR = (1, 8, 8), (3, 32, 32)
 OWN = "tests.unit.custom_models"

@@ -10,8 +10,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from hpo.train.optimizers import Adam, AdamW, Optimizer, RmsProp, Sgd
-from hpo.train.regularizers import L2, Regularizer, WeightDecay, decay, decay_groups
+from hpo.trainers.images.optimizers import Adam, AdamW, Optimizer, RmsProp, Sgd
+from hpo.trainers.images.regularizers import L2, Regularizer, WeightDecay, decay, decay_groups
 
 RATES = (0.3, 0.1, 0.2)
 """Learning rate of each of the steps."""

@@ -16,7 +16,7 @@ from hpo.space import Params
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
 from hpo.study_file import parse
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 
 GRID: dict[str, Any] = {"search": {"lr.peak": {"values": [0.1, 0.2, 0.3]}}}
 TPE: dict[str, Any] = {"sampler": {"kind": "tpe"}, "search": {"lr.peak": {"low": 0.01, "high": 1.0}}}

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 import hpo
 from hpo.search import Pruner, Sampler
-from hpo.train.data import Data
-from hpo.train.models import Initialization, Model
-from hpo.train.optimizers import Optimizer
-from hpo.train.policies import Policy
-from hpo.train.regularizers import RegularizerSpec
-from hpo.train.schedules import Schedule
+from hpo.trainers.images.data import Data
+from hpo.trainers.images.models import Initialization, Model
+from hpo.trainers.images.optimizers import Optimizer
+from hpo.trainers.images.policies import Policy
+from hpo.trainers.images.regularizers import RegularizerSpec
+from hpo.trainers.images.schedules import Schedule
 
 PACKAGE = Path(hpo.__file__).parent
 UNIONS = (Sampler, Pruner, Data, Initialization, Model, Optimizer, Policy, RegularizerSpec, Schedule)

@@ -9,10 +9,11 @@ import torch
 
 from hpo.errors import CheckpointError
 from hpo.space import merge
-from hpo.train.data import Splits
-from hpo.train.prefix import Prefix, common_epochs
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.data import Splits
+from hpo.trainers.images.prefix import Prefix
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
+from hpo.worker.sharing import common_epochs
 from tests.unit.digits import digits
 
 DATA = {"kind": "digits", "validation": 100, "train_limit": 120}

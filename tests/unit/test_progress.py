@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.report.progress import line
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit.test_remaining import counts
 
 PROGRESS = [

@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 from torch.nn import functional
 
-from hpo.train.models import Cnn, Mlp
-from hpo.train.regularizers import (
+from hpo.trainers.images.models import Cnn, Mlp
+from hpo.trainers.images.regularizers import (
     L1,
     L2,
     Dropout,

@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from hpo.space import merge
-from hpo.train.clock import Evaluation
-from hpo.train.data import Splits, split
-from hpo.train.data.images import Images
-from hpo.train.loop import Decision, Ended, Outcome, fit
-from hpo.train.models import Model
-from hpo.train.optimizers import Optimizer
-from hpo.train.policies import Policy
-from hpo.train.regularizers import RegularizerSpec
-from hpo.train.schedules import Schedule
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.clock import Evaluation
+from hpo.trainers.images.data import Splits, split
+from hpo.trainers.images.data.images import Images
+from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
+from hpo.trainers.images.models import Model
+from hpo.trainers.images.optimizers import Optimizer
+from hpo.trainers.images.policies import Policy
+from hpo.trainers.images.regularizers import RegularizerSpec
+from hpo.trainers.images.schedules import Schedule
+from hpo.trainers.images.trial import TrialSpec
 
 BASE: dict[str, Any] = {
     "epochs": 4,

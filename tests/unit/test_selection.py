@@ -8,7 +8,7 @@ from statistics import fmean
 import pytest
 
 from hpo.report.selection import MOST_POINTS, BestOf, best_of, expected_best
-from hpo.train.reported import OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit.report_samples import cell, confirm, search
 
 

@@ -10,6 +10,7 @@ import pytest
 from hpo.plan import first_cells
 from hpo.storage.rows import Cell, Fork
 from hpo.study import StudySpec
+from hpo.trainers.images.prefix import prefixes
 from hpo.worker.sharing import Sharing
 
 STAGES: dict[str, list[float]] = {
@@ -59,7 +60,7 @@ def cells(spec: StudySpec, **values: Any) -> dict[tuple[str, int], Cell]:
 def test_what_cells_have_in_common(one: str, other: str, epochs: int) -> None:
     """As many epochs as the schedules agree on, with the same seed only."""
     spec = study()
-    sharing, plan = Sharing(spec, 100), cells(spec)
+    sharing, plan = Sharing(spec, lambda trial: prefixes(trial, 100)), cells(spec)
     assert epochs == sharing.common(plan[one, 1], plan[other, 1])
     assert 0 == sharing.common(plan[one, 0], plan[other, 1])
 
@@ -67,7 +68,7 @@ def test_what_cells_have_in_common(one: str, other: str, epochs: int) -> None:
 def test_followers_wait_for_the_longest_common_way() -> None:
     """The first cell leads; the others wait for it, or for one with which they have more in common."""
     spec = study()
-    sharing, plan = Sharing(spec, 100), cells(spec)
+    sharing, plan = Sharing(spec, lambda trial: prefixes(trial, 100)), cells(spec)
     everyone = list(plan.values())
     first, late, later = (plan[arm, 0] for arm in ("constant", "late", "later"))
     assert (None, None) == sharing.begin(first, everyone, ())
@@ -82,7 +83,7 @@ def test_followers_wait_for_the_longest_common_way() -> None:
 def test_going_on_from_what_is_kept() -> None:
     """From the latest place in common; beyond it nothing is waited for, unless someone else is on the way there."""
     spec = study()
-    sharing, plan = Sharing(spec, 100), cells(spec)
+    sharing, plan = Sharing(spec, lambda trial: prefixes(trial, 100)), cells(spec)
     first, late, later = (plan[arm, 0] for arm in ("constant", "late", "later"))
     kept = [Fork(first.id, 4), Fork(first.id, 6), Fork(plan["constant", 1].id, 4), Fork(99, 8)]
     gone = [replace(first, state="done", epochs=8), replace(late, state="leased", epochs=5), later]
@@ -96,7 +97,7 @@ def test_going_on_from_what_is_kept() -> None:
 def test_what_may_be_pruned_or_is_proposed_takes_no_part() -> None:
     """It is not known beforehand that it will train all of it, or what."""
     spec = study(arms=study().model_dump()["arms"] | {"late": {"pruner": {"kind": "median"}}, "later": {}})
-    sharing, plan = Sharing(spec, 100), cells(spec)
+    sharing, plan = Sharing(spec, lambda trial: prefixes(trial, 100)), cells(spec)
     first, pruned, same = (plan[arm, 0] for arm in ("constant", "late", "later"))
     assert 8 == sharing.common(first, same)
     assert 0 == sharing.common(first, pruned)
@@ -108,4 +109,4 @@ def test_kept_for_arms_that_are_still_to_be_confirmed() -> None:
     """Their confirm phase is planned later, and what it trains is known where nothing is searched."""
     spec = study()
     alone = replace(cells(spec)["late", 0], phase="confirm", seed=1000)
-    assert {4, 6} == Sharing(spec, 100).kept_for_others(alone, [alone])
+    assert {4, 6} == Sharing(spec, lambda trial: prefixes(trial, 100)).kept_for_others(alone, [alone])

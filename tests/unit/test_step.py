@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from hpo.train.augment import Augment
-from hpo.train.batches import Batches, Minibatch, Normalize
-from hpo.train.data import Splits
-from hpo.train.run import Run
-from hpo.train.trial import TrialSpec
+from hpo.trainers.images.augment import Augment
+from hpo.trainers.images.batches import Batches, Minibatch, Normalize
+from hpo.trainers.images.data import Splits
+from hpo.trainers.images.run import Run
+from hpo.trainers.images.trial import TrialSpec
 from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 100}

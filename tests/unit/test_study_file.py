@@ -14,7 +14,7 @@ from hpo.search import Grid, Median, NoPruner, Tpe
 from hpo.space import Range, Values
 from hpo.study import StudySpec
 from hpo.study_file import LARGEST_FILE, differences, load
-from hpo.train.policies import AccuracyGap, Hold, Ramp
+from hpo.trainers.images.policies import AccuracyGap, Hold, Ramp
 
 STUDY = """
 name = "adaptive-vs-grid"

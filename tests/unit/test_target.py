@@ -9,8 +9,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from hpo.errors import TargetError
-from hpo.train import target
-from hpo.train.target import Target, import_target
+from hpo.trainers import target
+from hpo.trainers.target import Target, import_target
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""What is measured of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from hpo.errors import StudyFileError
+from hpo.trainers.images.batches import Normalize
+from hpo.trainers.images.clock import Score
+from hpo.trainers.images.data.images import Images
+
+EVALUATION_BATCH = 1024
+
+
+@torch.no_grad()
+def score(
+    model: nn.Module,
+    images: Images,
+    normalize: Normalize,
+    memory_format: torch.memory_format = torch.contiguous_format,
+) -> Score:
+    """Mean cross-entropy and accuracy of `model` over all `images`; the device is waited for once."""
+    model.eval()
+    loss = torch.zeros((), device=images.labels.device)
+    correct = torch.zeros((), device=images.labels.device)
+    for start in range(0, len(images), EVALUATION_BATCH):
+        labels = images.labels[start : start + EVALUATION_BATCH]
+        inputs = normalize(images.inputs[start : start + EVALUATION_BATCH])
+        logits = model(inputs.contiguous(memory_format=memory_format))
+        loss += functional.cross_entropy(logits, labels, reduction="sum")
+        correct += (logits.argmax(dim=1) == labels).sum()
+    return Score(loss=loss.item() / len(images), accuracy=correct.item() / len(images))
+
+
+def named_parameters(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Parameter]:
+    """The parameters called `names`.
+
+    Raises:
+        StudyFileError: the model has no parameter of that name.
+    """
+    known = dict(model.named_parameters())
+    for name in names:
+        if name not in known:
+            raise StudyFileError(
+                f"gradient_norms: the model has no parameter {name!r}", hint=f"it has {', '.join(known)}"
+            )
+    return {name: known[name] for name in names}
+
+
+def gradient_norm(parameter: nn.Parameter) -> Tensor:
+    """The 2-norm of the parameter's present gradient, still on its device."""
+    assert parameter.grad is not None
+    norm: Tensor = torch.linalg.vector_norm(parameter.grad)
+    return norm

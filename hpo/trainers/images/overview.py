@@ -1,0 +1,77 @@
+"""What the images of a study are on this machine: how many of which class in each part, their shape and statistics."""
+
+from __future__ import annotations
+
+import torch
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from hpo.trainers.images.data import Data
+from hpo.trainers.images.data.cache import DataCache
+from hpo.trainers.images.data.images import Dataset, Images, Splits
+
+MOST_CLASSES = 20
+"""Listed one by one; of more only the smallest and the largest number are shown."""
+
+
+def overview(source: Data) -> RenderableType:
+    """Load images as a worker would, and say what they are.
+
+    Raises:
+        MachineError: as a worker would.
+    """
+    cache = DataCache()
+    dataset = cache.load(source)
+    return described(dataset, cache.splits(source, True, torch.device("cpu")))
+
+
+def described(dataset: Dataset, splits: Splits) -> RenderableType:
+    """What one looks at to see whether images were read as they were meant."""
+    channels, height, width = dataset.train.inputs.shape[1:]
+    left_out = len(dataset.train) - len(splits.train) - len(splits.validation)
+    lines = [
+        f"{channels} {'channel' if channels == 1 else 'channels'} of {height} x {width} pixels (height x width)",
+        f"mean {_per_channel(splits.mean)}, standard deviation {_per_channel(splits.std)}",
+        "  per channel, of the training images, where black is 0 and white is 1",
+        f"fingerprint {dataset.fingerprint[:16]}",
+    ]
+    if left_out:
+        images = "image" if left_out == 1 else "images"
+        lines.append(f"{left_out} further training {images}, left out by train_limit")
+    return Group(
+        Text("\nimages on this machine", style="bold"), _counts(dataset.classes, splits), Text("\n".join(lines))
+    )
+
+
+def _counts(classes: tuple[str, ...], splits: Splits) -> Table:
+    view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    view.add_column("class", overflow="fold")
+    parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
+    numbers = []
+    for name, part in parts.items():
+        view.add_column(name, justify="right")
+        numbers.append(_of_each_class(part, len(classes)))
+    if len(classes) <= MOST_CLASSES:
+        for label, name in enumerate(classes):
+            view.add_row(Text(name), *(f"{found[label]:,}" for found in numbers))
+    else:
+        view.add_row(f"each of {len(classes):,}", *(_range(found) for found in numbers))
+    view.add_row("all", *(f"{sum(found):,}" for found in numbers))
+    return view
+
+
+def _of_each_class(part: Images | None, classes: int) -> list[int]:
+    assert part is not None
+    numbers: list[int] = part.labels.bincount(minlength=classes).tolist()
+    return numbers
+
+
+def _range(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _per_channel(values: Tensor) -> str:
+    return ", ".join(f"{value:.3f}" for value in values.tolist())

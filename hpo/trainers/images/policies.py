@@ -1,0 +1,208 @@
+"""Policies: how the strength of a regularizer moves while a trial trains.
+
+A policy is a pure function `new strength = policy(present strength, observation)`, called before every optimizer step.
+Its only state is the strength itself, so a run can be replayed and resumed.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+
+from hpo.spec import Spec
+from hpo.trainers.images.clock import Clock, Duration, Observation
+from hpo.trainers.images.schedules import StageLengths
+
+
+class Hold(Spec):
+    """The strength stays as it is: classical, fixed regularization."""
+
+    kind: Literal["hold"] = "hold"
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        return strength
+
+
+class Ramp(Spec):
+    """The strength moves between itself and `factor` times the strength, over the whole trial.
+
+    `up` goes from strength to strength x factor, `down` the same way backwards, so both directions pass through the
+    same strengths and differ in their order alone (Lu 2017, "pull-up" and "pull-down").
+    """
+
+    kind: Literal["ramp"] = "ramp"
+    direction: Literal["up", "down"]
+    """Whether the strength rises or falls."""
+    factor: float = Field(default=10.0, gt=1.0)
+    """The highest strength by the lowest."""
+    shape: Literal["geometric", "linear", "cosine", "steps"] = "geometric"
+    """Equal factors or equal steps in equal times, half a cosine (slow at both ends), or `levels` strengths for equal
+    times, equally far apart."""
+    levels: int = Field(default=4, ge=2)
+    """How many strengths the shape "steps" has; the other shapes move at every optimizer step."""
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        if self.shape == "geometric":
+            return observation.base * math.pow(self.factor, self._way(observation.clock))
+        return observation.base * (1.0 + (self.factor - 1.0) * self._way(observation.clock))
+
+    def _way(self, clock: Clock) -> float:
+        """How far up it is: 0 at the strength, 1 at `factor` times the strength."""
+        if self.shape == "steps":
+            level = min(clock.step * self.levels // clock.total_steps, self.levels - 1)
+            way = level / (self.levels - 1)
+        elif self.shape == "cosine":
+            way = (1.0 - math.cos(math.pi * clock.progress)) / 2
+        else:
+            way = clock.progress
+        return way if self.direction == "up" else 1.0 - way
+
+
+class Stages(StageLengths):
+    """The strength times the factor of the present stage: factors 3, 2, 1, 0 are Lu's pull-down (2017)."""
+
+    kind: Literal["stages"] = "stages"
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        return observation.base * self.factor(observation.clock)
+
+
+Row = Annotated[tuple[PositiveFloat, NonNegativeFloat], Field(strict=False)]  # a list in a file, a tuple here
+
+
+class FollowsLr(Spec):
+    """Rises as the learning rate falls: strength x (peak lr / lr) ** power, at most `limit` times the strength.
+
+    The idea of "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks": what the
+    falling learning rate takes away of its implicit regularization is given back explicitly. With `table` the factors
+    are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`.
+    """
+
+    kind: Literal["follows_lr"] = "follows_lr"
+    power: float = 0.5
+    """How closely: 0 not at all, 1 in inverse proportion; below 0 the strength falls with the learning rate."""
+    limit: float = Field(default=16.0, ge=1.0)
+    """The strength exceeds the stated one at most by this factor."""
+    table: tuple[Row, ...] | None = Field(default=None, min_length=1)
+    """Rows, in place of `power` and `limit`: [learning rate, factor]: the strength's factor at or below that learning
+    rate, down to that of the next row; 1 above all rows."""
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.table is None:
+            return self
+        fields = type(self).model_fields
+        if (self.power, self.limit) != (fields["power"].default, fields["limit"].default):
+            raise ValueError("give `table`, or `power` and `limit`, not both")
+        rates = [rate for rate, _ in self.table]
+        if any(after >= before for before, after in pairwise(rates)):
+            raise ValueError(f"the learning rates of `table` must fall from row to row, not {rates}")
+        return self
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        if self.table is not None:
+            # Both are decimal numbers, and a schedule's is a product of two: equal but for rounding is equal.
+            reached = [factor for rate, factor in self.table if observation.lr <= rate * (1 + 1e-9)]
+            return observation.base * (reached[-1] if reached else 1.0)
+        # Compared as logarithms: the learning rate may be 0, and a power of it may be too large for a number.
+        fall = math.log(observation.peak_lr / observation.lr) if observation.lr > 0 else math.inf
+        exponent = self.power * fall if self.power != 0 else 0.0
+        return observation.base * (self.limit if exponent >= math.log(self.limit) else math.exp(exponent))
+
+
+class Feedback(Spec):
+    """A gap between train and validation that is too wide raises the strength, one that is too narrow lowers it."""
+
+    raise_above: float
+    """Gap above which the strength rises."""
+    lower_below: float
+    """Gap below which the strength falls."""
+    factor: float = Field(default=1.5, gt=1.0)
+    """How many times the strength rises or falls at once."""
+    every: Duration = Duration(epochs=1)
+    """How often the gap is looked at."""
+    limit: float = Field(default=100.0, ge=1.0)
+    """The strength stays within this factor of the stated one."""
+
+    @model_validator(mode="after")
+    def _thresholds_in_order(self) -> Self:
+        if self.lower_below > self.raise_above:
+            raise ValueError(f"lower_below ({self.lower_below}) must not exceed raise_above ({self.raise_above})")
+        return self
+
+    def answer(self, gap: float, strength: float, observation: Observation) -> float:
+        """The new strength, at the steps at which the gap is looked at."""
+        if observation.clock.step % self.every.in_steps(observation.clock) != 0:
+            return strength
+        if gap > self.raise_above:
+            return min(strength * self.factor, observation.base * self.limit)
+        if gap < self.lower_below:
+            return max(strength / self.factor, observation.base / self.limit)
+        return strength
+
+
+class AccuracyGap(Feedback):
+    """Feedback: train accuracy well above validation accuracy raises the strength, close to it or below lowers it.
+
+    Lu (2017): the gap is train minus validation accuracy of the last evaluation (shares, 0..1). Every `every`, a gap
+    above `raise_above` multiplies the strength by `factor`, one below `lower_below` divides it. The strength stays
+    between strength / limit and strength x limit.
+    """
+
+    kind: Literal["accuracy_gap"] = "accuracy_gap"
+    raise_above: float = 0.05
+    """Gap (share, 0..1) above which the strength rises."""
+    lower_below: float = 0.01
+    """Gap (share, 0..1) below which the strength falls; a negative one is allowed."""
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        if observation.train is None or observation.validation is None:
+            return strength
+        return self.answer(observation.train.accuracy - observation.validation.accuracy, strength, observation)
+
+
+class LossGap(Feedback):
+    """Feedback as by `accuracy_gap`, the gap being validation minus train loss (mean cross-entropy, nats per image)."""
+
+    kind: Literal["loss_gap"] = "loss_gap"
+    raise_above: float = 0.2
+    """Gap (nats) above which the strength rises."""
+    lower_below: float = 0.05
+    """Gap (nats) below which the strength falls; a negative one is allowed."""
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        if observation.train is None or observation.validation is None:
+            return strength
+        return self.answer(observation.validation.loss - observation.train.loss, strength, observation)
+
+
+class Replay(Spec):
+    """The strengths of another trial, one an epoch, in place of the stated one: what moved it is left behind.
+
+    It tells whether the way that feedback took is worth anything by itself: the same trace in a trial that gives no
+    such feedback. A trace holds the strength of each epoch's last step.
+    """
+
+    kind: Literal["replay"] = "replay"
+    strengths: tuple[NonNegativeFloat, ...] = Field(min_length=1)
+    """The strength in each epoch, not a factor of the stated one; the last is held to the end."""
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        return self.strengths[min(observation.clock.epoch, len(self.strengths) - 1)]
+
+
+Policy = Annotated[Hold | Ramp | Stages | FollowsLr | AccuracyGap | LossGap | Replay, Field(discriminator="kind")]
+
+
+class Governed(Spec):
+    """What every regularizer has: a strength, and the policy that moves it."""
+
+    decides_steps: ClassVar[bool] = False
+    """Whether the strength decides which optimizer steps there are."""
+    strength: NonNegativeFloat
+    """The strength as stated; the policy multiplies or replaces it as the trial goes on."""
+    policy: Policy = Hold()
+    """How the strength moves while the trial trains."""

@@ -1,0 +1,121 @@
+"""Regularizers that hide something while training: activations, exact inputs, exact labels, parts of the gradient."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from hpo.errors import StudyFileError
+from hpo.seeds import derive
+from hpo.trainers.images.policies import Governed
+from hpo.trainers.images.regularizers.record import Regularizer, Which, parameters
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+
+class Dropout(Governed):
+    """The share of activations that the model's dropout layers set to zero (Srivastava et al. 2014)."""
+
+    kind: Literal["dropout"] = "dropout"
+    ceiling: ClassVar[float] = 0.95
+    strength: float = Field(ge=0.0, le=0.95)
+    """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.95."""
+
+    def build(self, model: nn.Module, seed: int) -> Regularizer:
+        from torch import nn
+
+        layers = [module for module in model.modules() if isinstance(module, nn.Dropout)]
+        if not layers:
+            raise StudyFileError("the model has no dropout layer, so a dropout regularizer can't act on it")
+
+        def set_rate(strength: float) -> None:
+            for layer in layers:
+                layer.p = strength
+
+        return Regularizer(on_change=set_rate)
+
+
+class InputNoise(Governed):
+    """Gaussian noise on the training images, x + strength x N(0, 1), each value by itself and anew at every step.
+
+    The strength is a standard deviation in normalised units: 1 is that of the training images of that channel.
+    """
+
+    kind: Literal["input_noise"] = "input_noise"
+    ceiling: ClassVar[float] = math.inf
+
+    def build(self, model: nn.Module, seed: int) -> Regularizer:
+        import torch
+
+        def add(inputs: Tensor, strength: float) -> Tensor:
+            return torch.randn_like(inputs).mul_(strength).add_(inputs)
+
+        return Regularizer(on_inputs=add)
+
+
+class LabelSmoothing(Governed):
+    """Targets (1 - strength) x label + strength / classes in the cross-entropy (Szegedy et al. 2016, section 7).
+
+    The smoothed loss is the one that is differentiated; the reported train loss is that of the labels themselves.
+    """
+
+    kind: Literal["label_smoothing"] = "label_smoothing"
+    ceiling: ClassVar[float] = 0.95
+    strength: float = Field(ge=0.0, le=0.95)
+    """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.95."""
+
+    def build(self, model: nn.Module, seed: int) -> Regularizer:
+        from torch.nn import functional
+
+        def smooth(loss: Tensor, logits: Tensor, strength: float) -> Tensor:
+            uniform = -functional.log_softmax(logits, dim=1).mean()  # the loss of a target that is the same for all
+            return (1.0 - strength) * loss + strength * uniform
+
+        return Regularizer(on_loss=smooth)
+
+
+class SparseGradient(Governed):
+    """The share of the entries of each tensor's gradient that a mask sets to zero, rounded to whole entries.
+
+    "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks", section 2: the masks stay
+    the same from step to step and are drawn anew only when the share changes. They depend on the seed and the share
+    alone, so a share that returns has the masks that it had. Penalties and weight decay come after the masks: they act
+    on all entries.
+    """
+
+    kind: Literal["sparse_gradient"] = "sparse_gradient"
+    ceiling: ClassVar[float] = 0.99
+    strength: float = Field(ge=0.0, le=0.99)
+    """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.99."""
+    on: Which = "all"
+    """All trained parameters, or without biases and normalization."""
+
+    def build(self, model: nn.Module, seed: int) -> Regularizer:
+        import torch
+
+        tensors = parameters(model, self.on)
+        masks: list[Tensor] = []
+
+        def draw(strength: float) -> None:
+            generator = torch.Generator().manual_seed(derive(seed, "masks", repr(strength)))
+            masks[:] = [_mask(tensor, strength, generator) for tensor in tensors] if strength > 0 else []
+
+        def apply(strength: float) -> None:
+            for tensor, mask in zip(tensors, masks, strict=False):  # without masks, nothing is hidden
+                if tensor.grad is not None:
+                    tensor.grad.mul_(mask)
+
+        return Regularizer(on_change=draw, on_loss_gradients=apply)
+
+
+def _mask(like: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Zeros in a random `share` of the entries and ones elsewhere, drawn on the CPU: the same on every device."""
+    import torch
+
+    mask = torch.ones(like.numel(), dtype=like.dtype)
+    mask[torch.randperm(like.numel(), generator=generator)[: round(share * like.numel())]] = 0
+    return torch.empty_like(like).copy_(mask.view(like.shape))

@@ -1,0 +1,129 @@
+"""The trainer of nets on images, as the rest of the project sees it.
+
+What training needs is imported when something is trained: a study can be checked and reported without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hpo import pulse
+from hpo.errors import MachineError
+from hpo.metric import Metric
+from hpo.trainers.images.reported import METRICS, OBJECTIVE
+from hpo.trainers.trainer import Identity, Machine, Result, Trial
+
+if TYPE_CHECKING:
+    from hpo.trainers.images.clock import Evaluation
+    from hpo.trainers.images.loop import Decision
+    from hpo.trainers.images.trial import TrialSpec
+
+MOST_STEPS = 2**31 - 1
+"""Of a trial; they are stored in a column of 32 bits."""
+
+
+class ImageTrainer:
+    """Nets that classify images: data, models, optimizers, schedules, regularizers and policies by their names."""
+
+    unit = "epochs"
+    fixed = {
+        "data": "make each value a study of its own",
+        "epochs": "make each value an arm of its own",
+        "batch_size": "make each value an arm of its own, or search the strength of a regularizer of kind 'batch_size'",
+    }
+    shared = ("data",)
+
+    def spec(self) -> type[TrialSpec]:
+        from hpo.trainers.images.trial import TrialSpec
+
+        return TrialSpec
+
+    def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
+        return METRICS
+
+    def objective(self, trial: Mapping[str, Any]) -> str:
+        return OBJECTIVE.name
+
+    def length(self, trial: Mapping[str, Any]) -> int:
+        return int(trial["epochs"])
+
+    def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
+        images = self.spec().model_validate(trial).data.images_per_epoch
+        if images is None:
+            return
+        epochs, size = int(trial["epochs"]), int(trial["batch_size"])
+        steps = epochs * (images // size)
+        if steps > MOST_STEPS:
+            yield f"epochs: {steps:,} optimizer steps, at most {MOST_STEPS:,} are allowed; raise batch_size"
+
+    def machine(self, device: str) -> Machine:
+        from hpo.trainers.images.device import TorchMachine
+
+        return TorchMachine(device)
+
+    def identity(self, config: TrialSpec, study: str) -> Identity:
+        from hpo.trainers.images.data import cache
+
+        return Identity(
+            cache.load(config.data, study).fingerprint,
+            what=f"the {config.data.kind} images on this machine",
+            hint="copy the data from a machine that works on the study, or start a new study; "
+            "if this machine has the right ones: hpo accept-images STUDY",
+        )
+
+    def prefixes(self, config: TrialSpec, study: str, device: str) -> Sequence[str]:
+        import torch
+
+        from hpo.trainers.images.data import cache
+        from hpo.trainers.images.prefix import prefixes
+
+        splits = cache.splits(config.data, False, torch.device(device), study)
+        return prefixes(config, len(splits.train))
+
+    def packed(self, weights: bytes, trial: Mapping[str, Any], about: Mapping[str, Any]) -> bytes:
+        from hpo.trainers.images.nets import packed
+
+        return packed(weights, trial, about)
+
+    def run(self, trial: Trial) -> Result:
+        import torch
+
+        from hpo.trainers.images.data import cache
+        from hpo.trainers.images.device import lacks
+        from hpo.trainers.images.loop import Ended, fit
+
+        config: TrialSpec = trial.config
+        device = torch.device(trial.device)
+        if missing := lacks(config.precision, device):
+            raise MachineError(missing)
+        with pulse.interruptible(trial.should_stop):
+            splits = cache.splits(config.data, trial.scores_test, device, trial.study)
+        outcome = fit(
+            config,
+            trial.seed,
+            splits,
+            _reporting(trial),
+            resume=trial.checkpoint,
+            interrupted=trial.should_stop,
+            keep_weights=trial.keeps_weights,
+        )
+        return Result(
+            finished=outcome.ended is Ended.FINISHED,
+            test={} if outcome.test is None else outcome.test.by_name("test"),
+            checkpoint=outcome.checkpoint,
+            weights=outcome.weights,
+        )
+
+
+def _reporting(trial: Trial) -> Callable[[Evaluation, Callable[[], bytes]], Decision]:
+    from hpo.trainers.images.loop import Decision
+
+    def report(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
+        goes_on = trial.report(evaluation.reported(), checkpoint)
+        return Decision.CONTINUE if goes_on else Decision.PRUNE
+
+    return report
+
+
+TRAINER = ImageTrainer()

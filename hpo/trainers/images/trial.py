@@ -1,0 +1,64 @@
+"""What one trial trains: with a seed it fixes the result."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+
+from hpo.spec import Name, Spec
+from hpo.trainers.images.augment import Augment
+from hpo.trainers.images.data import Data
+from hpo.trainers.images.models import Model
+from hpo.trainers.images.optimizers import Optimizer
+from hpo.trainers.images.plateau import Plateau
+from hpo.trainers.images.regularizers import RegularizerSpec
+from hpo.trainers.images.schedules import Schedule
+
+
+class EarlyStopping(Spec):
+    """The trial is finished when validation accuracy has not improved for `patience` epochs (Prechelt 1998).
+
+    The last epoch is what is scored, on validation and on test, as in a trial that ran to its end; the epochs that are
+    saved count as not spent.
+    """
+
+    patience: PositiveInt
+    """Epochs without an improvement."""
+    min_delta: NonNegativeFloat = 0.0
+    """How much (share, 0..1) an accuracy must exceed the best one before it to be an improvement."""
+
+
+class TrialSpec(Spec):
+    """One trial: data, model, optimizer, learning rate and regularizers, for so many epochs."""
+
+    epochs: int = Field(ge=1, le=100_000)
+    """Passes over the training images."""
+    batch_size: int = Field(ge=1, le=65_536)
+    """Images per optimizer step, which the regularizer `batch_size` may multiply; an epoch's short last batch is left
+    out."""
+    data: Data
+    """The images, and how they are divided."""
+    augment: Augment = Augment()
+    """What is done to the training images at random."""
+    model: Model
+    """The net."""
+    optimizer: Optimizer
+    """What turns gradients into steps."""
+    lr: Schedule
+    """The learning rate, as a schedule."""
+    plateau: Plateau | None = None
+    """Lowers the scheduled learning rate where validation no longer improves."""
+    clip_norm: PositiveFloat | None = None
+    """Gradients longer than this are shortened to it (Pascanu et al. 2013): the 2-norm over all parameters together, of
+    the loss's gradient alone; penalties and weight decay come after it."""
+    regularizers: dict[Name, RegularizerSpec] = {}
+    """What acts on training besides the loss, each under a name of your choice by which its strength is traced."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """The numbers of the forward and backward pass; weights and updates have 32 bits in any case."""
+    compile: bool = False
+    """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial."""
+    early_stopping: EarlyStopping | None = None
+    """When to end before the last epoch."""
+    gradient_norms: tuple[str, ...] = ()
+    """Parameters by their dotted module path, for example `linear1.weight`."""

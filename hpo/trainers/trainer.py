@@ -1,0 +1,198 @@
+"""The border between what trains a trial and everything else: what each side hands to the other.
+
+    worker ──Trial──▶ Trainer.run ──Result──▶ worker
+              ▲            │
+              └─Evaluation─┘  report: go on?
+
+How a trial ended (finished, pruned, diverged, interrupted) is the worker's conclusion.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from hpo.metric import Metric
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What is known of a trial at one moment: after `at` units of its length, usually epochs."""
+
+    at: int
+    """Units done, from 1."""
+    seconds: float
+    """Wall time since the evaluation before, this one included."""
+    metrics: Mapping[str, float]
+    """All that was measured, by name: metrics of train and validation, and what moved (`lr`, `strength.l2`)."""
+
+    def is_finite(self, metrics: Mapping[str, Metric]) -> bool:
+        """Whether all of the `metrics` that were measured are numbers; otherwise the trial has diverged."""
+        return all(math.isfinite(value) for name, value in self.metrics.items() if name in metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a trainer hands back when it stops."""
+
+    finished: bool
+    """Whether the trial came to its own end: its whole length, or where it stops early."""
+    test: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of test, of a finished trial in the confirm phase."""
+    checkpoint: bytes | None = None
+    """Where to go on, of a trial that was asked to stop."""
+    weights: bytes | None = None
+    """What was learned, of a finished trial of which it is to be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What all workers of a study must have in common, such as its images."""
+
+    fingerprint: str
+    """Differs if what it stands for does."""
+    what: str
+    """What it stands for, in words: the subject of "… are not those that the study began with"."""
+    hint: str
+    """What to do if it differs."""
+
+
+class Trial(Protocol):
+    """What a trainer is handed by the worker: what to train, and whom to tell."""
+
+    @property
+    def config(self) -> Any:
+        """The arm's `[trial]` with the point laid over it, as an object of the trainer's `spec`."""
+
+    @property
+    def seed(self) -> int:
+        """What all randomness is drawn from."""
+
+    @property
+    def device(self) -> str:
+        """Where to train, such as `cpu` and `cuda:0`."""
+
+    @property
+    def study(self) -> str:
+        """A name of the study that is never given again; what is remembered of its data is kept under it."""
+
+    @property
+    def scores_test(self) -> bool:
+        """Whether test is to be scored at the end; it is in the confirm phase alone."""
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether what was learned is to be handed back."""
+
+    @property
+    def checkpoint(self) -> bytes | None:
+        """Where to go on; None at the beginning."""
+
+    def report(self, evaluation: Evaluation, save: Callable[[], bytes]) -> bool:
+        """Tell what was measured; returns whether to go on. `save` makes a checkpoint and is called if one is due."""
+
+    def should_stop(self) -> bool:
+        """Whether to stop here and hand back a checkpoint; to be asked often, before every step."""
+
+
+class Machine(Protocol):
+    """A device of this machine as a trainer uses it."""
+
+    @property
+    def device(self) -> str:
+        """Its name, such as `cpu` and `cuda:0`."""
+
+    @property
+    def description(self) -> str:
+        """The device as people know it."""
+
+    def environment(self) -> Mapping[str, str]:
+        """What a result may depend on: versions of libraries, the device, threads."""
+
+    def examine(self) -> None:
+        """Try what every trial needs.
+
+        Raises:
+            MachineError: something is missing here; a person can mend it.
+            SickMachine: the device does not compute.
+        """
+
+    def recover(self) -> None:
+        """See whether the device still computes after a trial that raised.
+
+        Raises:
+            SickMachine: it does not.
+        """
+
+    def is_to_blame(self, error: BaseException) -> bool:
+        """Whether an error in a trial is the machine's fault and not the trial's."""
+
+
+class Trainer(Protocol):
+    """One way of training: what its trials look like, what they report, and the verb `run`.
+
+    A `trial` is the table `[trial]` as a study file has it, a `config` the same as an object of `spec`.
+    """
+
+    unit: str
+    """What the length of a trial is counted in, in the plural."""
+    fixed: Mapping[str, str]
+    """Parts of a trial that decide what it costs or what it is scored on, so no search may touch them; what to do."""
+    shared: tuple[str, ...]
+    """Parts that all arms have in common."""
+
+    def spec(self) -> type[BaseModel]:
+        """The model that checks a trial."""
+
+    def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
+        """All that is reported and has a goal, by name."""
+
+    def objective(self, trial: Mapping[str, Any]) -> str:
+        """The metric of validation by which trials are judged if the study names none."""
+
+    def length(self, trial: Mapping[str, Any]) -> int:
+        """How many units a trial is long."""
+
+    def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
+        """What of a trial goes beyond what can be stored, a line for each: the key, and what is allowed."""
+
+    def machine(self, device: str) -> Machine:
+        """The device called `device` (`auto`: the best there is), prepared for training in this process.
+
+        Raises:
+            UserError: there is none of that name here, or it can't be used.
+        """
+
+    def identity(self, config: Any, study: str) -> Identity:
+        """What this machine would train on.
+
+        Raises:
+            MachineError: it is missing here.
+            pulse.Interrupted: inside `pulse.interruptible`, once a stop is asked for.
+        """
+
+    def prefixes(self, config: Any, study: str, device: str) -> Sequence[str]:
+        """A digest after each unit: two trials of one seed that have the same are the same up to there.
+
+        Empty if that can't be known.
+        """
+
+    def packed(self, weights: bytes, trial: Mapping[str, Any], about: Mapping[str, Any]) -> bytes:
+        """The content of a file for people: the weights that a trial has handed back, and what is known of it.
+
+        Raises:
+            CheckpointError: they can't be read.
+        """
+
+    def run(self, trial: Trial) -> Result:
+        """Train it, from its checkpoint on if there is one.
+
+        Raises:
+            CheckpointError: the checkpoint is damaged, of another version or of another trial.
+            MachineError: this machine lacks what the trial needs.
+            pulse.Interrupted: a stop was asked for before anything was trained.
+        """
