@@ -89,7 +89,7 @@ def _finish(connection: Connection, study: StudySpec, cells: Sequence[Cell]) -> 
     for trial_id, cell in enumerate(cells, last + 1):
         name = study_name(study.name, cell.arm, cell.phase)
         params = cell.params or _propose(study, cell.arm, chance)
-        curve = _accuracies(params, study.epochs(cell.arm), chance)
+        curve = _accuracies(params, study.arm(cell.arm).length, chance)
         for table, row in _trial(study, cell, trial_id, studies[name], numbers[name], params, curve):
             rows[table].append(row)
         for table, row in _cell(cell, trial_id, numbers[name], params, curve):

@@ -85,7 +85,7 @@ def methods() -> dict[str, Search]:
         "tpe_late_median": (Tpe(), Median(warmup=8, every=4)),
         "tpe_hyperband": (Tpe(), Hyperband()),
         "hyperband": (Random(), Hyperband()),
-        "flagship": (study.arms[arm].sampler, study.pruner(arm)),
+        "flagship": (study.arms[arm].sampler, study.arm(arm).pruner),
     }
     return {"grid": Search(GRID, Grid(), NoPruner())} | {way: Search(SPACE, *how) for way, how in ways.items()}
 

@@ -169,7 +169,7 @@ def _slots(study: StudySpec, arm: str) -> Iterator[PlannedCell]:
 
 def _time_is_over(study: StudySpec, arm: str, seconds: float) -> bool:
     """Whether an arm's search has trained for as long as it may."""
-    budget = study.arms[arm].budget or study.protocol.budget
+    budget = study.arm(arm).budget
     return budget is not None and budget.hours is not None and seconds >= 3600.0 * budget.hours
 
 
@@ -179,8 +179,7 @@ def _is_not_begun(cell: Cell) -> bool:
 
 def _may_use_what_pruning_saved(study: StudySpec, arm: str) -> bool:
     """Whether epochs that an arm's trials did not need go into further trials."""
-    spec = study.arms[arm]
-    budget = spec.budget or study.protocol.budget
+    spec, budget = study.arms[arm], study.arm(arm).budget
     return spec.sampler.proposes and (budget is None or budget.epochs is not None)
 
 

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, cached_property
 from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
@@ -64,6 +65,24 @@ class Arm(Spec):
             if owner.setdefault(parameter.path, parameter.choice) != parameter.choice:
                 raise ValueError(f"search: {parameter.path!r} is searched twice, by itself or under several choices")
         return self
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedArm:
+    """An arm with all that it takes from its study."""
+
+    name: str
+    spec: Arm
+    trial: Mapping[str, Any]
+    """The study's trial with the arm's laid over it; a point of its search space is laid over that."""
+    length: int
+    """Units of each of its trials."""
+    stops_early: bool
+    """Whether its trials may end before."""
+    pruner: Pruner
+    """What stops trials of its search."""
+    budget: Budget | None
+    """What its search may spend; None: what the largest grid does."""
 
 
 class Compared(Spec):
@@ -232,20 +251,42 @@ class StudySpec(Spec):
         """The arm that the others are compared with."""
         return self.protocol.baseline or next(iter(self.arms))
 
-    def pruner(self, arm: str) -> Pruner:
-        """The pruner of the arm's search phase."""
-        spec = self.arms[arm]
-        if spec.pruner is not None:
-            return spec.pruner
-        return self.protocol.pruner if spec.sampler.proposes else NO_PRUNER
+    @cached_property
+    def _resolved(self) -> dict[str, ResolvedArm]:
+        return {}
 
-    def epochs(self, arm: str) -> int:
-        """Epochs of each of the arm's trials; no search may touch them."""
-        return self.trainer.length(merge(self.trial, self.arms[arm].trial))
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with some fields changed, of which the arms are resolved anew."""
+        copy = super().model_copy(update=update, deep=deep)
+        copy.__dict__.pop("_resolved", None)
+        return copy
+
+    def arm(self, name: str) -> ResolvedArm:
+        """The arm called `name`, resolved.
+
+        Raises:
+            StudyFileError: it sets an element that a list of the trial does not have.
+        """
+        if name not in self._resolved:
+            self._resolved[name] = self._resolve(name)
+        return self._resolved[name]
+
+    def _resolve(self, name: str) -> ResolvedArm:
+        spec, protocol = self.arms[name], self.protocol
+        trial = merge(self.trial, spec.trial, f"arms.{name}.trial")
+        return ResolvedArm(
+            name=name,
+            spec=spec,
+            trial=trial,
+            length=self.trainer.length(trial),
+            stops_early=self.trainer.stops_early(trial),
+            pruner=spec.pruner or (protocol.pruner if spec.sampler.proposes else NO_PRUNER),
+            budget=spec.budget or protocol.budget,
+        )
 
     def epoch_at(self, arm: str, share: float) -> int:
         """The arm's epoch after which `share` of its epochs are done, to the nearest."""
-        return max(1, round(share * self.epochs(arm)))
+        return max(1, round(share * self.arm(arm).length))
 
     def values(self, arm: str, params: Params) -> dict[str, Any]:
         """A point of the arm's search space, as the study file writes its values."""
@@ -253,7 +294,7 @@ class StudySpec(Spec):
 
     def table_of(self, arm: str, params: Params) -> dict[str, Any]:
         """The complete trial of `arm` at the point `params`, as a study file writes it."""
-        return table_at(self.trial, arm, self.arms[arm], params)
+        return laid_over(self.arm(arm).trial, arm, self.arms[arm], params)
 
     def trial_of(self, arm: str, params: Params) -> Any:
         """What a cell of `arm` at the point `params` trains, as an object of the trainer's `spec`.
@@ -261,7 +302,7 @@ class StudySpec(Spec):
         Raises:
             StudyFileError: the point is no trial, with a line for every mistake.
         """
-        return trial_at(self.trial, arm, self.arms[arm], params)
+        return parse_trial(self.table_of(arm, params), f"arms.{arm}.trial")
 
 
 class StudyFile(StudySpec):
@@ -303,13 +344,13 @@ def trial_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> A
     Raises:
         StudyFileError: the point is no trial, with a line for every mistake.
     """
-    return parse_trial(table_at(trial, name, arm, params), f"arms.{name}.trial")
-
-
-def table_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> dict[str, Any]:
-    """The same as a table that has not been checked."""
     where = f"arms.{name}.trial"
-    return overlay(merge(trial, arm.trial, where), decode(arm.search, params), where)
+    return parse_trial(laid_over(merge(trial, arm.trial, where), name, arm, params), where)
+
+
+def laid_over(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> dict[str, Any]:
+    """The point `params` laid over the `trial` of the arm called `name`: a table that has not been checked."""
+    return overlay(trial, decode(arm.search, params), f"arms.{name}.trial")
 
 
 def parse_trial(table: dict[str, Any], where: str) -> Any:

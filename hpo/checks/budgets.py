@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from hpo.errors import StudyFileError
 from hpo.parameters import grid_size
-from hpo.protocol import Budget
 from hpo.study import StudySpec
 
 MOST_CELLS = 10_000
@@ -30,7 +29,7 @@ class ArmPlan:
 
 def arm_plans(study: StudySpec) -> list[ArmPlan]:
     """Cells and epochs of every arm's search phase, of a study without `budget_mistakes`."""
-    epochs = {arm: study.epochs(arm) for arm in study.arms}
+    epochs = {arm: study.arm(arm).length for arm in study.arms}
     grids = {
         arm: study.protocol.repeats * grid_size(spec.search)
         for arm, spec in study.arms.items()
@@ -39,7 +38,7 @@ def arm_plans(study: StudySpec) -> list[ArmPlan]:
     largest = max((cells * epochs[arm] for arm, cells in grids.items()), default=0)
     plans = []
     for arm in study.arms:
-        budget = _budget(study, arm)
+        budget = study.arm(arm).budget
         if budget is None:
             allowed = grids[arm] * epochs[arm] if arm in grids else largest
         elif budget.epochs is not None:
@@ -57,7 +56,7 @@ def budget_mistakes(study: StudySpec) -> Iterator[str]:
     """
     if not all(_has_epochs(study, arm) for arm in study.arms):
         return
-    missing = [arm for arm, spec in study.arms.items() if _budget(study, arm) is None and not _is_grid(study, arm)]
+    missing = [arm for arm, spec in study.arms.items() if study.arm(arm).budget is None and not _is_grid(study, arm)]
     if missing and not any(_is_grid(study, arm) for arm in study.arms):
         yield (
             f"protocol.budget: missing; {', '.join(missing)} needs one, such as {{ epochs = 480 }} or "
@@ -88,7 +87,7 @@ def _arm_mistakes(study: StudySpec, plan: ArmPlan) -> Iterator[str]:
 
 def _limiting_field(study: StudySpec, plan: ArmPlan) -> str:
     """The field that makes the plan so large, and how large."""
-    cells, budget = f"{plan.cells:,} trials", _budget(study, plan.arm)
+    cells, budget = f"{plan.cells:,} trials", study.arm(plan.arm).budget
     if _is_grid(study, plan.arm):
         repeats = study.protocol.repeats
         points = f" ({plan.cells // repeats:,} points, protocol.repeats = {repeats})" if repeats > 1 else ""
@@ -120,13 +119,9 @@ def _confirm_cells(study: StudySpec, plan: ArmPlan) -> int:
     return min(confirm.top, configurations) * confirm.seeds
 
 
-def _budget(study: StudySpec, arm: str) -> Budget | None:
-    return study.arms[arm].budget or study.protocol.budget
-
-
 def _has_epochs(study: StudySpec, arm: str) -> bool:
     try:
-        return study.epochs(arm) > 0
+        return study.arm(arm).length > 0
     except (KeyError, TypeError, ValueError, OverflowError, StudyFileError):
         return False
 

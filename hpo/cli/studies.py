@@ -58,9 +58,8 @@ def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool
 
 def _images_of(study: StudySpec) -> RenderableType:
     from hpo.study import parse_trial
-    from hpo.trainers.images.overview import overview
 
-    return overview(parse_trial(study.trial, "trial").data)
+    return study.trainer.look_at_data(parse_trial(study.trial, "trial"))
 
 
 @click.command("launch-study")

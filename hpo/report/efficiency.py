@@ -69,7 +69,7 @@ def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficienc
             best_so_far=curve,
             reached=None if goal is None else _reached(metric, curve, goal),
             area=_area(metric, curve, start, width) if searches[arm] else None,
-            saved=sum(study.epochs(arm) - cell.epochs for cell in searches[arm] if cell.ended == "pruned"),
+            saved=sum(study.arm(arm).length - cell.epochs for cell in searches[arm] if cell.ended == "pruned"),
             audit=_audit(metric, ended(by_arm[arm], AUDIT), curve),
         )
         for arm, curve in curves.items()

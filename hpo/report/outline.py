@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from hpo.checks.budgets import ArmPlan, arm_plans
 from hpo.report.numbers import count
-from hpo.space import Range, Values, merge
-from hpo.study import StudySpec, parse_trial
+from hpo.space import Range, Values
+from hpo.study import StudySpec
 
 
 def outline(study: StudySpec) -> RenderableType:
     """The plan of a study for a person to look over, 80 columns wide."""
     plans = arm_plans(study)
-    data = parse_trial(study.trial, "trial").data
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("arm", "sampler", "pruner"):
         view.add_column(name, overflow="fold")
-    for name in ("cells", "epochs each", "epochs at most"):
+    units = f"{study.trainer.unit}s"
+    for name in ("cells", f"{units} each", f"{units} at most"):
         view.add_column(name, justify="right")
     for plan in plans:
         spec = study.arms[plan.arm]
         ends = (str(plan.cells), str(plan.epochs), str(plan.budget_epochs))
-        view.add_row(Text(plan.arm), spec.sampler.kind, study.pruner(plan.arm).kind, *ends)
+        view.add_row(Text(plan.arm), spec.sampler.kind, study.arm(plan.arm).pruner.kind, *ends)
     lines: list[Text] = []
     for arm, spec in study.arms.items():
         if spec.search:
@@ -39,8 +41,8 @@ def outline(study: StudySpec) -> RenderableType:
         *lines,
         Text(f"\n{_confirm(study)}"),
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
-        Text(f"data: {data.kind}; to see what its images are: hpo check --data"),
-        Text(f"cost: {_cost(study, plans, data.images_per_epoch)}"),
+        Text(f"data: {study.trainer.data(study.trial)}; to see what its images are: hpo check --data"),
+        Text(f"cost: {_cost(study, plans)}"),
     )
 
 
@@ -61,19 +63,26 @@ def _confirm(study: StudySpec) -> str:
     return f"then the {best} of each arm with {confirm.seeds} fresh seeds, scored on test"
 
 
-def _cost(study: StudySpec, plans: list[ArmPlan], images: int | None) -> str:
-    """Trials, epochs and, where the file tells how many images an epoch has, images and optimizer steps."""
-    confirm = study.protocol.confirm
+def _cost(study: StudySpec, plans: list[ArmPlan]) -> str:
+    """Trials, their units, and what these take besides where the trainer knows it: images and optimizer steps."""
+    confirm, trainer = study.protocol.confirm, study.trainer
     again = confirm.top * confirm.seeds if confirm else 0
-    epochs = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
+    units = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
     cells = sum(plan.cells + again for plan in plans)
-    parts = [f"at most {sum(epochs.values()):,} epochs in all, in {cells:,} trials if none is pruned"]
-    if images is not None:
-        sizes = {arm: merge(study.trial, spec.trial)["batch_size"] for arm, spec in study.arms.items()}
-        steps = sum(epochs[arm] * (images // min(images, sizes[arm])) for arm in epochs)
-        seen = _short(sum(epochs.values()) * images)
-        parts.append(f"{seen} images, {_short(steps)} steps ({images:,} images an epoch)")
+    parts = [f"at most {sum(units.values()):,} {trainer.unit}s in all, in {cells:,} trials if none is pruned"]
+    amounts: Counter[str] = Counter()
+    for arm, length in units.items():
+        amounts.update(trainer.amounts(study.arm(arm).trial, length))
+    if amounts:
+        parts.append(", ".join(f"{_short(amount)} {name}" for name, amount in amounts.items()) + _of_one(study))
     return "; ".join(parts)
+
+
+def _of_one(study: StudySpec) -> str:
+    """What all arms' units take alike."""
+    of_one = [study.trainer.amounts(study.arm(arm).trial, 1).items() for arm in study.arms]
+    alike = [f"{amount:,} {name}" for name, amount in of_one[0] if all((name, amount) in other for other in of_one)]
+    return f" ({alike[0]} per {study.trainer.unit})" if alike else ""
 
 
 def _short(number: int) -> str:

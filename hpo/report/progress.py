@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from hpo.errors import StudyFileError
+from hpo.errors import StudyError, StudyFileError
 from hpo.metric import Metric
 from hpo.report.failing import why
 from hpo.report.nodes import summary
@@ -21,7 +19,8 @@ from hpo.report.remaining import SEARCH, about, left, seconds_left
 from hpo.report.state import State, state_of
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
-from hpo.trainers import default_objective, objective_of
+from hpo.study import StudySpec, read_study
+from hpo.trainers import default_objective
 
 SHOWN_ERRORS = 3
 OVER = ("finished", "failed", "unreadable")
@@ -39,6 +38,8 @@ class Standing:
     progress: Sequence[ArmProgress]
     seconds_left: tuple[float, float] | None
     """At least and at most; None if it is not running, or if nothing is known of its pace."""
+    unreadable: StudyError | None = None
+    """Why its plan can't be read."""
 
     @property
     def failed(self) -> int:
@@ -106,8 +107,8 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     if row.reason:
         yield Text(f"it was stopped early: {row.reason}")
     yield table(progress, standing.metric)
-    if standing.state == "unreadable":
-        yield Text(f"its plan was changed by another program: restore it from a backup, or hpo delete {row.name}")
+    if standing.unreadable:
+        yield Text(f"{standing.unreadable}\n{standing.unreadable.hint}")
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
         yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
     if standing.failed > SHOWN_ERRORS:
@@ -152,39 +153,46 @@ def standings(storage: Storage, name: str | None, alive: int) -> list[Standing]:
     rows = storage.ledger.studies()
     wanted = [row.id for row in rows] if name is None else [storage.ledger.study(name).id]
     shown = [row for row in rows if row.id in wanted or row.state == "running"]
-    specs = {row.id: _plan(row) for row in shown}
-    metrics = {id: default_objective() if spec is None else objective_of(spec) for id, spec in specs.items()}
-    found = {row.id: storage.ledger.progress(row.id, metrics[row.id].goal) for row in shown}
+    read = {row.id: _read(row) for row in shown}
+    found = {row.id: storage.ledger.progress(row.id, _metric(read[row.id]).goal) for row in shown}
     # The workers of one study are those that hold no trial of another.
     held = {id: sum(arm.leased - arm.stale for arm in progress) for id, progress in found.items()}
     free = alive - sum(held.values())
     return [
-        _standing(row, specs[row.id], metrics[row.id], found[row.id], alive, max(free, 0) + held[row.id])
+        _standing(row, read[row.id], found[row.id], alive, max(free, 0) + held[row.id])
         for row in rows
         if row.id in wanted
     ]
 
 
-def _plan(row: StudyRow) -> dict[str, Any] | None:
-    """The study's tables as they are stored; None if another program has put something else in their place."""
+def _read(row: StudyRow) -> StudySpec | StudyError:
+    """The study as it is stored, or why it can't be read."""
     try:
-        spec: dict[str, Any] = json.loads(row.spec)
-        objective_of(spec)
-        left(spec, [ArmProgress.none_of(arm, SEARCH) for arm in spec["arms"]])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, StudyFileError):
-        return None
-    return spec
+        study = read_study(row.name, row.spec, row.hpo_version)
+        left(study, [ArmProgress.none_of(arm, SEARCH) for arm in study.arms])
+    except StudyError as error:
+        return error
+    except (LookupError, TypeError, ValueError, ArithmeticError, StudyFileError):  # of values that no model looks into
+        return StudyError(
+            f"what the database keeps of the study {row.name!r} makes no sense: another program has changed it",
+            hint=f"restore it from a backup of the database, or remove the study: hpo delete {row.name}",
+        )
+    return study
+
+
+def _metric(read: StudySpec | StudyError) -> Metric:
+    return default_objective() if isinstance(read, StudyError) else read.objective
 
 
 def _standing(
-    row: StudyRow, spec: dict[str, Any] | None, metric: Metric, progress: Sequence[ArmProgress], alive: int, own: int
+    row: StudyRow, read: StudySpec | StudyError, progress: Sequence[ArmProgress], alive: int, own: int
 ) -> Standing:
-    if spec is None:
-        return Standing(row, metric, "unreadable", progress, None)
-    remaining = left(spec, progress)
+    if isinstance(read, StudyError):
+        return Standing(row, _metric(read), "unreadable", progress, None, read)
+    remaining = left(read, progress)
     state = state_of(row.state, progress, remaining, alive)
     time = seconds_left(remaining, progress, own) if state == "running" else None
-    return Standing(row, metric, state, progress, time)
+    return Standing(row, read.objective, state, progress, time)
 
 
 def _alive(storage: Storage) -> list[WorkerRow]:

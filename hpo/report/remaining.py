@@ -1,27 +1,21 @@
 """What is left of a study, in epochs and in time: of all that will be planned, not only of what is.
 
 A range, since it is not known beforehand how much pruning saves. What is left of a phase takes W workers at least its
-work divided by W, and at most its longest trial more (Graham 1966, on any order of the trials). The study is read as
-the storage keeps it: the model of a trial, whose parts are slow to import, is not needed.
+work divided by W, and at most its longest trial more (Graham 1966, on any order of the trials).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from pydantic import TypeAdapter
-
-from hpo.search import Pruner, Sampler
-from hpo.space import merge
+from hpo.protocol import Protocol
 from hpo.storage.rows import ArmProgress
+from hpo.study import ResolvedArm, StudySpec
 
 SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
 UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
-_SAMPLER: TypeAdapter[Sampler] = TypeAdapter(Sampler)
-_PRUNER: TypeAdapter[Pruner] = TypeAdapter(Pruner)
 SMALLEST = 2
 """A time is told in the largest unit of which it has so many."""
 
@@ -40,22 +34,29 @@ class Left:
     """Of a trial that is not pruned."""
 
 
-def left(spec: Mapping[str, Any], progress: Sequence[ArmProgress]) -> list[Left]:
-    """What is left of every arm and phase; `spec` is the study as the storage keeps it. Empty: nothing is."""
+def left(study: StudySpec, progress: Sequence[ArmProgress]) -> list[Left]:
+    """What is left of every arm and phase; empty if nothing is."""
     counts = {(one.arm, one.phase): one for one in progress}
-    arms = [_Arm(spec, name) for name in spec["arms"]]
+    arms = [study.arm(name) for name in study.arms]
     searches = {arm.name: counts[arm.name, SEARCH] for arm in arms if (arm.name, SEARCH) in counts}
-    grids = [_trials(searches[arm.name]) * arm.epochs for arm in arms if not arm.proposes and arm.name in searches]
+    grids = [
+        _trials(searches[arm.name]) * arm.length
+        for arm in arms
+        if not arm.spec.sampler.proposes and arm.name in searches
+    ]
     found = []
     for arm in arms:
         if arm.name in searches:
             search = searches[arm.name]
-            found.append(Left(arm.name, SEARCH, *_search(arm, search, max(grids, default=None)), arm.epochs))
-            for phase, to_come in ((CONFIRM, _confirm(arm, search)), (AUDIT, _audit(arm, search))):
+            found.append(Left(arm.name, SEARCH, *_search(arm, search, max(grids, default=None)), arm.length))
+            for phase, to_come in (
+                (CONFIRM, _confirm(study.protocol, arm, search)),
+                (AUDIT, _audit(study.protocol, arm, search)),
+            ):
                 planned = counts.get((arm.name, phase))
                 low, high = to_come if planned is None else (planned.planned + planned.leased,) * 2
-                shortest = 1 if arm.stops_early else arm.epochs
-                found.append(Left(arm.name, phase, low * shortest, high * arm.epochs, arm.epochs))
+                shortest = 1 if arm.stops_early else arm.length
+                found.append(Left(arm.name, phase, low * shortest, high * arm.length, arm.length))
     return [one for one in found if one.high]
 
 
@@ -86,57 +87,43 @@ def about(seconds: tuple[float, float]) -> str:
     return f"about {most} {noun}" if least == most else f"about {least} to {most} {noun}"
 
 
-class _Arm:
-    """What the stored study says of an arm."""
-
-    def __init__(self, spec: Mapping[str, Any], name: str) -> None:
-        arm, self.protocol = spec["arms"][name], spec["protocol"]
-        trial = merge(spec["trial"], arm["trial"])
-        self.name, self.epochs = name, int(trial["epochs"])
-        self.proposes = _SAMPLER.validate_python(arm["sampler"]).proposes
-        self.budget = arm.get("budget") or self.protocol.get("budget")
-        self.stops_early = bool(trial.get("early_stopping"))
-        own = arm.get("pruner") or (self.protocol["pruner"] if self.proposes else None)
-        self.prunes = own is not None and _PRUNER.validate_python(own).prunes
-
-
 def _trials(search: ArmProgress) -> int:
     return search.planned + search.leased + search.done + search.failed
 
 
-def _search(arm: _Arm, search: ArmProgress, largest_grid: int | None) -> tuple[int, int]:
+def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None) -> tuple[int, int]:
     """At least and at most so many epochs of the arm's search are left."""
     open_trials = search.planned + search.leased
-    shorter = arm.prunes or arm.stops_early
-    if not arm.proposes or not (shorter or search.diverged):
+    shorter = arm.pruner.prunes or arm.stops_early
+    if not arm.spec.sampler.proposes or not (shorter or search.diverged):
         budget = None
     else:
-        budget = largest_grid if arm.budget is None else arm.budget.get("epochs")
+        budget = largest_grid if arm.budget is None else arm.budget.epochs
     if budget is None:
         # A part of the open ones may be trained already: it is seen where no trial has ended early.
-        high = min(open_trials * arm.epochs, max(0, _trials(search) * arm.epochs - search.epochs))
+        high = min(open_trials * arm.length, max(0, _trials(search) * arm.length - search.epochs))
         return (min(open_trials, high) if shorter else high), high
     # What a trial does not train goes to a further one, until less than a trial is left.
-    high = max(0, budget - search.epochs - search.failed * arm.epochs)
-    if not open_trials and high < arm.epochs:
+    high = max(0, budget - search.epochs - search.failed * arm.length)
+    if not open_trials and high < arm.length:
         return 0, 0
-    return max(min(open_trials, high), high - arm.epochs + 1), high
+    return max(min(open_trials, high), high - arm.length + 1), high
 
 
-def _confirm(arm: _Arm, search: ArmProgress) -> tuple[int, int]:
+def _confirm(protocol: Protocol, arm: ResolvedArm, search: ArmProgress) -> tuple[int, int]:
     """At least and at most so many trials, before they are planned."""
-    confirm = arm.protocol.get("confirm")
+    confirm = protocol.confirm
     if confirm is None:
         return 0, 0
     competing = search.planned + search.leased + search.done - search.pruned - search.diverged
-    configurations = math.ceil(competing / (1 if arm.proposes else arm.protocol["repeats"]))
-    trials = min(confirm["top"], configurations) * confirm["seeds"]
+    configurations = math.ceil(competing / (1 if arm.spec.sampler.proposes else protocol.repeats))
+    trials = min(confirm.top, configurations) * confirm.seeds
     return trials, trials
 
 
-def _audit(arm: _Arm, search: ArmProgress) -> tuple[int, int]:
-    could_be = search.planned + search.leased if arm.prunes else 0
-    most = arm.protocol["audit"]
+def _audit(protocol: Protocol, arm: ResolvedArm, search: ArmProgress) -> tuple[int, int]:
+    could_be = search.planned + search.leased if arm.pruner.prunes else 0
+    most = protocol.audit
     return min(most, search.pruned), min(most, search.pruned + could_be)
 
 

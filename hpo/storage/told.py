@@ -24,7 +24,7 @@ def space_of(study: StudySpec, arm: str) -> dict[str, BaseDistribution]:
 
 def pruner_of(study: StudySpec, arm: str, phase: str) -> Pruner:
     """What may stop a trial early, and says at which epochs it is reported; only the search phase prunes."""
-    return study.pruner(arm) if phase == "search" else NO_PRUNER
+    return study.arm(arm).pruner if phase == "search" else NO_PRUNER
 
 
 def rungs_from(pruner: Pruner, epoch: int, epochs: int) -> list[int]:
@@ -56,7 +56,7 @@ def as_told(study: StudySpec, cell: Cell, curve: Iterable[CurvePoint]) -> Change
         if pruner.at_rung(point.at) and (value := value_of(metric, point)) is not None
     }
     if cell.ended == "diverged":
-        reported |= dict.fromkeys(rungs_from(pruner, cell.epochs, study.epochs(cell.arm)), metric.last)
+        reported |= dict.fromkeys(rungs_from(pruner, cell.epochs, study.arm(cell.arm).length), metric.last)
     state = trial_state(cell)
     values: list[float] = []
     if state is TrialState.COMPLETE and cell.score is not None:

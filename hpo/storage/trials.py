@@ -200,7 +200,7 @@ class Trials:
         return optuna.load_study(study_name=self._name(cell), storage=draft, sampler=sampler, pruner=pruner)
 
     def _build_pruner(self, arm: str, phase: str) -> BasePruner:
-        return pruner_of(self._spec, arm, phase).build(self._spec.epochs(arm))
+        return pruner_of(self._spec, arm, phase).build(self._spec.arm(arm).length)
 
 
 def _draft(trial: Trial) -> Draft:

@@ -36,10 +36,5 @@ def trainer_of(trial: Mapping[str, Any]) -> Trainer:
 
 def default_objective() -> Metric:
     """What studies are judged by that say nothing else."""
-    return objective_of({"trial": {}, "protocol": {}})
-
-
-def objective_of(study: Mapping[str, Any]) -> Metric:
-    """What a study is judged by, of which these are the tables as the storage keeps them."""
-    trainer = trainer_of(study["trial"])
-    return trainer.metrics(study["trial"])[study["protocol"].get("metric") or trainer.objective(study["trial"])]
+    trainer = default_trainer()
+    return trainer.metrics({})[trainer.objective({})]

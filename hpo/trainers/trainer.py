@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from pydantic import BaseModel
+from rich.console import RenderableType
 
 from hpo.metric import Metric
 
@@ -139,7 +140,7 @@ class Trainer(Protocol):
     """
 
     unit: str
-    """What the length of a trial is counted in, in the plural."""
+    """What the length of a trial is counted in: `epoch`."""
     fixed: Mapping[str, str]
     """Parts of a trial that decide what it costs or what it is scored on, so no search may touch them; what to do."""
     shared: tuple[str, ...]
@@ -156,6 +157,22 @@ class Trainer(Protocol):
 
     def length(self, trial: Mapping[str, Any]) -> int:
         """How many units a trial is long."""
+
+    def stops_early(self, trial: Mapping[str, Any]) -> bool:
+        """Whether a trial may come to its end before its length."""
+
+    def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
+        """What so many units of a trial take besides, by name, such as images and steps; empty if that isn't known."""
+
+    def data(self, trial: Mapping[str, Any]) -> str:
+        """What a trial is trained on, in a few words."""
+
+    def look_at_data(self, config: Any) -> RenderableType:
+        """What the data is on this machine, loaded as for a trial.
+
+        Raises:
+            MachineError: it is missing here.
+        """
 
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         """What of a trial goes beyond what can be stored, a line for each: the key, and what is allowed."""

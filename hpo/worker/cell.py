@@ -143,7 +143,7 @@ class _CellRun:
         cell, spec, trials = self._lease.cell, self._study.spec, self._study.trials
         at, validation = self._length_so_far(reporter), self._validation(reporter)
         score = spec.objective.worst if ended == "diverged" else self._score(reporter, validation)
-        told = trials.tell(trial, trials.pruner(cell), ended, at, spec.epochs(cell.arm), score)
+        told = trials.tell(trial, trials.pruner(cell), ended, at, spec.arm(cell.arm).length, score)
         weights = None if result.weights is None else reporter.save(result.weights, FINAL)
         metrics = {**validation, **result.test}
         is_told = self._ledger.finish(self._lease, ended, score, metrics, told, reporter.unwritten, weights)

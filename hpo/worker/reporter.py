@@ -62,7 +62,7 @@ class Reporter:
         self._lease = lease
         self._trial = trial
         self._pruner = study.trials.pruner(lease.cell)
-        self._length = study.spec.epochs(lease.cell.arm)
+        self._length = study.spec.arm(lease.cell.arm).length
         self._shared_after = shared_after
         self._metrics = study.spec.metrics
         self._objective: Metric = study.spec.objective

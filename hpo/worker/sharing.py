@@ -65,7 +65,7 @@ class Sharing:
 
     def _takes_part(self, cell: Cell) -> bool:
         """Whether it is known what the cell trains, and that it will train all of it."""
-        return cell.params is not None and (cell.phase != "search" or not self._study.pruner(cell.arm).prunes)
+        return cell.params is not None and (cell.phase != "search" or not self._study.arm(cell.arm).pruner.prunes)
 
     def _prefixes_of(self, cell: Cell) -> Sequence[str]:
         return self._prefixes(cell.arm, tuple(sorted((cell.params or {}).items())))

@@ -60,7 +60,7 @@ class Studies:
         known = self._known.get(uuid)
         if known is None:
             return False
-        budgets = [known.spec.protocol.budget, *(arm.budget for arm in known.spec.arms.values())]
+        budgets = [known.spec.arm(name).budget for name in known.spec.arms]
         return any(budget is not None and budget.hours is not None for budget in budgets)
 
     def check_data(self, lease: Lease, config: Any) -> None:

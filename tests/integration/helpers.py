@@ -175,7 +175,7 @@ def check_study(url: str, name: str, crew: Crew) -> list[Cell]:
         assert (TrialState.PRUNED if cell.ended == "pruned" else TrialState.COMPLETE) == trial.state
         assert list(range(1, cell.epochs + 1)) == curves[cell.id]
         if cell.ended == "finished":
-            assert study.epochs(cell.arm) == cell.epochs
+            assert study.arm(cell.arm).length == cell.epochs
             assert cell.score == trial.value
     with storage.engine.connect() as connection:
         assert 0 == connection.execute(select(func.count()).select_from(checkpoint)).scalar()

@@ -49,7 +49,7 @@ def test_the_same_trials_in_the_same_order(sqlite_url: str) -> None:
         )
 
     seed = derive(study.protocol.seed, study.name, "arm", "search")
-    search = Search(study.arms["arm"].search, study.arms["arm"].sampler, study.pruner("arm"))
+    search = Search(study.arms["arm"].search, study.arms["arm"].sampler, study.arm("arm").pruner)
     replayed = replay(search, curve, EPOCHS, BUDGET, seed=seed)
     done = sorted(cells, key=lambda cell: cell.slot)
     assert {"finished", "pruned", "diverged"} == {cell.ended for cell in done}

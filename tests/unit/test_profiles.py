@@ -69,14 +69,14 @@ def write(tmp_path: Path) -> Write:
 def test_without_a_profile_the_file_is_as_written(write: Write) -> None:
     """And knows nothing of profiles."""
     study = load(write())
-    assert ("sample", 12) == (study.name, study.epochs("grid"))
+    assert ("sample", 12) == (study.name, study.arm("grid").length)
     assert "profiles" not in study.model_dump()
 
 
 def test_a_profile_lies_over_the_file_and_settings_over_both(write: Write) -> None:
     """The file, then the profile, then --set; a table of another kind replaces the whole one."""
     study = load(write(), ["trial.epochs=3"], profile="small")
-    assert 3 == study.epochs("grid")
+    assert 3 == study.arm("grid").length
     assert 16 == study.trial["batch_size"]
     assert {"kind": "constant", "peak": 0.1} == study.trial["lr"]
     assert {"kind": "digits", "validation": 0.2, "train_limit": 300} == study.trial["data"]
@@ -145,5 +145,5 @@ def test_what_is_stored_is_the_resolved_study(write: Write) -> None:
     for name in ("sample", "sample-small", "third"):
         _, stored[name] = find_study(storage, name)
     storage.close()
-    assert [12, 2, 12] == [study.epochs("grid") for study in stored.values()]
+    assert [12, 2, 12] == [study.arm("grid").length for study in stored.values()]
     assert load(Path(path), profile="small") == stored["sample-small"]

@@ -9,6 +9,7 @@ import pytest
 from hpo.report.remaining import Left, about, left, seconds_left
 from hpo.report.state import state_of
 from hpo.storage.rows import ArmProgress
+from hpo.study import StudySpec
 from tests.unit.test_plan import GRID, TPE, study
 
 MEDIAN = {"pruner": {"kind": "median"}}
@@ -24,58 +25,53 @@ def counts(arm: str, phase: str = "search", **fields: Any) -> ArmProgress:
     return ArmProgress(arm=arm, phase=phase, **following | given)
 
 
-def spec(arms: dict[str, Any], **protocol: Any) -> dict[str, Any]:
-    """As the storage keeps it."""
-    return study(arms, **protocol).model_dump(mode="json")
-
-
 @pytest.mark.parametrize(
     ("given", "progress", "expected"),
     [
         # Nothing begun: all of the search, and the confirm phase that will follow.
         (
-            spec({"g": GRID}, confirm={"top": 2, "seeds": 4}),
+            study({"g": GRID}, confirm={"top": 2, "seeds": 4}),
             [counts("g", planned=3)],
             [Left("g", "search", 30, 30, 10), Left("g", "confirm", 80, 80, 10)],
         ),
         # One trial in work, of which four epochs are trained.
-        (spec({"g": GRID}), [counts("g", planned=1, leased=1, done=1, epochs=14)], [Left("g", "search", 16, 16, 10)]),
+        (study({"g": GRID}), [counts("g", planned=1, leased=1, done=1, epochs=14)], [Left("g", "search", 16, 16, 10)]),
         # The search is done and the confirm phase not yet planned; of one that is planned, what is open.
-        (spec({"g": GRID}, confirm={"seeds": 2}), [counts("g", done=3)], [Left("g", "confirm", 20, 20, 10)]),
+        (study({"g": GRID}, confirm={"seeds": 2}), [counts("g", done=3)], [Left("g", "confirm", 20, 20, 10)]),
         (
-            spec({"g": GRID}, confirm={"seeds": 2}),
+            study({"g": GRID}, confirm={"seeds": 2}),
             [counts("g", done=3), counts("g", "confirm", planned=1, done=1)],
             [Left("g", "confirm", 10, 10, 10)],
         ),
         # All have failed: nothing can be confirmed.
-        (spec({"g": GRID}, confirm={"seeds": 2}), [counts("g", failed=3, epochs=7)], []),
+        (study({"g": GRID}, confirm={"seeds": 2}), [counts("g", failed=3, epochs=7)], []),
         # A budget in trials: each open one may be pruned after an epoch.
         (
-            spec({"t": TPE}, budget={"trials": 4}, **MEDIAN),
+            study({"t": TPE}, budget={"trials": 4}, **MEDIAN),
             [counts("t", planned=2, done=2)],
             [Left("t", "search", 2, 20, 10)],
         ),
         # A budget in epochs: what pruning saves is spent on further trials, but for less than a trial.
         (
-            spec({"t": TPE}, budget={"epochs": 40}, **MEDIAN),
+            study({"t": TPE}, budget={"epochs": 40}, **MEDIAN),
             [counts("t", planned=2, done=2, pruned=1, epochs=13)],
             [Left("t", "search", 18, 27, 10)],
         ),
-        (spec({"t": TPE}, budget={"epochs": 40}, **MEDIAN), [counts("t", done=4, pruned=1, epochs=33)], []),
+        (study({"t": TPE}, budget={"epochs": 40}, **MEDIAN), [counts("t", done=4, pruned=1, epochs=33)], []),
         (
-            spec({"t": TPE}, budget={"epochs": 40}, **MEDIAN),
+            study({"t": TPE}, budget={"epochs": 40}, **MEDIAN),
             [counts("t", done=4, pruned=2, epochs=26)],
             [Left("t", "search", 5, 14, 10)],
         ),
         # An audit: of the trials that are pruned, or may still be.
         (
-            spec({"t": TPE}, budget={"trials": 4}, audit=3, **MEDIAN),
+            study({"t": TPE}, budget={"trials": 4}, audit=3, **MEDIAN),
             [counts("t", planned=1, done=3, pruned=1, epochs=22)],
             [Left("t", "search", 1, 10, 10), Left("t", "audit", 10, 20, 10)],
         ),
     ],
 )
-def test_what_is_left(given: dict[str, Any], progress: list[ArmProgress], expected: list[Left]) -> None:
+def test_what_is_left(given: StudySpec, progress: list[ArmProgress], expected: list[Left]) -> None:
     """Of all that will be planned: at least and at most so many epochs."""
     assert expected == left(given, progress)
 
@@ -83,7 +79,7 @@ def test_what_is_left(given: dict[str, Any], progress: list[ArmProgress], expect
 def test_the_time_that_takes() -> None:
     """21 trials of ten seconds to come behind one that is nearly done: of all of them, not of the last second."""
     progress = [counts("g", leased=1, done=2, epochs=29)]
-    remaining = left(spec({"g": GRID}, confirm={"top": 3, "seeds": 7}), progress)
+    remaining = left(study({"g": GRID}, confirm={"top": 3, "seeds": 7}), progress)
     assert (211.0, 211.0) == seconds_left(remaining, progress, workers=1)
     # Two workers: half of it, and at most half of the last trial of each phase more.
     assert (105.5, 111.0) == seconds_left(remaining, progress, workers=2)
@@ -92,13 +88,13 @@ def test_the_time_that_takes() -> None:
 def test_each_arm_has_its_pace() -> None:
     """An epoch of one takes twice as long as one of the other; an arm without any takes the mean of all."""
     progress = [counts("g", planned=1, done=1, seconds=20.0), counts("h", planned=1, done=1), counts("i", planned=2)]
-    remaining = left(spec({"g": GRID, "h": GRID, "i": GRID}), progress)
+    remaining = left(study({"g": GRID, "h": GRID, "i": GRID}), progress)
     assert (60.0, 60.0) == seconds_left(remaining, progress, workers=1)
 
 
 def test_nothing_is_known() -> None:
     """Before the first epoch, without a worker, and when nothing is left."""
-    given, begun = spec({"g": GRID}), [counts("g", planned=2, done=1)]
+    given, begun = study({"g": GRID}), [counts("g", planned=2, done=1)]
     assert None is seconds_left(left(given, [counts("g", planned=3)]), [counts("g", planned=3)], workers=1)
     assert None is seconds_left(left(given, begun), begun, workers=0)
     assert None is seconds_left(left(given, [counts("g", done=3)]), [counts("g", done=3)], workers=1)

@@ -95,8 +95,8 @@ def test_loads(study: Load) -> None:
     assert (Grid(), Tpe(), Tpe()) == tuple(arm.sampler for arm in spec.arms.values())
     assert Values(values=[0.03, 0.1, 0.3]) == spec.arms["grid"].search["lr.peak"]
     assert Range(low=0.01, high=0.5, log=True) == spec.arms["direction"].search["lr.peak"]
-    assert [NoPruner(), Median(warmup=3, every=3)] == [spec.pruner(arm) for arm in ("grid", "direction")]
-    assert 12 == spec.epochs("direction")
+    assert [NoPruner(), Median(warmup=3, every=3)] == [spec.arm(arm).pruner for arm in ("grid", "direction")]
+    assert 12 == spec.arm("direction").length
 
 
 def test_a_mark_that_some_editors_put_first(tmp_path: Path) -> None:

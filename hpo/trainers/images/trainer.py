@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rich.console import RenderableType
+
 from hpo import pulse
 from hpo.errors import MachineError
 from hpo.metric import Metric
@@ -26,7 +28,7 @@ MOST_STEPS = 2**31 - 1
 class ImageTrainer:
     """Nets that classify images: data, models, optimizers, schedules, regularizers and policies by their names."""
 
-    unit = "epochs"
+    unit = "epoch"
     fixed = {
         "data": "make each value a study of its own",
         "epochs": "make each value an arm of its own",
@@ -48,12 +50,27 @@ class ImageTrainer:
     def length(self, trial: Mapping[str, Any]) -> int:
         return int(trial["epochs"])
 
-    def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
-        images = self.spec().model_validate(trial).data.images_per_epoch
+    def stops_early(self, trial: Mapping[str, Any]) -> bool:
+        return bool(trial.get("early_stopping"))
+
+    def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
+        config = self.spec().model_validate(trial)
+        images = config.data.images_per_epoch
         if images is None:
-            return
-        epochs, size = int(trial["epochs"]), int(trial["batch_size"])
-        steps = epochs * (images // size)
+            return {}
+        steps = images // min(images, config.batch_size)
+        return {"images": length * images, "steps": length * steps}
+
+    def data(self, trial: Mapping[str, Any]) -> str:
+        return str(trial["data"]["kind"])
+
+    def look_at_data(self, config: TrialSpec) -> RenderableType:
+        from hpo.trainers.images.overview import overview
+
+        return overview(config.data)
+
+    def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
+        steps = self.amounts(trial, self.spec().model_validate(trial).epochs).get("steps", 0)
         if steps > MOST_STEPS:
             yield f"epochs: {steps:,} optimizer steps, at most {MOST_STEPS:,} are allowed; raise batch_size"
 
