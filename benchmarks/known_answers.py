@@ -5,7 +5,7 @@
 Every study has a baseline and other arms, confirmed with 5 seeds. A seed moves all arms alike, as the same
 initialization does; beside that each arm varies by itself, normally, so that paired differences have a standard
 deviation of half a point; accuracies are counts of 10,000 images. The arms' true differences are either 0 or planted,
-and every study goes through `hpo.report.compare`, as measured ones do.
+and every study goes through `hpo.report.verdict.compare`, as measured ones do.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hpo.report.compare import compare
-from hpo.report.power import power
-from hpo.report.results import Report
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.power import power
+from hpo.report.verdict.results import Report
 from tests.unit.report_samples import PEAKS, confirm, search, study
 
 STUDIES = 1000

@@ -17,10 +17,10 @@ from hpo.corrections import corrected
 from hpo.errors import StudyError, UserError
 from hpo.extensions import extended
 from hpo.plan import CONFIRM, advance, first_cells
-from hpo.report.compare import compare
-from hpo.report.files import replace
-from hpo.report.results import Report
-from hpo.report.winner import winner
+from hpo.report.render.files import replace
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.results import Report
+from hpo.report.verdict.winner import winner
 from hpo.storage import Storage, optuna_studies
 from hpo.storage.checkpoints import UrlCheckpoints, open_checkpoints
 from hpo.storage.parts import Parts
@@ -174,11 +174,11 @@ def write_report(storage: Storage, found: Findings, folder: Path, artifacts: Pat
 
     `artifacts` is the folder from which the dashboard serves files.
     """
-    from hpo.report import folder as report_folder  # matplotlib and plotly: slow to import
-    from hpo.report.context import context
     from hpo.report.figures import figures
-    from hpo.report.plotly_figures import plotly_figure
-    from hpo.report.publish import publish
+    from hpo.report.render import folder as report_folder  # matplotlib and plotly: slow to import
+    from hpo.report.render.context import context
+    from hpo.report.render.plotly_figures import plotly_figure
+    from hpo.report.render.publish import publish
 
     study, cells, curves, report = found.study, found.cells, found.curves, found.report
     drawn = figures(study, cells, curves, report)

@@ -16,8 +16,8 @@ from http.client import HTTPConnection, HTTPMessage
 from typing import Any
 from wsgiref.util import setup_testing_defaults
 
-from hpo.report.dashboard import application
 from hpo.storage import Storage
+from hpo.watch.dashboard import application
 
 SECONDS = 60.0
 

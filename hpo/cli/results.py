@@ -21,8 +21,8 @@ from hpo.signals import on_signal
 @exit_codes
 def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
     """Say how far STUDY (or every study) is."""
-    from hpo.report import progress
     from hpo.storage import open_storage
+    from hpo.watch import progress
 
     opened = open_storage(storage)
     if as_json:
@@ -47,7 +47,7 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
     """Compare the arms of STUDY, as far as it has been run."""
     from hpo import service
-    from hpo.report.text import markdown, terminal
+    from hpo.report.render.text import markdown, terminal
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
@@ -74,7 +74,7 @@ def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
     reached.
     """
     from hpo import service
-    from hpo.report.winner import winner, winner_json
+    from hpo.report.verdict.winner import winner, winner_json
     from hpo.storage import open_storage
 
     found = service.findings(open_storage(storage), study)
@@ -125,8 +125,8 @@ def fetch(
 @exit_codes
 def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
     """Serve optuna-dashboard for the storage on 127.0.0.1."""
-    from hpo.report.dashboard import serve
     from hpo.storage import open_storage
+    from hpo.watch.dashboard import serve
 
     opened = open_storage(storage)
     folder = artifacts or (DEFAULT_ARTIFACTS if DEFAULT_ARTIFACTS.is_dir() else None)
@@ -155,7 +155,7 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
 @exit_codes
 def export(study: str, storage: str, form: str, output: Path) -> None:
     """Write every trial of STUDY, and every epoch of each, as two tables."""
-    from hpo.report import sheets
+    from hpo.report.render import sheets
     from hpo.service import find_study
     from hpo.storage import open_storage
 

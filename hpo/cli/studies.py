@@ -45,7 +45,7 @@ settings_option = click.option(
 @exit_codes
 def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
     """Say what FILE would run, without running it."""
-    from hpo.report.outline import outline
+    from hpo.report.render.outline import outline
     from hpo.study_file import load
 
     study = load(file, settings, profile=profile)
@@ -98,9 +98,9 @@ def launch_study(
     from hpo.launch import local
     from hpo.launch.order import handed_over
     from hpo.local_run import RETRY_SECONDS, run_locally
-    from hpo.report.failing import not_done, trials_failed
-    from hpo.report.measured import reported
-    from hpo.report.text import terminal
+    from hpo.report.render.text import terminal
+    from hpo.report.verdict.failing import not_done, trials_failed
+    from hpo.report.verdict.measured import reported
     from hpo.storage import create_storage, open_storage
     from hpo.storage.retry import Retry
     from hpo.study_file import load

@@ -45,7 +45,7 @@ def shown_progress(metric: Metric) -> Iterator[Callable[[list[ArmProgress]], Non
     """A function that shows progress: a live table on a terminal, else a line whenever something has changed."""
     from rich.live import Live
 
-    from hpo.report import progress
+    from hpo.watch import progress
 
     console = _console(stderr=True)
     if console.is_terminal:

@@ -81,8 +81,8 @@ def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
     """Say which workers are alive on which machines, what each holds, and what is wrong with whom."""
     import socket
 
-    from hpo.report.nodes import nodes_json, table
     from hpo.storage import open_storage
+    from hpo.watch.nodes import nodes_json, table
 
     opened = open_storage(storage)
     workers = [worker for worker in opened.ledger.workers() if everyone or worker.alive or worker.troubled]

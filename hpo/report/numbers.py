@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.metric import Metric
-from hpo.report.statistics import Paired, Summary
+from hpo.report.verdict.statistics import Paired, Summary
 
 NONE = "–"
 """Stands where there is no number."""
@@ -69,3 +69,8 @@ def probability(p: float | None) -> str:
 def count(n: int, noun: str) -> str:
     """`1 seed`, `5 seeds`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def a(noun: str) -> str:
+    """`an epoch`, `a step`."""
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -10,7 +10,7 @@ import pytest
 
 from benchmarks.large_study import NAME, fill, make_study
 from hpo import service
-from hpo.report.publish import publish
+from hpo.report.render.publish import publish
 from hpo.storage import open_storage
 from tests.browser import opened_page
 from tests.dashboard import running_dashboard

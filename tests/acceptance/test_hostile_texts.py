@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 
-from hpo.report import folder
-from hpo.report.context import context
 from hpo.report.figures import figures
+from hpo.report.render import folder
+from hpo.report.render.context import context
 from hpo.service import begin_study, findings
 from hpo.storage import create_storage, tables
 from hpo.study_file import load

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hpo.report.figures import figures
-from hpo.report.folder import write
+from hpo.report.render.folder import write
 from tests.browser import opened_page
 from tests.unit.figure_samples import reported
 

@@ -15,9 +15,9 @@ from sqlalchemy import event, text
 
 from benchmarks.large_study import NAME, fill, make_study
 from hpo import service
-from hpo.report.note import BEGIN, END
-from hpo.report.publish import publish
-from hpo.report.results import Report
+from hpo.report.render.note import BEGIN, END
+from hpo.report.render.publish import publish
+from hpo.report.verdict.results import Report
 from hpo.storage import Storage, create_storage, open_storage
 from hpo.study import StudySpec
 from tests.dashboard import SECONDS, Dashboard, running_dashboard

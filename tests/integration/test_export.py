@@ -18,9 +18,9 @@ import hpo
 from benchmarks.large_study import NAME, fill, make_study
 from hpo.cli import cli
 from hpo.errors import StudyError, UserError
-from hpo.report import export
-from hpo.report.export import Table
-from hpo.report.sheets import parquet_bytes, write
+from hpo.report.render import export
+from hpo.report.render.export import Table
+from hpo.report.render.sheets import parquet_bytes, write
 from hpo.service import begin_study
 from hpo.storage import Storage, open_storage
 from hpo.study_file import parse

@@ -6,9 +6,9 @@ from typing import Any, get_args
 
 import pytest
 
-from hpo.report.compare import compare
-from hpo.report.export import trials
 from hpo.report.figures import figures
+from hpo.report.render.export import trials
+from hpo.report.verdict.compare import compare
 from hpo.search import Sampler
 from hpo.service import begin_study
 from hpo.storage import open_storage

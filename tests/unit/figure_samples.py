@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from hpo.report.compare import compare
-from hpo.report.context import Context, context
 from hpo.report.figures import Figure, figures
-from hpo.report.results import Report
+from hpo.report.render.context import Context, context
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.results import Report
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.study import StudySpec
 from hpo.study_file import parse

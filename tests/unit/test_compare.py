@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from scipy.special import stdtr
 
-from hpo.report.compare import compare
-from hpo.report.results import ArmResult, PhaseResult, Report
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.results import ArmResult, PhaseResult, Report
 from hpo.storage.rows import Cell, CurvePoint
 from tests.unit.report_samples import cell, confirm, diverged, search, study
 

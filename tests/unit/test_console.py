@@ -16,13 +16,13 @@ from rich.text import Text
 
 from hpo import cli
 from hpo.cli.console import Console
-from hpo.report import nodes, progress
-from hpo.report.outline import outline
-from hpo.report.text import terminal
+from hpo.report.render.outline import outline
+from hpo.report.render.text import terminal
 from hpo.storage import open_storage
 from hpo.storage.rows import ArmProgress, WorkerRow
 from hpo.trainers.images.reported import OBJECTIVE
 from hpo.visible import visible
+from hpo.watch import nodes, progress
 from tests.unit.figure_samples import workers
 from tests.unit.report_samples import study
 from tests.unit.test_remaining import counts

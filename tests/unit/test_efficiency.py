@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.report.compare import compare
-from hpo.report.efficiency import Audit, Efficiency, Step, best_so_far, efficiencies
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.efficiency import Audit, Efficiency, Step, best_so_far, efficiencies
 from hpo.storage.rows import Cell
 from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit.report_samples import cell, search, study

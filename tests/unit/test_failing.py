@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from hpo.report.failing import failed_trials, not_done, trials_failed
+from hpo.report.verdict.failing import failed_trials, not_done, trials_failed
 from tests.unit.figure_samples import row, study
 from tests.unit.report_samples import cell, search
 

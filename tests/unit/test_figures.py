@@ -12,16 +12,16 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from hpo.report import svg
-from hpo.report.compare import compare
 from hpo.report.figures import Figure, figures
 from hpo.report.figures.epochs import gradient_norms, learning_curves, what_moved
 from hpo.report.figures.importance import arm_importances, importances, tails
+from hpo.report.figures.palette import GLYPHS, TOLD_APART, look
 from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
 from hpo.report.figures.values import Axis, Panel, Series, arms_axis, toward_best
-from hpo.report.palette import GLYPHS, TOLD_APART, look
-from hpo.report.plotly_figures import plotly_figure
+from hpo.report.render import svg
+from hpo.report.render.plotly_figures import plotly_figure
+from hpo.report.verdict.compare import compare
 from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit import report_samples
 from tests.unit.figure_samples import HIDDEN, confirmed, curves, drawn, searched, study, trial

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpo.report.figures import figures
-from hpo.report.folder import write
+from hpo.report.render.folder import write
 from hpo.report.toml import study_file
 from hpo.study_file import load, parse
 from tests.unit.figure_samples import reported, study

@@ -15,10 +15,10 @@ from optuna.trial import create_trial
 from hpo.errors import StudyFileError
 from hpo.metric import Metric
 from hpo.plan import ranking
-from hpo.report.compare import compare
-from hpo.report.efficiency import Step, best_so_far, efficiencies
 from hpo.report.figures.values import toward_best
-from hpo.report.selection import expected_best
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.efficiency import Step, best_so_far, efficiencies
+from hpo.report.verdict.selection import expected_best
 from hpo.search.percentile import PercentilePruner
 from hpo.storage.rows import Cell
 from hpo.study_file import parse

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from markdown_it import MarkdownIt
 
-from hpo.report.note import BEGIN, END, note, with_ours
+from hpo.report.render.note import BEGIN, END, note, with_ours
 from tests.unit.test_text import HOSTILE, sample
 
 OLD = f"{BEGIN}\n\nold\n\n{END}"

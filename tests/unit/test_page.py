@@ -6,10 +6,10 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 
-from hpo.report.compare import compare
-from hpo.report.context import context
 from hpo.report.figures import figures
-from hpo.report.page import page
+from hpo.report.render.context import context
+from hpo.report.render.page import page
+from hpo.report.verdict.compare import compare
 from hpo.storage.rows import WorkerRow
 from hpo.study import StudySpec
 from tests.unit.figure_samples import reported, row, study, workers

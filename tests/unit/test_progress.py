@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hpo.report.progress import line
 from hpo.trainers.images.reported import OBJECTIVE
+from hpo.watch.progress import line
 from tests.unit.test_remaining import counts
 
 PROGRESS = [

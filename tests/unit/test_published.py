@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hpo.report.measured import last_epochs
-from hpo.report.published import PublishedResult, published
+from hpo.report.verdict.measured import last_epochs
+from hpo.report.verdict.published import PublishedResult, published
 from hpo.storage.rows import Cell, CurvePoint
 from tests.unit.report_samples import cell, confirm, diverged, search, study
 

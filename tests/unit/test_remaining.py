@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from hpo.report.remaining import Left, about, left, seconds_left
-from hpo.report.state import state_of
 from hpo.storage.rows import ArmProgress
 from hpo.study import StudySpec
+from hpo.watch.remaining import Left, about, left, seconds_left
+from hpo.watch.state import state_of
 from tests.unit.test_plan import GRID, TPE, study
 
 MEDIAN = {"pruner": {"kind": "median"}}

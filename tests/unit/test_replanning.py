@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hpo.plan import CONFIRM, SEARCH, changes, first_cells
-from hpo.report.measured import judged_by
+from hpo.report.verdict.measured import judged_by
 from hpo.storage.rows import WITHDRAWN, Cell, PlanChanges, PlannedCell
 from hpo.study import StudySpec
 from tests.unit.report_samples import cell

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pytest
 
-from hpo.report.selection import MOST_POINTS, BestOf, best_of, expected_best
+from hpo.report.verdict.selection import MOST_POINTS, BestOf, best_of, expected_best
 from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit.report_samples import cell, confirm, search
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.report.statistics import (
+from hpo.report.verdict.statistics import (
     Paired,
     Summary,
     bootstrap,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hpo.report.compare import compare
-from hpo.report.outline import outline
+from hpo.report.render.outline import outline
+from hpo.report.verdict.compare import compare
 from hpo.service import begin_study
 from hpo.space import merge
 from hpo.storage import create_storage

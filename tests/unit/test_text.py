@@ -11,12 +11,12 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 from rich.console import Console
 
-from hpo.report.compare import compare
-from hpo.report.efficiency import Audit, Efficiency, Step
-from hpo.report.results import ArmResult, Comparison, Report
-from hpo.report.selection import BestOf
-from hpo.report.statistics import Paired, Summary
-from hpo.report.text import COLUMNS, configuration, markdown, terminal
+from hpo.report.render.text import configuration, markdown, terminal
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.efficiency import Audit, Efficiency, Step
+from hpo.report.verdict.results import ArmResult, Comparison, Report
+from hpo.report.verdict.selection import BestOf
+from hpo.report.verdict.statistics import Paired, Summary
 from tests.unit.report_samples import cell, confirm, diverged, search, study
 
 HOSTILE = "[red]a|b[/red] *c* `d` <e>\n# f \x1b[31m\x07 [g](h) \\|"
@@ -157,12 +157,13 @@ def test_markdown_is_a_document_with_tables() -> None:
     further = ["Test accuracy over seeds", "Differences to grid", "Expected search best of n trials"]
     further += ["Efficiency of the search", "Configurations", "grid", "ramp"]
     assert ["sample: A title", "Rules", "Claims", "Arms", *further] == headings
-    widths = [len(COLUMNS), 7, 7, 4, 5]
+    columns = 8
+    widths = [columns, 7, 7, 4, 5]
     assert (5, sum(widths)) == (kinds.count("table_open"), kinds.count("th_open"))
     assert 2 * sum(widths) - 7 == kinds.count("td_open")  # the baseline isn't compared with itself
-    row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][len(COLUMNS) :]
+    row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][columns :]
     assert ["ramp", "3", "90.00", "63.33 ± 136.25", "62.67 ± 134.82"] == row[:5]
-    assert ["3", "6 + 6"] == row[6 : len(COLUMNS)]
+    assert ["3", "6 + 6"] == row[6 : columns]
     assert ["lr.peak = 0.1\n"] * 2 == [token.content for token in tokens if token.type == "fence"]
 
 

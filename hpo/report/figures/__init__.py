@@ -1,6 +1,6 @@
 """The figures of a report: pure functions from a study, its cells and its curves to numbers.
 
-`hpo.report.svg` and `hpo.report.plotly_figures` draw them. A figure that has nothing to show is not made.
+`hpo.report.render.svg` and `hpo.report.render.plotly_figures` draw them. A figure that has nothing to show is not made.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
 from hpo.report.figures.standing import standing
 from hpo.report.figures.values import Figure
-from hpo.report.measured import reported
-from hpo.report.results import Report
+from hpo.report.verdict.measured import reported
+from hpo.report.verdict.results import Report
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 

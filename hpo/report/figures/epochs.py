@@ -9,8 +9,8 @@ from statistics import fmean
 from hpo.metric import Metric
 from hpo.plan import CONFIRM, SEARCH, ranking
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
-from hpo.report.measured import representative
-from hpo.report.numbers import count
+from hpo.report.numbers import a, count
+from hpo.report.verdict.measured import representative
 from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.study import StudySpec
 
@@ -40,14 +40,15 @@ def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cu
     for metric in _during_training(study):
         own = [_spread(arm, len(panels), points, _measured(metric)) for arm, points in runs.items()]
         y = Axis(metric.axis, limits=_risen(own)) if metric.share else Axis(metric.axis, log=_all_positive(own))
-        panels.append(Panel(metric.words.capitalize(), Axis("epoch"), y))
+        panels.append(Panel(metric.words.capitalize(), Axis(study.trainer.unit, whole=True), y))
         series += own
     of = "; ".join(f"{arm}: {_whose(shown[arm])}" for arm in runs)
     return Figure(
         id="learning-curves",
         title="Learning curves",
         caption=f"Mean (line) and lowest to highest (band) of the trials shown. {of}. Train values are running "
-        "means over an epoch, regularization as it was; the beginning may lie outside of an accuracy axis.",
+        f"means over {a(study.trainer.unit)}, regularization as it was; the beginning may lie outside of an accuracy "
+        "axis.",
         arms=tuple(study.arms),
         panels=tuple(panels),
         series=tuple(series),
@@ -65,8 +66,8 @@ def what_moved(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePo
         values,
         id="what-moved",
         title="What moved during training",
-        caption="At the end of each epoch, as recorded while training: mean (line) and lowest to highest (band) of the "
-        "trials of the configuration that represents an arm.",
+        caption=f"At the end of each {study.trainer.unit}, as recorded while training: mean (line) and lowest to "
+        "highest (band) of the trials of the configuration that represents an arm.",
     )
 
 
@@ -80,8 +81,8 @@ def gradient_norms(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cur
         {shortened(name, 40): _traced(f"{NORM}{name}") for name in names},
         id="gradient-norms",
         title="Gradient norms",
-        caption="2-norm of the gradient of the last minibatch of each epoch: mean (line) and lowest to highest (band) "
-        "of the trials of the configuration that represents an arm.",
+        caption=f"2-norm of the gradient of the last minibatch of each {study.trainer.unit}: mean (line) and lowest to "
+        "highest (band) of the trials of the configuration that represents an arm.",
     )
 
 
@@ -128,7 +129,7 @@ def _traces(
         own = [one for one in own if one.x]
         if own:
             log = label != LEARNING_RATE and _all_positive(own) and _ratio(own) >= LOG_FROM
-            panels.append(Panel(label, Axis("epoch"), Axis(log=log)))
+            panels.append(Panel(label, Axis(study.trainer.unit, whole=True), Axis(log=log)))
             series += own
     return Figure(id, title, caption, tuple(study.arms), tuple(panels), tuple(series)) if panels else None
 

@@ -7,9 +7,9 @@ from itertools import accumulate
 
 from hpo.metric import Metric
 from hpo.plan import SEARCH
-from hpo.report.efficiency import ended
 from hpo.report.figures.values import Axis, Figure, Panel, Series, Style, toward_best
-from hpo.report.results import ArmResult, Report
+from hpo.report.verdict.efficiency import ended
+from hpo.report.verdict.results import ArmResult, Report
 from hpo.storage.rows import Cell, value_of
 
 MOST_POINTS = 400
@@ -22,14 +22,14 @@ def spending(cells: Sequence[Cell], report: Report) -> Figure | None:
     series = [one for arm in report.arms for one in (*_found(metric, arm), *_trials(metric, arm.name, cells))]
     if not series:
         return None
-    x = Axis("epochs of the arm's search")
+    x = Axis(f"{report.unit}s of the arm's search", whole=True)
     panels = []
     for index, title in enumerate(("Best so far", "Expected best of a part", "Every trial")):
         own = [value for one in series if one.panel == index for value in one.y]
         panels.append(Panel(title, x, Axis(labelled(metric), limits=toward_best(metric, own) if own else None)))
     return Figure(
-        id=f"{metric.base}-by-epochs-spent",
-        title="What the search phase found for its epochs",
+        id=f"{metric.base}-by-{report.unit}s-spent",
+        title=f"What the search phase found for its {report.unit}s",
         caption="Best so far: of the configurations known by then, pruned ones left out; optimistic, because it is the "
         f"{metric.highest} of all. Expected best: if the arm had run only a part of its trials, chosen at random; too "
         f"good for small parts of a search that learns. Every trial: its last {metric.base}, open where it was pruned, "

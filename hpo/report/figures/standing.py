@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hpo.report.figures.values import Axis, Figure, Panel, Series, arms_axis
-from hpo.report.results import Report
-from hpo.report.statistics import summarize
+from hpo.report.verdict.results import Report
+from hpo.report.verdict.statistics import summarize
 
 
 def standing(report: Report) -> Figure | None:

@@ -30,6 +30,8 @@ class Axis:
     """What is shown; None: everything."""
     zero: bool = False
     """A line marks 0: the axis shows differences."""
+    whole: bool = False
+    """It counts: its ticks are whole numbers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from typing import Any
 
 from hpo.metric import Metric
 from hpo.plan import CONFIRM, SEARCH
-from hpo.report.measured import measured, representative, summary
-from hpo.report.statistics import Summary
+from hpo.report.verdict.measured import measured, representative, summary
+from hpo.report.verdict.statistics import Summary
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import Published, StudySpec
 

@@ -1,4 +1,4 @@
-"""What a report holds: the values that `hpo.report.compare` makes and the other modules show."""
+"""What a report holds: the values that `hpo.report.verdict.compare` makes and the other modules show."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hpo.metric import Metric
-from hpo.report.efficiency import Efficiency
-from hpo.report.published import PublishedResult
-from hpo.report.selection import BestOf
-from hpo.report.statistics import Paired, Summary
+from hpo.report.verdict.efficiency import Efficiency
+from hpo.report.verdict.published import PublishedResult
+from hpo.report.verdict.selection import BestOf
+from hpo.report.verdict.statistics import Paired, Summary
 
 Verdict = Literal["supported", "contradicted", "undecided", "incomplete"]
 """Incomplete: trials of its arms have failed, so what was measured is not what the study asked for."""
@@ -118,6 +118,8 @@ class Report:
     name: str
     title: str
     baseline: str
+    unit: str
+    """What the length of a trial is counted in: `epoch`."""
     objective: Metric
     """What configurations were chosen by, on validation."""
     metric: Metric

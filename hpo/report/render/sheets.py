@@ -15,8 +15,8 @@ from typing import Any
 
 from hpo import DISTRIBUTION
 from hpo.errors import UserError
-from hpo.report.export import Table, by_column, curves, trials
-from hpo.report.files import replace
+from hpo.report.render.export import Table, by_column, curves, trials
+from hpo.report.render.files import replace
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 from hpo.visible import visible

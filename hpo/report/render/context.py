@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpo.report.nodes import MATTERS, differ
+from hpo.report.environments import MATTERS, differ
 from hpo.report.numbers import count
 from hpo.report.toml import study_file
 from hpo.storage.rows import Cell, StudyRow, WorkerRow

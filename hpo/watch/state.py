@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from hpo.report.remaining import Left
 from hpo.storage.rows import ArmProgress
+from hpo.watch.remaining import Left
 
 State = Literal["planned", "running", "waiting for workers", "stopped", "finished", "failed", "unreadable"]
 

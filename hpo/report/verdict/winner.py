@@ -8,11 +8,11 @@ from typing import Any
 
 from hpo.errors import StudyError
 from hpo.metric import Metric
-from hpo.report.measured import representative
 from hpo.report.numbers import count, mean
-from hpo.report.results import ArmResult, Report
-from hpo.report.statistics import Summary
 from hpo.report.toml import trial_table
+from hpo.report.verdict.measured import representative
+from hpo.report.verdict.results import ArmResult, Report
+from hpo.report.verdict.statistics import Summary
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
 from hpo.suggest import did_you_mean

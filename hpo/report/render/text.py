@@ -7,21 +7,19 @@ interpreted, and what acts instead of showing is replaced (`hpo.visible`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from hpo.report.numbers import NONE, count, interval, mean, number, plus_minus, signed
-from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
-from hpo.report.tables import Table as Numbers
-from hpo.report.tables import tables
+from hpo.report.render.tables import Table as Numbers
+from hpo.report.render.tables import arm_cells, details, tables
 from hpo.report.toml import key_of, toml
+from hpo.report.verdict.results import ArmResult, ClaimResult, Report
 from hpo.visible import on_one_line
 
-COLUMNS = ("arm", "tried", "search best", "validation", "test", "difference", "seeds", "epochs")
 STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow", "incomplete": "bold red"}
 
 
@@ -49,7 +47,7 @@ def terminal(report: Report) -> RenderableType:
     for table in tables(report):
         parts += [Text(), _title(table), _numbers(table)]
     for arm in report.arms:
-        parts += [Text(), Text(f"{arm.name}: {_details(arm)}"), _indented("\n".join(configuration(arm)), "cyan")]
+        parts += [Text(), Text(f"{arm.name}: {details(arm)}"), _indented("\n".join(configuration(arm)), "cyan")]
     return Group(*parts)
 
 
@@ -93,7 +91,7 @@ def _indented(text: str, style: str = "") -> Padding:
 
 def _table(report: Report) -> Table:
     table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
-    for column in COLUMNS:
+    for column in _columns(report):
         if column == "arm":
             table.add_column(column, overflow="fold")
         else:
@@ -105,40 +103,13 @@ def _table(report: Report) -> Table:
 
 def _row(arm: ArmResult, report: Report) -> Iterator[tuple[str, str]]:
     """What stands in each column: the number, and what belongs below or behind it."""
-    difference = arm.difference
-    yield arm.name, ""
-    yield str(arm.tried), ""
-    yield number(arm.search_best, report.objective), ""
-    for summary in (arm.validation, arm.test):
-        yield number(summary.mean if summary else None, report.objective), plus_minus(summary, report.objective)
-    if arm.name == report.baseline:
-        yield "baseline", ""
-    else:
-        yield (
-            signed(difference.difference, report.metric) if difference else NONE,
-            interval(difference, report.metric),
-        )
-    yield str(arm.validation.n if arm.validation else 0), ""
-    yield str(arm.search.epochs), f"+ {arm.confirm.epochs}" if arm.confirm.epochs else ""
+    cells = arm_cells(arm, report)
+    for head in _columns(report):
+        yield cells[head].value, cells[head].more
 
 
-def _details(arm: ArmResult) -> str:
-    parts = [f"search {_ends(arm.search)}"]
-    if arm.confirm.cells > arm.confirm.open:
-        parts.append(f"confirm {_ends(arm.confirm)}")
-    parts += [f"{metric.words} {mean(found, metric)} ({count(found.n, 'seed')})" for metric, found in arm.also if found]
-    return "; ".join(parts)
-
-
-def _ends(phase: PhaseResult) -> str:
-    counts = {
-        "finished": phase.finished,
-        "pruned": phase.pruned,
-        "diverged": phase.diverged,
-        "failed": phase.failed,
-        "not done": phase.open,
-    }
-    return ", ".join(f"{n} {end}" for end, n in counts.items() if n) or "not begun"
+def _columns(report: Report) -> tuple[str, ...]:
+    return ("arm", "tried", "search best", "validation", "test", "difference", "seeds", f"{report.unit}s")
 
 
 def _heading(report: Report) -> str:
@@ -148,8 +119,8 @@ def _heading(report: Report) -> str:
 def _units(report: Report) -> str:
     what = report.metric.words
     if report.metric.share:
-        return f"In percent; differences in points of {what}; epochs of search + confirm."
-    return f"Of {what}, of which the {report.metric.highest} is best; epochs of search + confirm."
+        return f"In percent; differences in points of {what}; {report.unit}s of search + confirm."
+    return f"Of {what}, of which the {report.metric.highest} is best; {report.unit}s of search + confirm."
 
 
 def configuration(arm: ArmResult) -> list[str]:
@@ -177,21 +148,21 @@ def markdown(report: Report) -> str:
         lines += [f"- **{c.shown}**: {escape(c.text)}\\\n  {escape(c.reason)}" for c in report.claims]
         lines += [""]
     lines += ["## Arms", "", _units(report), ""]
-    lines += [_cells(COLUMNS), _cells(("---", *["---:"] * (len(COLUMNS) - 1)))]
+    lines += _head(_columns(report))
     lines += [_cells(escape(" ".join(cell).rstrip()) for cell in _row(arm, report)) for arm in report.arms]
     lines += ["", escape(report.compute), ""]
     if _warnings(report):
         lines += [*_items(_warnings(report)), ""]
     for table in tables(report):
         lines += [f"## {escape(table.title)}", "", escape(table.note), ""]
-        lines += [_cells(table.columns), _cells(("---", *["---:"] * (len(table.columns) - 1)))]
+        lines += _head(table.columns)
         lines += [*(_cells(map(escape, row)) for row in table.rows), ""]
     lines += ["## Configurations", ""]
     for arm in report.arms:
         lines += [
             f"### {escape(arm.name)}",
             "",
-            escape(_details(arm)),
+            escape(details(arm)),
             "",
             "```toml",
             *configuration(arm),
@@ -203,6 +174,11 @@ def markdown(report: Report) -> str:
 
 def _items(lines: Iterable[str]) -> list[str]:
     return [f"- {escape(line)}" for line in lines]
+
+
+def _head(columns: Sequence[str]) -> list[str]:
+    """The head of a table whose first column holds names and whose others hold numbers."""
+    return [_cells(columns), _cells(("---", *["---:"] * (len(columns) - 1)))]
 
 
 def _cells(cells: Iterable[str]) -> str:

@@ -7,8 +7,8 @@ from html import escape
 from math import log10
 from typing import TYPE_CHECKING, Any
 
+from hpo.report.figures.palette import DASHES, LIGHT, PLOTLY_MARKERS, look
 from hpo.report.figures.values import Axis, Figure, Series
-from hpo.report.palette import DASHES, LIGHT, PLOTLY_MARKERS, look
 from hpo.visible import on_one_line
 
 if TYPE_CHECKING:

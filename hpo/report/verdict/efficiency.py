@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hpo.metric import Metric
 from hpo.plan import AUDIT, SEARCH, ranking
-from hpo.report.statistics import CONFIDENCE
+from hpo.report.verdict.statistics import CONFIDENCE
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
 

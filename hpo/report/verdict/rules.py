@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from hpo.plan import CONFIRM, SEARCH
 from hpo.report.numbers import count
-from hpo.report.power import POWER
-from hpo.report.results import ArmResult
-from hpo.report.statistics import CONFIDENCE, equal_seeds
+from hpo.report.verdict.power import POWER
+from hpo.report.verdict.results import ArmResult
+from hpo.report.verdict.statistics import CONFIDENCE, equal_seeds
 from hpo.storage.rows import Cell
 from hpo.study import Extension, StudySpec
 
@@ -20,7 +20,8 @@ EQUAL = 1.05
 def rules(study: StudySpec) -> Iterator[str]:
     """How the arms are compared, one rule after the other."""
     confirm, metric = study.protocol.confirm, study.objective
-    last = "after the last epoch" if study.protocol.select == "last" else "of its best epoch"
+    unit = study.trainer.unit
+    last = f"after the last {unit}" if study.protocol.select == "last" else f"of its best {unit}"
     diverged = "diverged ranks last" if metric.worst is None else f"diverged is {metric.worst:g}"
     yield (
         f"Search: an arm's best configuration has the {metric.highest} {metric.words} {last} (the mean of "
@@ -40,7 +41,7 @@ def rules(study: StudySpec) -> Iterator[str]:
             f"every arm, and only then scored on test.{chosen} {_diverged(study)}"
         )
     for extension in study.extensions:
-        yield _extension(extension)
+        yield _extension(extension, study.trainer.unit)
     level = 1 - CONFIDENCE
     yield (
         f"Intervals: {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by seed (to "
@@ -55,8 +56,8 @@ def rules(study: StudySpec) -> Iterator[str]:
         )
 
 
-def _extension(by: Extension) -> str:
-    added = {"trial": by.more_trials, "epoch": by.more_epochs, "seed": by.more_seeds}
+def _extension(by: Extension, unit: str) -> str:
+    added = {"trial": by.more_trials, unit: by.more_epochs, "seed": by.more_seeds}
     more = " and ".join(count(number, f"more {noun}") for noun, number in added.items() if number)
     return (
         f"Extended by {more} when {by.when_done} of {count(by.of_planned, 'trial')} were done: whoever looks at "
@@ -76,32 +77,32 @@ def _diverged(study: StudySpec) -> str:
     return f"{', and '.join(parts)}."
 
 
-def compute(spent: Sequence[int], ratio: float | None, alike: bool) -> str:
+def compute(unit: str, spent: Sequence[int], ratio: float | None, alike: bool) -> str:
     """What the arms' search phases spent, and whether that is equal, or `alike` but for less than a trial."""
     if len(spent) == 1:
-        return f"Compute: the search phase spent {count(spent[0], 'epoch')}."
+        return f"Compute: the search phase spent {count(spent[0], unit)}."
     if ratio is None:
         return "Compute: an arm has not spent anything yet."
     if ratio <= EQUAL:
-        return f"Compute: equal; the arms' search phases spent {_between(spent)}."
+        return f"Compute: equal; the arms' search phases spent {_between(spent, unit)}."
     if alike:
-        return f"Compute: equal up to less than one trial; the arms' search phases spent {_between(spent)}."
+        return f"Compute: equal up to less than one trial; the arms' search phases spent {_between(spent, unit)}."
     return (
-        f"Compute: NOT equal; the arms' search phases spent {_between(spent)} (ratio {ratio:.2f}). "
+        f"Compute: NOT equal; the arms' search phases spent {_between(spent, unit)} (ratio {ratio:.2f}). "
         "A difference may come from that."
     )
 
 
-def shared(cells: Sequence[Cell]) -> str:
-    """How many epochs were not trained, since another trial had trained them already; empty if none."""
+def shared(unit: str, cells: Sequence[Cell]) -> str:
+    """How many units were not trained, since another trial had trained them already; empty if none."""
     epochs = sum(cell.leader_epochs or 0 for cell in cells if cell.state == "done")
     share = epochs / max(sum(cell.epochs for cell in cells), 1)
-    return f" Of all epochs {epochs} ({share:.1%}) were taken over from a trial that began alike." if epochs else ""
+    return f" Of all {unit}s {epochs} ({share:.1%}) were taken over from a trial that began alike." if epochs else ""
 
 
-def _between(spent: Sequence[int]) -> str:
+def _between(spent: Sequence[int], unit: str) -> str:
     low, high = min(spent), max(spent)
-    return f"{count(low, 'epoch')} each" if low == high else f"{low} to {high} epochs"
+    return f"{count(low, unit)} each" if low == high else f"{low} to {high} {unit}s"
 
 
 def devices_mixed(cells: Sequence[Cell], devices: Mapping[str, str]) -> str:

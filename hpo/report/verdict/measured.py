@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 from hpo.metric import Metric
 from hpo.plan import CONFIRM, changes, point, ranking
-from hpo.report.statistics import Summary, summarize
+from hpo.report.verdict.statistics import Summary, summarize
 from hpo.storage.rows import WITHDRAWN, Cell, CurvePoint, value_of
 from hpo.study import StudySpec
 

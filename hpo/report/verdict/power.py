@@ -6,7 +6,7 @@ of freedom and noncentrality d sqrt(n).
 
 from __future__ import annotations
 
-from hpo.report.statistics import Paired, equal_seeds
+from hpo.report.verdict.statistics import Paired, equal_seeds
 
 POWER = 0.8
 MOST_SEEDS = 1000

@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpo.report.figures.palette import DASHES, LIGHT, MARKERS, TOLD_APART, look
 from hpo.report.figures.values import Axis, Figure, Series, shortened
-from hpo.report.palette import DASHES, LIGHT, MARKERS, TOLD_APART, look
 from hpo.visible import on_one_line
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _axis(drawn: DrawnAxis, axis: Axis) -> None:
         drawn.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         drawn.set_minor_locator(NullLocator())
     else:
-        drawn.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=axis.label.startswith("epoch")))
+        drawn.set_major_locator(MaxNLocator(7, steps=[1, 2, 2.5, 5, 10], integer=axis.whole))
     if axis.ticks:
         positions = [position for position, _ in axis.ticks]
         drawn.set_ticks(positions, [on_one_line(text) for _, text in axis.ticks])

@@ -12,17 +12,17 @@ from html import escape
 from importlib.resources import files
 
 from hpo.metric import Metric
-from hpo.report import svg
-from hpo.report.context import Context
 from hpo.report.figures import Figure
-from hpo.report.numbers import NONE, count, interval, mean, number, signed
-from hpo.report.palette import DARK, GLYPHS, LIGHT, look
-from hpo.report.results import ArmResult, ClaimResult, PhaseResult, Report
-from hpo.report.statistics import Summary
-from hpo.report.tables import tables
-from hpo.report.text import configuration
+from hpo.report.figures.palette import DARK, GLYPHS, LIGHT, look
+from hpo.report.numbers import NONE, count
+from hpo.report.render import svg
+from hpo.report.render.context import Context
+from hpo.report.render.tables import arm_cells, details, tables
+from hpo.report.render.text import configuration
+from hpo.report.verdict.results import ArmResult, ClaimResult, Report
 from hpo.visible import visible
 
+OPTIMISTIC = "search best, optimistic"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 
@@ -68,7 +68,7 @@ def _style() -> str:
     light = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(LIGHT))
     dark = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(DARK))
     colours = f":root {{{light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark} }} }}\n"
-    return files("hpo.report").joinpath("page.css").read_text(encoding="utf-8") + colours
+    return files("hpo.report.render").joinpath("page.css").read_text(encoding="utf-8") + colours
 
 
 def _section(id: str, title: str, content: Iterable[str]) -> Iterator[str]:
@@ -119,16 +119,17 @@ def _arms(report: Report) -> Iterator[str]:
     else:
         what = f"{_plural(metric)}, of which the {metric.highest} is best, and differences of {metric.words}"
     caption = (
-        f"{what}; ± is half of a 95 % interval, below it the worst and the best seed. Epochs of the search and of the "
-        "confirm phase."
+        f"{what}; ± is half of a 95 % interval, below it the worst and the best seed. "
+        f"{report.unit.capitalize()}s of the search and of the confirm phase."
     )
-    heads = ("arm", "test", "difference", "validation", "search best, optimistic", "tried", "seeds", "epochs")
-    rows = (line for index, arm in enumerate(report.arms) for line in _row(index, arm, report))
-    yield from _table("arms-caption", caption, heads, rows)
+    heads = ("arm", "test", "difference", "validation", "search best", "tried", "seeds", f"{report.unit}s")
+    rows = (line for index, arm in enumerate(report.arms) for line in _row(index, arm, heads, report))
+    shown = [OPTIMISTIC if head == "search best" else head for head in heads]
+    yield from _table("arms-caption", caption, shown, rows)
     yield '<div class="arms">'
     for index, arm in enumerate(report.arms):
         yield f"<section><h3>{_named(index, arm.name)}</h3>"
-        yield f"<p><small>{escape(_ends(arm))}</small></p>"
+        yield f"<p><small>{escape(details(arm))}</small></p>"
         yield f"<pre>{escape(chr(10).join(configuration(arm)))}</pre></section>"
     yield "</div>"
 
@@ -155,45 +156,20 @@ def _plural(metric: Metric) -> str:
     return {"Accuracy": "Accuracies", "Loss": "Losses"}.get(name, f"Values of {name}")
 
 
-def _row(index: int, arm: ArmResult, report: Report) -> Iterator[str]:
-    difference = arm.difference
-    if arm.name == report.baseline:
-        gained, within = "baseline", ""
-    else:
-        gained = signed(difference.difference, report.metric) if difference else NONE
-        within = interval(difference, report.metric)
-    again = f"+ {arm.confirm.epochs}" if arm.confirm.epochs else ""
+def _row(index: int, arm: ArmResult, heads: Sequence[str], report: Report) -> Iterator[str]:
+    cells = arm_cells(arm, report)
     yield f'<tr><th scope="row">{_named(index, arm.name)}</th>'
-    metric = report.objective
-    yield _cell(mean(arm.test, metric), _ends_of(arm.test, metric))
-    yield _cell(gained, within)
-    yield _cell(mean(arm.validation, metric), _ends_of(arm.validation, metric))
-    yield _cell(number(arm.search_best, metric))
-    yield _cell(str(arm.tried))
-    yield _cell(str(arm.validation.n if arm.validation else 0))
-    yield _cell(str(arm.search.epochs), again) + "</tr>"
+    for head in heads[1:]:
+        cell = cells[head]
+        if head in ("test", "validation"):
+            yield _cell(f"{cell.value} {cell.more}".rstrip(), cell.seeds)
+        else:
+            yield _cell(cell.value, cell.more)
+    yield "</tr>"
 
 
 def _cell(value: str, below: str = "") -> str:
     return f"<td>{escape(value)}<small>{escape(below)}</small></td>" if below else f"<td>{escape(value)}</td>"
-
-
-def _ends_of(summary: Summary | None, metric: Metric) -> str:
-    if summary is None or summary.n < 2:
-        return ""
-    return f"{number(summary.worst, metric)} to {number(summary.best, metric)}"
-
-
-def _ends(arm: ArmResult) -> str:
-    phases = {"Search": arm.search, "confirm": arm.confirm}
-    lines = [f"{name}: {_counts(phase)}" for name, phase in phases.items() if phase.cells > phase.open]
-    lines += [f"{metric.words} {mean(found, metric)} ({count(found.n, 'seed')})" for metric, found in arm.also if found]
-    return "; ".join(lines) or "Not begun"
-
-
-def _counts(phase: PhaseResult) -> str:
-    ends = ("finished", "pruned", "diverged", "failed", "open")
-    return ", ".join(f"{n} {end}" for end in ends if (n := getattr(phase, end)))
 
 
 def _named(index: int, arm: str) -> str:

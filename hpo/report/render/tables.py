@@ -1,4 +1,4 @@
-"""The tables of a report below its verdict, as texts that a terminal, Markdown or a page lays out."""
+"""The tables of a report, as texts that a terminal, Markdown or a page lays out."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpo.metric import Metric
-from hpo.report.numbers import NONE, count, ends, mean, number, probability, signed
-from hpo.report.results import ArmResult, Interval, Report
+from hpo.report.numbers import NONE, count, ends, interval, mean, number, plus_minus, probability, signed
+from hpo.report.verdict.results import ArmResult, Interval, PhaseResult, Report
+from hpo.report.verdict.statistics import Summary
 
 Row = tuple[str, ...]
 
@@ -22,6 +23,68 @@ class Table:
     """How it is to be read."""
     columns: Row
     rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ArmCell:
+    """What the table of arms says of one arm under one head."""
+
+    value: str
+    more: str = ""
+    """What belongs below or behind it, such as the width of an interval."""
+    seeds: str = ""
+    """The worst and the best seed, where there are several."""
+
+
+def arm_cells(arm: ArmResult, report: Report) -> dict[str, ArmCell]:
+    """A row of the table of arms, by its heads; each layout has its own order."""
+    objective, unit = report.objective, f"{report.unit}s"
+    again = f"+ {arm.confirm.epochs}" if arm.confirm.epochs else ""
+    return {
+        "arm": ArmCell(arm.name),
+        "tried": ArmCell(str(arm.tried)),
+        "search best": ArmCell(number(arm.search_best, objective)),
+        "validation": _mean_cell(arm.validation, objective),
+        "test": _mean_cell(arm.test, objective),
+        "difference": _difference_cell(arm, report),
+        "seeds": ArmCell(str(arm.validation.n if arm.validation else 0)),
+        unit: ArmCell(str(arm.search.epochs), again),
+    }
+
+
+def _mean_cell(found: Summary | None, metric: Metric) -> ArmCell:
+    seeds = f"{number(found.worst, metric)} to {number(found.best, metric)}" if found and found.n > 1 else ""
+    return ArmCell(number(found.mean if found else None, metric), plus_minus(found, metric), seeds)
+
+
+def _difference_cell(arm: ArmResult, report: Report) -> ArmCell:
+    if arm.name == report.baseline:
+        return ArmCell("baseline")
+    if arm.difference is None:
+        return ArmCell(NONE)
+    return ArmCell(signed(arm.difference.difference, report.metric), interval(arm.difference, report.metric))
+
+
+def details(arm: ArmResult) -> str:
+    """How an arm's trials ended, and what its configuration measured besides."""
+    parts = [f"search {_ends_of_trials(arm.search)}"]
+    if arm.confirm.cells > arm.confirm.open:
+        parts.append(f"confirm {_ends_of_trials(arm.confirm)}")
+    for metric, found in arm.also:
+        if found:
+            parts.append(f"{metric.words} {mean(found, metric)} ({count(found.n, 'seed')})")
+    return "; ".join(parts)
+
+
+def _ends_of_trials(phase: PhaseResult) -> str:
+    counts = {
+        "finished": phase.finished,
+        "pruned": phase.pruned,
+        "diverged": phase.diverged,
+        "failed": phase.failed,
+        "not done": phase.open,
+    }
+    return ", ".join(f"{n} {end}" for end, n in counts.items() if n) or "not begun"
 
 
 def tables(report: Report) -> Iterator[Table]:
@@ -95,7 +158,7 @@ def _selection(report: Report) -> Table:
     return Table(
         "Expected search best of n trials",
         "The mean over all draws of n of an arm's trials; too high for small n where a sampler learns.",
-        ("arm", "epochs each", *(f"n={n}" for n in shown)),
+        ("arm", f"{report.unit}s each", *(f"n={n}" for n in shown)),
         tuple(rows),
     )
 
@@ -103,13 +166,14 @@ def _selection(report: Report) -> Table:
 def _efficiency(report: Report) -> Table:
     arms = [arm for arm in report.arms if arm.tried]
     audited = [arm for arm in arms if arm.efficiency.audit]
+    units = f"{report.unit}s"
     note = (
         f"To baseline: until the best so far was {report.baseline}'s search best. Mean best: the area under the best "
-        "so far, over the epochs that every arm spent. Saved: by pruning."
+        f"so far, over the {units} that every arm spent. Saved: by pruning."
     )
     if audited:
         note += " Wrongly pruned: would have won, of those run to their end; their share in percent."
-    columns = ("arm", "epochs to baseline", "seconds to baseline", "mean best", "epochs saved", "wrongly pruned")
+    columns = ("arm", f"{units} to baseline", "seconds to baseline", "mean best", f"{units} saved", "wrongly pruned")
     shown = len(columns) if audited else len(columns) - 1
     return Table(
         "Efficiency of the search", note, columns[:shown], tuple(_row(arm, report.objective)[:shown] for arm in arms)
@@ -132,9 +196,9 @@ def _row(arm: ArmResult, metric: Metric) -> Row:
     )
 
 
-def _ends(interval: Interval | None, metric: Metric) -> str:
-    return NONE if interval is None else f"[{number(interval[0], metric)}, {number(interval[1], metric)}]"
+def _ends(found: Interval | None, metric: Metric) -> str:
+    return NONE if found is None else f"[{number(found[0], metric)}, {number(found[1], metric)}]"
 
 
-def _signed_ends(interval: Interval | None, metric: Metric) -> str:
-    return NONE if interval is None else f"[{signed(interval[0], metric)}, {signed(interval[1], metric)}]"
+def _signed_ends(found: Interval | None, metric: Metric) -> str:
+    return NONE if found is None else f"[{signed(found[0], metric)}, {signed(found[1], metric)}]"

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from hpo.metric import Metric
 from hpo.plan import AUDIT, CONFIRM, SEARCH, changes, ranking, spent_alike
-from hpo.report.claims import Seeds, judge
-from hpo.report.efficiency import Efficiency, efficiencies
-from hpo.report.failing import failed_trials
-from hpo.report.measured import (
+from hpo.report.verdict.claims import Seeds, judge
+from hpo.report.verdict.efficiency import Efficiency, efficiencies
+from hpo.report.verdict.failing import failed_trials
+from hpo.report.verdict.measured import (
     Values,
     judged_by,
     last_epochs,
@@ -24,9 +24,9 @@ from hpo.report.measured import (
     representative,
     summary,
 )
-from hpo.report.published import published
-from hpo.report.results import ArmResult, Comparison, PhaseResult, Report
-from hpo.report.rules import (
+from hpo.report.verdict.published import published
+from hpo.report.verdict.results import ArmResult, Comparison, PhaseResult, Report
+from hpo.report.verdict.rules import (
     audits,
     compute,
     devices_mixed,
@@ -37,8 +37,8 @@ from hpo.report.rules import (
     shared,
     unfinished,
 )
-from hpo.report.selection import expected_best
-from hpo.report.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
+from hpo.report.verdict.selection import expected_best
+from hpo.report.verdict.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 
@@ -89,6 +89,7 @@ def compare(
         name=study.name,
         title=study.title,
         baseline=study.baseline,
+        unit=study.trainer.unit,
         objective=study.objective,
         metric=metric,
         rules=tuple(rules(study)),
@@ -97,7 +98,8 @@ def compare(
         published=tuple(published(study, cells, last)),
         fewest=fewest,
         search_ratio=ratio,
-        compute=compute(tuple(spent.values()), ratio, spent_alike(study, spent)) + shared(cells),
+        compute=compute(study.trainer.unit, tuple(spent.values()), ratio, spent_alike(study, spent))
+        + shared(study.trainer.unit, cells),
         devices=devices_mixed(cells, devices or {}),
         unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
         incomplete=tuple(failed_trials(study.name, cells, stopped_early)),

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hpo.report import export, svg
-from hpo.report.context import Context
-from hpo.report.export import Table
 from hpo.report.figures import Figure
-from hpo.report.files import replace
-from hpo.report.page import page
-from hpo.report.results import Report
-from hpo.report.sheets import csv_bytes
-from hpo.report.text import escape, markdown
+from hpo.report.render import export, svg
+from hpo.report.render.context import Context
+from hpo.report.render.export import Table
+from hpo.report.render.files import replace
+from hpo.report.render.page import page
+from hpo.report.render.sheets import csv_bytes
+from hpo.report.render.text import escape, markdown
+from hpo.report.verdict.results import Report
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 

@@ -19,8 +19,8 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 from optuna_dashboard.artifact import get_artifact_path
 
-from hpo.report.note import note, with_ours
-from hpo.report.results import Report
+from hpo.report.render.note import note, with_ours
+from hpo.report.verdict.results import Report
 from hpo.storage import Storage
 from hpo.storage.optuna_studies import study_name
 from hpo.storage.sqlstate import is_database_error, reason, sqlstate

@@ -12,15 +12,15 @@ from rich.text import Text
 
 from hpo.errors import StudyError, StudyFileError
 from hpo.metric import Metric
-from hpo.report.failing import why
-from hpo.report.nodes import summary
 from hpo.report.numbers import count, number
-from hpo.report.remaining import SEARCH, about, left, seconds_left
-from hpo.report.state import State, state_of
+from hpo.report.verdict.failing import why
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
 from hpo.study import StudySpec, read_study
 from hpo.trainers import default_objective
+from hpo.watch.nodes import summary
+from hpo.watch.remaining import SEARCH, about, left, seconds_left
+from hpo.watch.state import State, state_of
 
 SHOWN_ERRORS = 3
 OVER = ("finished", "failed", "unreadable")
@@ -47,13 +47,13 @@ class Standing:
         return sum(arm.failed for arm in self.progress)
 
 
-def table(progress: Sequence[ArmProgress], metric: Metric) -> Table:
+def table(progress: Sequence[ArmProgress], metric: Metric, unit: str = "epoch") -> Table:
     """One line an arm and phase: a bar, counts, epochs, the best value of `metric` so far. Fits 80 columns."""
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     view.add_column("arm", overflow="fold", max_width=24)
     view.add_column("phase", no_wrap=True)
     view.add_column("")
-    for name in ("done", "failed", "epochs", "best", "seeds"):
+    for name in ("done", "failed", f"{unit}s", "best", "seeds"):
         view.add_column(name, justify="right", no_wrap=True)
     for arm in progress:
         best = "" if arm.best is None else _best(arm.best, metric)

@@ -11,11 +11,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpo.report.environments import MATTERS, differ
 from hpo.storage import Storage
 from hpo.storage.rows import WorkerRow
-
-MATTERS = ("hpo", "commit", "torch", "optuna", "cuda", "threads", "processor", "instructions")
-"""Of a worker's environment: what fixes a trial's result beside its seed and the kind of device."""
 
 
 def table(storage: Storage, workers: Sequence[WorkerRow]) -> RenderableType:
@@ -76,14 +74,6 @@ def summary(alive: Sequence[WorkerRow]) -> Iterator[str]:
     for key in ("driver", "commit"):
         if known := sorted({worker.environment.get(key, "") for worker in alive} - {""}):
             yield f"{key}: {', '.join(known)}"
-
-
-def differ(key: str, workers: Sequence[WorkerRow]) -> bool:
-    """Whether the workers differ in this of their environment."""
-    # A trial on a GPU does not depend on the processor.
-    of_cpu = key in ("processor", "instructions")
-    concerned = [worker for worker in workers if not (of_cpu and worker.environment.get("cuda"))]
-    return len({worker.environment.get(key, "") for worker in concerned}) > 1
 
 
 def _device(worker: WorkerRow) -> str:

@@ -10,11 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpo.metric import Metric
-from hpo.report.measured import Values
 from hpo.report.numbers import change, count, p_value, probability, signed
-from hpo.report.power import MOST_SEEDS, seeds_needed
-from hpo.report.results import ClaimResult, Verdict
-from hpo.report.statistics import CONFIDENCE, Paired, equal_seeds, holm, paired
+from hpo.report.verdict.measured import Values
+from hpo.report.verdict.power import MOST_SEEDS, seeds_needed
+from hpo.report.verdict.results import ClaimResult, Verdict
+from hpo.report.verdict.statistics import CONFIDENCE, Paired, equal_seeds, holm, paired
 from hpo.study import Claim, Pair, StudySpec
 
 LEVEL = 1 - CONFIDENCE
@@ -46,7 +46,7 @@ def judge(study: StudySpec, seeds: Seeds) -> tuple[ClaimResult, ...]:
     corrected = holm([difference.p if difference else None for difference in differences])
     level = LEVEL / max(len(study.claims), 1)
     return tuple(
-        _judge(claim, metric, difference, p, level, seeds)
+        _judge(claim, metric, difference, p, level, seeds, study.trainer.unit)
         for claim, metric, difference, p in zip(study.claims, metrics, differences, corrected, strict=True)
     )
 
@@ -72,7 +72,13 @@ def _margin(claim: Claim) -> float:
 
 
 def _judge(
-    claim: Claim, metric: Metric, difference: Paired | None, p: float | None, level: float, seeds: Seeds
+    claim: Claim,
+    metric: Metric,
+    difference: Paired | None,
+    p: float | None,
+    level: float,
+    seeds: Seeds,
+    unit: str,
 ) -> ClaimResult:
     pairs = claim.comparison.pairs
     arms = _arms(pairs)
@@ -85,7 +91,7 @@ def _judge(
         verdict = "incomplete"
     more = None if verdict != "undecided" or lost or difference is None else _more_seeds(claim, difference, level)
     parts = [
-        f"{_compared(pairs)}, {metric.words}: {_found(claim, metric, difference, p)}.",
+        f"{_compared(pairs, unit)}, {metric.words}: {_found(claim, metric, difference, p)}.",
         _outlook(difference, more) if verdict == "undecided" and not lost else "",
         _left_out(metric, lost),
         f"It can't be judged: {', '.join(missing)}." if missing else "",
@@ -107,10 +113,10 @@ def _arms(pairs: Iterable[Pair]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(arm for pair in pairs for arm in (pair.arm, pair.than)))
 
 
-def _compared(pairs: Sequence[Pair]) -> str:
+def _compared(pairs: Sequence[Pair], unit: str) -> str:
     """`ramp - grid`, `ramp - grid after 25 % of the epochs`, `(ramp - grid) - (slow - grid)`."""
     texts = [
-        f"{pair.arm} - {pair.than}" + (f" after {100 * pair.at:.3g} % of the epochs" if pair.at else "")
+        f"{pair.arm} - {pair.than}" + (f" after {100 * pair.at:.3g} % of the {unit}s" if pair.at else "")
         for pair in pairs
     ]
     return texts[0] if len(texts) == 1 else " - ".join(f"({text})" for text in texts)

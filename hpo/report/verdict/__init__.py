@@ -1,0 +1,1 @@
+"""What a study says: arms, differences, claims. Pure functions of its cells and curves."""
