@@ -12,10 +12,17 @@ from datetime import datetime
 from typing import Any
 
 from optuna.distributions import distribution_to_json
-from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, func, insert, select, update
 
+from hpo.optuna_private import (
+    STUDIES,
+    TRIAL_INTERMEDIATE_VALUES,
+    TRIAL_PARAMS,
+    TRIAL_USER_ATTRS,
+    TRIAL_VALUES,
+    TRIALS,
+)
 from hpo.plan import CONFIRM, advance
 from hpo.service import begin_study
 from hpo.space import Params, Values
@@ -80,9 +87,9 @@ def fill(storage: Storage, study: StudySpec) -> int:
 
 
 def _finish(connection: Connection, study: StudySpec, cells: Sequence[Cell]) -> None:
-    known = select(models.StudyModel.study_name, models.StudyModel.study_id)
+    known = select(STUDIES.c.study_name, STUDIES.c.study_id)
     studies = {row.study_name: row.study_id for row in connection.execute(known)}
-    last: int = connection.execute(select(func.coalesce(func.max(models.TrialModel.trial_id), 0))).scalar_one()
+    last: int = connection.execute(select(func.coalesce(func.max(TRIALS.c.trial_id), 0))).scalar_one()
     rows: defaultdict[Any, list[dict[str, Any]]] = defaultdict(list)
     numbers = dict.fromkeys(studies, 0)
     chance = random.Random(len(cells))
@@ -123,20 +130,20 @@ def _trial(
     """Optuna's rows."""
     now = datetime.now()
     state = {"study_id": study_id, "number": number, "state": TrialState.COMPLETE}
-    yield models.TrialModel.__table__, {"trial_id": trial_id, **state, "datetime_start": now, "datetime_complete": now}
+    yield TRIALS, {"trial_id": trial_id, **state, "datetime_start": now, "datetime_complete": now}
     value = {"objective": 0, "value": curve[-1], "value_type": FINITE}
-    yield models.TrialValueModel.__table__, {"trial_id": trial_id, **value}
+    yield TRIAL_VALUES, {"trial_id": trial_id, **value}
     for path, searched in study.arms[cell.arm].search.items():
         distribution = searched.distribution()
         value = distribution.to_internal_repr(params[path])
         param = {"param_name": path, "param_value": value, "distribution_json": distribution_to_json(distribution)}
-        yield models.TrialParamModel.__table__, {"trial_id": trial_id, **param}
+        yield TRIAL_PARAMS, {"trial_id": trial_id, **param}
     for key, number in (("cell", cell.id), ("seed", cell.seed)):
         attribute = {"key": key, "value_json": json.dumps(number)}
-        yield models.TrialUserAttributeModel.__table__, {"trial_id": trial_id, **attribute}
+        yield TRIAL_USER_ATTRS, {"trial_id": trial_id, **attribute}
     for epoch, accuracy in enumerate(curve, 1):
         reported = {"step": epoch, "intermediate_value": accuracy, "intermediate_value_type": FINITE}
-        yield models.TrialIntermediateValueModel.__table__, {"trial_id": trial_id, **reported}
+        yield TRIAL_INTERMEDIATE_VALUES, {"trial_id": trial_id, **reported}
 
 
 def _cell(cell: Cell, trial_id: int, number: int, params: Params, curve: Sequence[float]) -> Iterator[Row]:

@@ -26,11 +26,11 @@ from hpo.errors import LeaseLost, OptunaStudyGone
 from hpo.space import Params
 from hpo.storage import lease_statements as sql
 from hpo.storage.database import Database
+from hpo.storage.guarded import Change, Query, Rows, Statement, Upsert, execute_guarded_with_query
 from hpo.storage.new_trial import NewTrial, new_trial
 from hpo.storage.rows import Lease, curve_row, metrics_text, read_cell
 from hpo.storage.tables import checkpoint, curve, fork
 from hpo.storage.texts import storable
-from hpo.storage.together import Answer, Change, Reading, Upsert, Write, together_with
 from hpo.trainers.trainer import Evaluation
 
 NO_EPOCH = 2**31 - 1
@@ -65,7 +65,7 @@ class Leases:
             "passed_over": list(passed_over),
         }
         statement, some = (sql.CLAIM_OF_SOME, {"studies": list(studies)}) if studies else (sql.CLAIM, {})
-        found = together_with(self._database, statement, parameters | some)
+        found = execute_guarded_with_query(self._database, statement, parameters | some)
         if found is None:
             return None
         row, _ = found
@@ -91,7 +91,7 @@ class Leases:
             raise OptunaStudyGone(f"the Optuna study {optuna_study} is missing")
         return NewTrial(row.trial_id, row.trial_number)  # the answer to an earlier try was lost
 
-    def propose(self, lease: Lease, params: Params, also: Sequence[Write] = ()) -> None:
+    def propose(self, lease: Lease, params: Params, also: Sequence[Statement] = ()) -> None:
         """Keep the parameters that the sampler has proposed for the cell."""
         self.write(sql.PROPOSE, lease, {"proposed": json.dumps(params)}, also)
 
@@ -109,10 +109,10 @@ class Leases:
         epochs: Sequence[Evaluation],
         seconds: float,
         saved: bytes | None = None,
-        also: Sequence[Write] = (),
+        also: Sequence[Statement] = (),
         forked: bytes | None = None,
-        question: Reading | None = None,
-    ) -> tuple[str, Answer]:
+        question: Query | None = None,
+    ) -> tuple[str, Rows]:
         """Keep the metrics of epochs, and a checkpoint if given, and renew the lease.
 
         `forked` is a checkpoint after the last of them, for other cells to go on from. Returns the study's state, and
@@ -140,7 +140,7 @@ class Leases:
         statement = sql.RETRY_LATER if counted else sql.LEAVE_TO_OTHERS
         self.write(statement, lease, {"why": storable(error), "in_a_line": storable(reason)})
 
-    def set_aside(self, lease: Lease, error: str, reason: str, also: Sequence[Write] = ()) -> None:
+    def set_aside(self, lease: Lease, error: str, reason: str, also: Sequence[Statement] = ()) -> None:
         """The cell has failed for good."""
         why = {"why": storable(error), "in_a_line": storable(reason)}
         self.write(sql.SET_ASIDE, lease, why, [*_forgetting(lease), *also])
@@ -151,7 +151,7 @@ class Leases:
         ended: str,
         score: float | None,
         metrics: Mapping[str, float | None],
-        also: Sequence[Write] = (),
+        also: Sequence[Statement] = (),
         epochs: Sequence[Evaluation] = (),
         weights: bytes | None = None,
     ) -> bool:
@@ -175,7 +175,9 @@ class Leases:
         query = select(checkpoint.c.content).where(checkpoint.c.cell_id == lease.cell.id)
         return self._database.read(lambda connection: connection.execute(query).scalar())
 
-    def write(self, first: Update, lease: Lease, parameters: dict[str, Any], writes: Sequence[Write] = ()) -> Row[Any]:
+    def write(
+        self, first: Update, lease: Lease, parameters: dict[str, Any], writes: Sequence[Statement] = ()
+    ) -> Row[Any]:
         row, _ = self._write_and_read(first, lease, parameters, writes, None)
         return row
 
@@ -184,10 +186,10 @@ class Leases:
         first: Update,
         lease: Lease,
         parameters: dict[str, Any],
-        writes: Sequence[Write],
-        reading: Reading | None,
-    ) -> tuple[Row[Any], Answer]:
-        found = together_with(self._database, first, names(lease) | parameters, writes, reading)
+        writes: Sequence[Statement],
+        reading: Query | None,
+    ) -> tuple[Row[Any], Rows]:
+        found = execute_guarded_with_query(self._database, first, names(lease) | parameters, writes, reading)
         if found is None:
             raise lost(lease)
         return found
@@ -211,27 +213,27 @@ def _progress_of(epochs: Sequence[Evaluation]) -> dict[str, Any]:
     }
 
 
-def _curve(lease: Lease, epochs: Sequence[Evaluation]) -> list[Write]:
+def _curve(lease: Lease, epochs: Sequence[Evaluation]) -> list[Statement]:
     if not epochs:
         return []
     return [Upsert(curve, ("cell_id", "at"), [curve_row(lease.cell.id, epoch) for epoch in epochs])]
 
 
-def _saving(lease: Lease, content: bytes | None) -> list[Write]:
+def _saving(lease: Lease, content: bytes | None) -> list[Statement]:
     if content is None:
         return []
     return [Upsert(checkpoint, ("cell_id",), [{"cell_id": lease.cell.id, "content": content}], time="saved")]
 
 
-def _forking(lease: Lease, at: int, content: bytes | None) -> list[Write]:
+def _forking(lease: Lease, at: int, content: bytes | None) -> list[Statement]:
     if content is None:
         return []
     return [Upsert(fork, ("cell_id", "at"), [{"cell_id": lease.cell.id, "at": at, "content": content}])]
 
 
-def _forgetting(lease: Lease) -> list[Write]:
+def _forgetting(lease: Lease) -> list[Statement]:
     return [Change(sql.FORGET, {"forgotten_cell": lease.cell.id}), *_forgetting_parts(lease)]
 
 
-def _forgetting_parts(lease: Lease) -> list[Write]:
+def _forgetting_parts(lease: Lease) -> list[Statement]:
     return [Change(sql.FORGET_PARTS, {"forgotten_cell": lease.cell.id})]

@@ -9,39 +9,43 @@ from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json
-from optuna.storages._rdb import models
 from optuna.trial import TrialState
 from sqlalchemy import ColumnElement, Connection, Table, and_, bindparam, or_, select, update
 
-from hpo.storage.optuna_rows import CELL, OPEN, trial_user_attrs, trials
+from hpo.optuna_private import (
+    TRIAL_INTERMEDIATE_VALUES,
+    TRIAL_PARAMS,
+    TRIAL_SYSTEM_ATTRS,
+    TRIAL_USER_ATTRS,
+    TRIAL_VALUES,
+    TRIALS,
+    stored_intermediate_value,
+    stored_value,
+)
+from hpo.storage.guarded import Change, Statement, Upsert
+from hpo.storage.optuna_rows import CELL, OPEN
 from hpo.storage.tables import cell
-from hpo.storage.together import Change, Upsert, Write
-
-_params: Table = models.TrialParamModel.__table__
-_values: Table = models.TrialValueModel.__table__
-_intermediate: Table = models.TrialIntermediateValueModel.__table__
-_system_attrs: Table = models.TrialSystemAttributeModel.__table__
 
 _OPEN_TRIAL = (
-    select(trials.c.trial_id).where(trials.c.trial_id == bindparam("open_trial"), trials.c.state.in_(OPEN)).exists()
+    select(TRIALS.c.trial_id).where(TRIALS.c.trial_id == bindparam("open_trial"), TRIALS.c.state.in_(OPEN)).exists()
 )
 # A trial that was deleted may have left its id to another one.
 _IS_OF_CELL = (
-    select(trial_user_attrs.c.trial_id)
+    select(TRIAL_USER_ATTRS.c.trial_id)
     .where(
-        trial_user_attrs.c.trial_id == bindparam("open_trial"),
-        trial_user_attrs.c.key == CELL,
-        trial_user_attrs.c.value_json == bindparam("of_cell"),
+        TRIAL_USER_ATTRS.c.trial_id == bindparam("open_trial"),
+        TRIAL_USER_ATTRS.c.key == CELL,
+        TRIAL_USER_ATTRS.c.value_json == bindparam("of_cell"),
     )
     .exists()
 )
 _OPEN_TRIAL_OF_CELL = and_(_OPEN_TRIAL, _IS_OF_CELL)
 _END = (
-    update(trials)
-    .where(trials.c.trial_id == bindparam("open_trial"), trials.c.state.in_(OPEN))
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("open_trial"), TRIALS.c.state.in_(OPEN))
     .values(
-        state=bindparam("end_state", type_=trials.c.state.type),
-        datetime_complete=bindparam("end_time", type_=trials.c.datetime_complete.type),
+        state=bindparam("end_state", type_=TRIALS.c.state.type),
+        datetime_complete=bindparam("end_time", type_=TRIALS.c.datetime_complete.type),
     )
 )
 _END_OF_CELL = _END.where(_IS_OF_CELL)
@@ -61,7 +65,7 @@ class Changes:
     state: TrialState | None = None
     """A state in which it is finished."""
 
-    def writes(self, trial_id: int, cell_id: int | None = None) -> list[Write]:
+    def statements(self, trial_id: int, cell_id: int | None = None) -> list[Statement]:
         """The same as what is to be written; the state comes last, for a finished trial is not written to.
 
         Nothing is written either if a cell is given and the trial is not, or no longer, that cell's.
@@ -72,8 +76,8 @@ class Changes:
         if cell_id is not None:
             trial["of_cell"] = json.dumps(cell_id)
             condition, end = _OPEN_TRIAL_OF_CELL, _END_OF_CELL
-        writes: list[Write] = [
-            Upsert(table, key, rows, replace=table is not _params, condition=condition, parameters=trial)
+        writes: list[Statement] = [
+            Upsert(table, key, rows, replace=table is not TRIAL_PARAMS, condition=condition, parameters=trial)
             for table, key, rows in self.rows(trial_id)
             if rows
         ]
@@ -84,11 +88,11 @@ class Changes:
     def rows(self, trial_id: int) -> list[tuple[Table, tuple[str, str], _Rows]]:
         """The same, but for the state, as rows of each table, with the columns by which a row is known."""
         return [
-            (_params, ("trial_id", "param_name"), list(self._param_rows(trial_id))),
-            (_intermediate, ("trial_id", "step"), list(self._intermediate_rows(trial_id))),
-            (trial_user_attrs, ("trial_id", "key"), list(_attr_rows(trial_id, self.user_attrs))),
-            (_system_attrs, ("trial_id", "key"), list(_attr_rows(trial_id, self.system_attrs))),
-            (_values, ("trial_id", "objective"), list(self._value_rows(trial_id))),
+            (TRIAL_PARAMS, ("trial_id", "param_name"), list(self._param_rows(trial_id))),
+            (TRIAL_INTERMEDIATE_VALUES, ("trial_id", "step"), list(self._intermediate_rows(trial_id))),
+            (TRIAL_USER_ATTRS, ("trial_id", "key"), list(_attr_rows(trial_id, self.user_attrs))),
+            (TRIAL_SYSTEM_ATTRS, ("trial_id", "key"), list(_attr_rows(trial_id, self.system_attrs))),
+            (TRIAL_VALUES, ("trial_id", "objective"), list(self._value_rows(trial_id))),
         ]
 
     def _param_rows(self, trial_id: int) -> Iterator[dict[str, Any]]:
@@ -97,15 +101,14 @@ class Changes:
             yield {"trial_id": trial_id, "param_name": name, "param_value": value, "distribution_json": text}
 
     def _intermediate_rows(self, trial_id: int) -> Iterator[dict[str, Any]]:
-        model = models.TrialIntermediateValueModel
         for step, value in self.intermediate.items():
-            real, kind = model.intermediate_value_to_stored_repr(value)
+            real, kind = stored_intermediate_value(value)
             row = {"trial_id": trial_id, "step": step}
             yield row | {"intermediate_value": real, "intermediate_value_type": kind}
 
     def _value_rows(self, trial_id: int) -> Iterator[dict[str, Any]]:
         for objective, value in enumerate(self.values):
-            real, kind = models.TrialValueModel.value_to_stored_repr(value)
+            real, kind = stored_value(value)
             yield {"trial_id": trial_id, "objective": objective, "value": real, "value_type": kind}
 
 
@@ -114,19 +117,19 @@ def _attr_rows(trial_id: int, attrs: dict[str, Any]) -> Iterator[dict[str, Any]]
         yield {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)}
 
 
-_of_a_cell = update(trials).where(
-    trials.c.trial_id == select(cell.c.trial_id).where(cell.c.id == bindparam("its_cell")).scalar_subquery(),
-    or_(*(trials.c.state == state for state in OPEN)),  # IN is not for several at once
-    select(trial_user_attrs.c.trial_id)
+_of_a_cell = update(TRIALS).where(
+    TRIALS.c.trial_id == select(cell.c.trial_id).where(cell.c.id == bindparam("its_cell")).scalar_subquery(),
+    or_(*(TRIALS.c.state == state for state in OPEN)),  # IN is not for several at once
+    select(TRIAL_USER_ATTRS.c.trial_id)
     .where(
-        trial_user_attrs.c.trial_id == trials.c.trial_id,
-        trial_user_attrs.c.key == CELL,
-        trial_user_attrs.c.value_json == bindparam("of_cell"),
+        TRIAL_USER_ATTRS.c.trial_id == TRIALS.c.trial_id,
+        TRIAL_USER_ATTRS.c.key == CELL,
+        TRIAL_USER_ATTRS.c.value_json == bindparam("of_cell"),
     )
     .exists(),
 )
 _FAIL = _of_a_cell.values(
-    state=TrialState.FAIL, datetime_complete=bindparam("end_time", type_=trials.c.datetime_complete.type)
+    state=TrialState.FAIL, datetime_complete=bindparam("end_time", type_=TRIALS.c.datetime_complete.type)
 )
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 from functools import cache
-from pathlib import Path
 
 from sqlalchemy import Connection, inspect, text
 
@@ -48,7 +47,7 @@ def _revisions() -> list[str]:
     """All that the installed Optuna knows, the latest first."""
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells what it loads
     from alembic.script import ScriptDirectory
-    from optuna.storages import _rdb
 
-    folder = Path(_rdb.__file__).parent / "alembic"
-    return [script.revision for script in ScriptDirectory(str(folder)).walk_revisions()]
+    from hpo.optuna_private import MIGRATIONS
+
+    return [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()]

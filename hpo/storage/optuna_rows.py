@@ -1,6 +1,6 @@
 """Optuna's rows of a study's trials in its own schema, read in one statement.
 
-The tables are Optuna's own models, which it calls private; its schema has been the same since its version 3.
+The tables are Optuna's own models (`hpo.optuna_private`).
 """
 
 from __future__ import annotations
@@ -14,13 +14,11 @@ from functools import cache, lru_cache
 from typing import Any
 
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.storages._rdb import models
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import (
     CompoundSelect,
     Float,
     Integer,
-    Table,
     Text,
     and_,
     bindparam,
@@ -31,14 +29,17 @@ from sqlalchemy import (
     union_all,
 )
 
-from hpo.storage.optuna_studies import MARK, studies, user_attrs
-
-trials: Table = models.TrialModel.__table__
-_params: Table = models.TrialParamModel.__table__
-_values: Table = models.TrialValueModel.__table__
-_intermediate: Table = models.TrialIntermediateValueModel.__table__
-trial_user_attrs: Table = models.TrialUserAttributeModel.__table__
-_system_attrs: Table = models.TrialSystemAttributeModel.__table__
+from hpo.optuna_private import (
+    STUDIES,
+    STUDY_USER_ATTRS,
+    TRIAL_INTERMEDIATE_VALUES,
+    TRIAL_PARAMS,
+    TRIAL_SYSTEM_ATTRS,
+    TRIAL_USER_ATTRS,
+    TRIAL_VALUES,
+    TRIALS,
+)
+from hpo.storage.optuna_studies import MARK
 
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
 FINISHED = tuple(state for state in TrialState if state.is_finished())
@@ -66,7 +67,7 @@ class Identity:
 @cache
 def one_trial() -> CompoundSelect[Any]:
     """The trial `trial_id`."""
-    return _rows(trials.c.trial_id == bindparam("trial_id"), details_of_open=True)
+    return _rows(TRIALS.c.trial_id == bindparam("trial_id"), details_of_open=True)
 
 
 @cache
@@ -76,33 +77,33 @@ def new_trials(details_of_open: bool) -> CompoundSelect[Any]:
     Its identity tells of the trial `known_latest`.
     """
     new = or_(
-        trials.c.trial_id > bindparam("known"),
-        trials.c.trial_id.in_(bindparam("known_open", expanding=True)),
+        TRIALS.c.trial_id > bindparam("known"),
+        TRIALS.c.trial_id.in_(bindparam("known_open", expanding=True)),
     )
     of_study: Any = bindparam("of_study")
-    return _rows(new & (trials.c.study_id == of_study), details_of_open, _study_itself(of_study))
+    return _rows(new & (TRIALS.c.study_id == of_study), details_of_open, _study_itself(of_study))
 
 
 def _study_itself(study_id: Any) -> Any:
-    marked = and_(user_attrs.c.study_id == studies.c.study_id, user_attrs.c.key == MARK)
-    latest = select(trials.c.datetime_start).where(
-        trials.c.trial_id == bindparam("known_latest"), trials.c.study_id == study_id
+    marked = and_(STUDY_USER_ATTRS.c.study_id == STUDIES.c.study_id, STUDY_USER_ATTRS.c.key == MARK)
+    latest = select(TRIALS.c.datetime_start).where(
+        TRIALS.c.trial_id == bindparam("known_latest"), TRIALS.c.study_id == study_id
     )
     columns = [
-        studies.c.study_id,
+        STUDIES.c.study_id,
         cast(_STUDY, Integer),
-        cast(studies.c.study_name, Text),
+        cast(STUDIES.c.study_name, Text),
         cast(null(), Integer),
         cast(null(), Float(53)),
-        user_attrs.c.value_json,
+        STUDY_USER_ATTRS.c.value_json,
         latest.scalar_subquery(),
         null(),
     ]
-    return select(*columns).outerjoin(user_attrs, marked).where(studies.c.study_id == study_id)
+    return select(*columns).outerjoin(STUDY_USER_ATTRS, marked).where(STUDIES.c.study_id == study_id)
 
 
 def _rows(which: Any, details_of_open: bool, *more: Any) -> CompoundSelect[Any]:
-    some = select(trials).where(which).cte("some")
+    some = select(TRIALS).where(which).cte("some")
     detailed = [] if details_of_open else [some.c.state.in_(FINISHED)]
 
     def part(kind: int, table: Any, key: Any, integer: Any, real: Any, text: Any, *more: Any) -> Any:
@@ -117,17 +118,17 @@ def _rows(which: Any, details_of_open: bool, *more: Any) -> CompoundSelect[Any]:
         query = select(*columns, *(more or (null(), null())))
         return query if table is some else query.join(some, some.c.trial_id == table.c.trial_id).where(*detailed)
 
+    params, values, steps = TRIAL_PARAMS, TRIAL_VALUES, TRIAL_INTERMEDIATE_VALUES
+    user, system = TRIAL_USER_ATTRS, TRIAL_SYSTEM_ATTRS
     return union_all(
         part(_TRIAL, some, None, some.c.number, None, some.c.state, some.c.datetime_start, some.c.datetime_complete),
-        part(_PARAM, _params, _params.c.param_name, _params.c.param_id, _params.c.param_value,
-             _params.c.distribution_json),
-        part(_VALUE, _values, None, _values.c.objective, _values.c.value, _values.c.value_type),
-        part(_INTERMEDIATE, _intermediate, None, _intermediate.c.step, _intermediate.c.intermediate_value,
-             _intermediate.c.intermediate_value_type),
-        part(_USER, trial_user_attrs, trial_user_attrs.c.key, None, None, trial_user_attrs.c.value_json),
-        part(_SYSTEM, _system_attrs, _system_attrs.c.key, None, None, _system_attrs.c.value_json),
+        part(_PARAM, params, params.c.param_name, params.c.param_id, params.c.param_value, params.c.distribution_json),
+        part(_VALUE, values, None, values.c.objective, values.c.value, values.c.value_type),
+        part(_INTERMEDIATE, steps, None, steps.c.step, steps.c.intermediate_value, steps.c.intermediate_value_type),
+        part(_USER, user, user.c.key, None, None, user.c.value_json),
+        part(_SYSTEM, system, system.c.key, None, None, system.c.value_json),
         *more,
-    )  # fmt: skip
+    )
 
 
 def read_identity(result: Iterable[Any]) -> Identity | None:

@@ -11,70 +11,43 @@ made again, all is read anew.
 from __future__ import annotations
 
 import copy
-from bisect import insort
 from collections import defaultdict
-from collections.abc import Callable, Container, Sequence
-from itertools import chain
-from operator import attrgetter
+from collections.abc import Callable, Collection, Container, Sequence
+from functools import partial
 from threading import Lock
 from typing import Any, cast
 
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
-from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
-from sqlalchemy import bindparam, select
+from sqlalchemy import Connection, bindparam, select
 
 from hpo.errors import OptunaStudyGone
+from hpo.optuna_private import TRIALS, FrozenStudy, id_of
 from hpo.storage.database import Database
+from hpo.storage.guarded import Query, Rows, Statement, execute_guarded
 from hpo.storage.optuna_changes import Changes
-from hpo.storage.optuna_rows import OPEN, Identity, new_trials, one_trial, read_identity, read_trials, trials
+from hpo.storage.optuna_rows import OPEN, Identity, new_trials, one_trial, read_identity, read_trials
 from hpo.storage.retry import Retry
-from hpo.storage.together import Answer, Reading, Write, together
+from hpo.storage.study_cache import StudyCache
 
 MOST_OPEN = 1000
 """Unfinished trials that are asked for by name; beyond that, all from the first of them on are read."""
 
-_number = attrgetter("number")
-_MAY_CHANGE = select(trials.c.trial_id).where(trials.c.trial_id == bindparam("open_trial"), trials.c.state.in_(OPEN))
+_MAY_CHANGE = select(TRIALS.c.trial_id).where(TRIALS.c.trial_id == bindparam("open_trial"), TRIALS.c.state.in_(OPEN))
 
 
-class Known:
-    """What has been read of a study's trials."""
+IsExpected = Callable[[Identity | None], bool]
+"""Whether what has been found is the study that is meant."""
 
-    def __init__(self) -> None:
-        self.identity: Identity | None = None
-        """None before the first look."""
-        self.finished: defaultdict[TrialState, list[FrozenTrial]] = defaultdict(list)
-        """By number."""
-        self.finished_ids: set[int] = set()
-        self.latest: FrozenTrial | None = None
-        """Of the finished ones that with the highest id."""
-        self.open: dict[int, FrozenTrial] = {}
-        """By id, as they were at the last look."""
-        self.last = -1
-        """The highest id that has been seen. A study's trials are made one after the other, so none follows below."""
-        self.pruner_asks_for_open: bool | None = None
-        """Whether the study's pruner wants to know more of open trials than that they are; None before it was asked."""
 
-    def is_of(self, found: Identity) -> bool:
-        """Whether it has been read of the study that was found now."""
-        if self.identity is None:
-            return True
-        same = (found.name, found.mark) == (self.identity.name, self.identity.mark)
-        return same and (self.latest is None or self.latest.datetime_start == found.latest_started)
+def _whatever(found: Identity | None) -> bool:
+    return True
 
-    def add(self, trial: FrozenTrial) -> None:
-        """Keep a trial that has been read."""
-        self.last = max(self.last, trial._trial_id)
-        if not trial.state.is_finished():
-            self.open[trial._trial_id] = trial
-        elif trial._trial_id not in self.finished_ids:
-            insort(self.finished[trial.state], trial, key=_number)
-            self.finished_ids.add(trial._trial_id)
-            if self.latest is None or trial._trial_id > self.latest._trial_id:
-                self.latest = trial
+
+def _rows_of(query: Query, connection: Connection) -> Rows:
+    return connection.execute(query.select, query.parameters).all()
 
 
 class _Retried:
@@ -94,7 +67,7 @@ class OptunaStorage(BaseStorage):
     def __init__(self, database: Database, rdb: RDBStorage) -> None:
         self.database = database
         self._rdb = cast(RDBStorage, _Retried(rdb, database.retry))
-        self._known: defaultdict[int, Known] = defaultdict(Known)
+        self._caches: defaultdict[int, StudyCache] = defaultdict(StudyCache)
         self._looking = Lock()
         self.when_replaced: Callable[[], None] = lambda: None
         """Is called when a study that has been read is gone, or has given its id to another one."""
@@ -165,12 +138,12 @@ class OptunaStorage(BaseStorage):
             KeyError: there is no such trial.
             UpdateFinishedTrialError: it is finished.
         """
-        if not self._write(trial_id, changes.writes(trial_id)):
+        if not self.execute(trial_id, changes.statements(trial_id)):
             self.check_trial_is_updatable(trial_id, self.get_trial(trial_id).state)
 
-    def _write(self, trial_id: int, writes: Sequence[Write]) -> bool:
+    def execute(self, trial_id: int, statements: Sequence[Statement]) -> bool:
         """Whether the trial is there and not finished; nothing is written otherwise."""
-        return together(self.database, _MAY_CHANGE, {"open_trial": trial_id}, writes) is not None
+        return execute_guarded(self.database, _MAY_CHANGE, {"open_trial": trial_id}, statements) is not None
 
     # Trials, read
 
@@ -189,54 +162,68 @@ class OptunaStorage(BaseStorage):
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
         wanted = [state for state in TrialState if states is None or state in states]
-        with self._looking:
-            known = self._look(study_id, details_of_open=any(state in OPEN for state in wanted))
-            lists = [known.finished[state] for state in wanted if state in known.finished]
-            lists.append([trial for trial in known.open.values() if trial.state in wanted])
-        found = list(chain.from_iterable(lists))
-        if len(list(filter(None, lists))) > 1:
-            found.sort(key=_number)
+        self.refresh(study_id, with_unfinished=any(state in OPEN for state in wanted))
+        found = self.cached_trials(study_id, wanted)
         return copy.deepcopy(found) if deepcopy else found
 
-    def _look(self, study_id: int, details_of_open: bool) -> Known:
-        while True:
-            reading = self.news(study_id, details_of_open)
-            query, parameters = reading.query, reading.parameters
-            rows = self.database.read(lambda connection: connection.execute(query, parameters).all())  # noqa: B023
-            if self.learn(study_id, rows):
-                return self._known[study_id]
+    # What has been read
 
-    def news(self, study_id: int, details_of_open: bool) -> Reading:
-        """A look at what is new in a study since the last one; `learn` takes what it finds."""
-        known = self._known[study_id]
-        few = len(known.open) <= MOST_OPEN
+    def cache(self, study_id: int) -> StudyCache:
+        """What is known of a study."""
+        return self._caches[study_id]
+
+    def cached_trials(self, study_id: int, states: Collection[TrialState]) -> list[FrozenTrial]:
+        """The trials of a study in these states, as at the last look."""
+        with self._looking:
+            return self._caches[study_id].trials(states)
+
+    def refresh(self, study_id: int, with_unfinished: bool, is_expected: IsExpected = _whatever) -> None:
+        """Read what is new in a study since the last look, and what is unfinished in more detail if asked for.
+
+        Raises:
+            OptunaStudyGone: there is no such study, or it is not the one that is expected.
+        """
+        while True:
+            query = self.delta_query(study_id, with_unfinished)
+            rows = self.database.read(partial(_rows_of, query))
+            if self.apply(study_id, rows, is_expected):
+                return
+
+    def delta_query(self, study_id: int, with_unfinished: bool) -> Query:
+        """A look at what is new in a study since the last one; `apply` takes what it finds."""
+        known = self._caches[study_id]
+        few = len(known.unfinished) <= MOST_OPEN
         parameters = {
             "of_study": study_id,
-            "known": known.last if few else min(known.open) - 1,
-            "known_open": list(known.open) if few else [],
-            "known_latest": known.latest._trial_id if known.latest else -1,
+            "known": known.last if few else min(known.unfinished) - 1,
+            "known_open": list(known.unfinished) if few else [],
+            "known_latest": id_of(known.latest) if known.latest else -1,
         }
-        return Reading(new_trials(details_of_open), parameters)
+        return Query(new_trials(with_unfinished), parameters)
 
-    def learn(self, study_id: int, answer: Answer) -> bool:
+    def apply(self, study_id: int, rows: Rows, is_expected: IsExpected = _whatever) -> bool:
         """Keep what a look has found; False if all is to be read anew, for it is another study by now.
 
         Raises:
-            OptunaStudyGone: there is no such study.
+            OptunaStudyGone: there is no such study, or it is not the one that is expected.
         """
-        known, found = self._known[study_id], read_identity(answer)
-        if found is None or not known.is_of(found):
-            self._forget(study_id)
-            if found is None:
-                raise OptunaStudyGone(f"there is no Optuna study {study_id}")
-            return False
-        known.identity, known.open = found, {}
-        for trial in read_trials(answer):
-            known.add(trial)
-        return True
+        found = read_identity(rows)
+        if not is_expected(found):
+            raise OptunaStudyGone(f"the Optuna study {study_id} is missing")
+        with self._looking:
+            known = self._caches[study_id]
+            if found is None or not known.is_of(found):
+                self._forget(study_id)
+                if found is None:
+                    raise OptunaStudyGone(f"there is no Optuna study {study_id}")
+                return False
+            known.identity, known.unfinished = found, {}
+            for trial in read_trials(rows):
+                known.add(trial)
+            return True
 
     def _forget(self, study_id: int) -> None:
-        if self._known.pop(study_id, Known()).identity is not None:
+        if self._caches.pop(study_id, StudyCache()).identity is not None:
             self.when_replaced()
 
     def remove_session(self) -> None:

@@ -15,23 +15,24 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
-from sqlalchemy import Connection, Table, and_, delete, func, insert, select
+from sqlalchemy import Connection, and_, delete, func, insert, select
 
 from hpo.errors import StudyError
 from hpo.metric import Metric
+from hpo.optuna_private import (
+    ALL_TABLES,
+    METRIC_NAMES,
+    STUDIES,
+    STUDY_DIRECTIONS,
+    STUDY_SYSTEM_ATTRS,
+    STUDY_USER_ATTRS,
+    TRIALS,
+)
 from hpo.study import StudySpec
 
 MARK = "hpo"
 """The user attribute that says whose an Optuna study is."""
-
-studies: Table = models.StudyModel.__table__
-user_attrs: Table = models.StudyUserAttributeModel.__table__
-_system_attrs: Table = models.StudySystemAttributeModel.__table__
-_directions: Table = models.StudyDirectionModel.__table__
-_trials: Table = models.TrialModel.__table__
-_METRIC_NAMES = "study:metric_names"  # as Study.set_metric_names writes it
 
 
 def study_name(study: str, arm: str, phase: str) -> str:
@@ -80,15 +81,15 @@ class OptunaStudy:
 
     def is_of(self, uuid: str, metric: Metric) -> bool:
         """Whether it is one that we have made for the study `uuid`, which is judged by `metric`."""
-        return self.mark == mark(uuid) and self.directions == (_direction(metric),)
+        return self.mark == mark(uuid) and self.directions == (direction_of(metric),)
 
 
 def find(connection: Connection, names: Collection[str]) -> dict[str, OptunaStudy]:
     """Those of the Optuna studies of these names that exist, by name."""
-    marked = and_(user_attrs.c.study_id == studies.c.study_id, user_attrs.c.key == MARK)
-    query = select(studies.c.study_id, studies.c.study_name, user_attrs.c.value_json)
-    named = query.outerjoin(user_attrs, marked).where(studies.c.study_name.in_(names))
-    rows = connection.execute(named.order_by(studies.c.study_id)).all()
+    marked = and_(STUDY_USER_ATTRS.c.study_id == STUDIES.c.study_id, STUDY_USER_ATTRS.c.key == MARK)
+    query = select(STUDIES.c.study_id, STUDIES.c.study_name, STUDY_USER_ATTRS.c.value_json)
+    named = query.outerjoin(STUDY_USER_ATTRS, marked).where(STUDIES.c.study_name.in_(names))
+    rows = connection.execute(named.order_by(STUDIES.c.study_id)).all()
     directions = _directions_of(connection, [row.study_id for row in rows])
     return {
         row.study_name: OptunaStudy(row.study_id, row.study_name, row.value_json, directions[row.study_id])
@@ -98,9 +99,9 @@ def find(connection: Connection, names: Collection[str]) -> dict[str, OptunaStud
 
 def id_of(connection: Connection, name: str, uuid: str) -> int | None:
     """Optuna's id of the study of this name that we have made for the study `uuid`, if it is there."""
-    marked = and_(user_attrs.c.key == MARK, user_attrs.c.value_json == mark(uuid))
-    query = select(studies.c.study_id).join(user_attrs, user_attrs.c.study_id == studies.c.study_id)
-    found: int | None = connection.execute(query.where(studies.c.study_name == name, marked)).scalar()
+    marked = and_(STUDY_USER_ATTRS.c.key == MARK, STUDY_USER_ATTRS.c.value_json == mark(uuid))
+    query = select(STUDIES.c.study_id).join(STUDY_USER_ATTRS, STUDY_USER_ATTRS.c.study_id == STUDIES.c.study_id)
+    found: int | None = connection.execute(query.where(STUDIES.c.study_name == name, marked)).scalar()
     return found
 
 
@@ -109,19 +110,19 @@ def make(connection: Connection, names: Collection[str], uuid: str, metric: Metr
 
     There are none of these names.
     """
-    made = insert(studies).returning(studies.c.study_name, studies.c.study_id)
+    made = insert(STUDIES).returning(STUDIES.c.study_name, STUDIES.c.study_id)
     rows = connection.execute(made, [{"study_name": name} for name in names]).all()
     ids = {row.study_name: row.study_id for row in rows}
     connection.execute(
-        insert(_directions),
-        [{"study_id": id, "objective": 0, "direction": _direction(metric)} for id in ids.values()],
+        insert(STUDY_DIRECTIONS),
+        [{"study_id": id, "objective": 0, "direction": direction_of(metric)} for id in ids.values()],
     )
     connection.execute(
-        insert(user_attrs),
+        insert(STUDY_USER_ATTRS),
         [{"study_id": id, "key": MARK, "value_json": mark(uuid)} for id in ids.values()],
     )
-    named = {"key": _METRIC_NAMES, "value_json": json.dumps([metric.words])}
-    connection.execute(insert(_system_attrs), [{"study_id": id} | named for id in ids.values()])
+    named = {"key": METRIC_NAMES, "value_json": json.dumps([metric.words])}
+    connection.execute(insert(STUDY_SYSTEM_ATTRS), [{"study_id": id} | named for id in ids.values()])
     return ids
 
 
@@ -130,16 +131,16 @@ def lock(connection: Connection, names: Collection[str]) -> None:
 
     Whoever locks both locks these before the row of our study.
     """
-    named = select(studies.c.study_id).where(studies.c.study_name.in_(names))
-    connection.execute(named.order_by(studies.c.study_id).with_for_update()).all()
+    named = select(STUDIES.c.study_id).where(STUDIES.c.study_name.in_(names))
+    connection.execute(named.order_by(STUDIES.c.study_id).with_for_update()).all()
 
 
 def remove(connection: Connection, names: Collection[str], uuid: str) -> None:
     """Delete those of these names that we have made for the study `uuid`, with all that belongs to them."""
     some = [study.id for study in find(connection, names).values() if study.mark == mark(uuid)]
-    trials = select(_trials.c.trial_id).where(_trials.c.study_id.in_(some))
+    trials = select(TRIALS.c.trial_id).where(TRIALS.c.study_id.in_(some))
     # From the tables that refer to others to those that are referred to: no cascade is relied on.
-    for table in reversed(models.BaseModel.metadata.sorted_tables):
+    for table in reversed(ALL_TABLES):
         if "study_id" in table.c:
             connection.execute(delete(table).where(table.c.study_id.in_(some)))
         elif "trial_id" in table.c:
@@ -157,7 +158,7 @@ def refuse_foreign(
     for study in found:
         if uuid is not None and study.is_of(uuid, metric):
             continue
-        count = select(func.count()).select_from(_trials).where(_trials.c.study_id == study.id)
+        count = select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study.id)
         trials: int = connection.execute(count).scalar_one()
         raise StudyError(
             f"{study.name}: there is an Optuna study of this name that hpo has not made ({trials} trials)",
@@ -166,13 +167,15 @@ def refuse_foreign(
         )
 
 
-def _direction(metric: Metric) -> StudyDirection:
+def direction_of(metric: Metric) -> StudyDirection:
     return StudyDirection.MAXIMIZE if metric.goal == "maximize" else StudyDirection.MINIMIZE
 
 
 def _directions_of(connection: Connection, ids: Collection[int]) -> dict[int, tuple[StudyDirection, ...]]:
-    query = select(_directions.c.study_id, _directions.c.direction).where(_directions.c.study_id.in_(ids))
+    query = select(STUDY_DIRECTIONS.c.study_id, STUDY_DIRECTIONS.c.direction).where(
+        STUDY_DIRECTIONS.c.study_id.in_(ids)
+    )
     found: defaultdict[int, tuple[StudyDirection, ...]] = defaultdict(tuple)
-    for study_id, direction in connection.execute(query.order_by(_directions.c.objective)):
+    for study_id, direction in connection.execute(query.order_by(STUDY_DIRECTIONS.c.objective)):
         found[study_id] += (direction,)
     return found

@@ -9,11 +9,11 @@ from sqlalchemy import bindparam, delete, select
 
 from hpo.errors import CheckpointError
 from hpo.storage.database import Database
+from hpo.storage.guarded import Upsert, execute_guarded
 from hpo.storage.lease_statements import HOLDS
 from hpo.storage.leases import lost, names
 from hpo.storage.rows import Lease
 from hpo.storage.tables import part
-from hpo.storage.together import Upsert, together
 
 PART = 1 << 20
 """Bytes. A part takes the driver some eight times as much memory, and a few seconds on a slow line."""
@@ -39,7 +39,7 @@ class Parts:
         self._database, self._writing = database, database.within(RETRY_SECONDS)
 
     def write(self, lease: Lease, content: bytes, use: str) -> bytes:
-        """Write a checkpoint; returns what names it.
+        """Statement a checkpoint; returns what names it.
 
         Raises:
             LeaseLost: another worker holds the cell.
@@ -53,7 +53,7 @@ class Parts:
                 "number": number,
                 "content": bytes(view[begin : begin + PART]),
             }
-            if together(self._writing, HOLDS, names(lease), [Upsert(part, _KEY, [row])]) is None:
+            if execute_guarded(self._writing, HOLDS, names(lease), [Upsert(part, _KEY, [row])]) is None:
                 raise lost(lease)
         return f"{lease.cell.id}/{name}/{len(places)}".encode()
 

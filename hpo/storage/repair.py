@@ -20,10 +20,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ProgrammingError
 
 from hpo.errors import LeaseLost, StudyError
+from hpo.optuna_private import TRIAL_USER_ATTRS, TRIALS
 from hpo.storage import optuna_studies, tables
 from hpo.storage.database import Database
 from hpo.storage.optuna_changes import Changes
-from hpo.storage.optuna_rows import CELL, OPEN, trial_user_attrs, trials
+from hpo.storage.optuna_rows import CELL, OPEN
 from hpo.storage.rows import CELL_COLUMNS, CURVE_COLUMNS, Cell, CurvePoint, read_cell, read_curve_point
 from hpo.storage.sqlstate import sqlstate
 from hpo.storage.told import as_told, trial_state
@@ -155,7 +156,7 @@ def _make_trials(
 ) -> list[_Place]:
     """A trial for each of the cells, without what belongs to it."""
     ids = [cell.trial_id for cell in cells if cell.trial_id is not None]
-    taken = set(connection.execute(select(trials.c.trial_id).where(trials.c.trial_id.in_(ids))).scalars())
+    taken = set(connection.execute(select(TRIALS.c.trial_id).where(TRIALS.c.trial_id.in_(ids))).scalars())
     numbers = {trial.number for trial in there}
     kept: list[_Place] = []
     others: list[Cell] = []
@@ -168,12 +169,12 @@ def _make_trials(
         numbers.add(cell.trial_number)
     if kept:
         rows = [_trial_row(place.cell, optuna_study, place.number) | {"trial_id": place.id} for place in kept]
-        connection.execute(insert(trials), rows)
+        connection.execute(insert(TRIALS), rows)
     # Numbers grow with the ids, so one who has a new id has a new number too.
     after = max(numbers, default=-1) + 1
     moved = []
     for number, cell in enumerate(others, after):
-        made = insert(trials).values(_trial_row(cell, optuna_study, number)).returning(trials.c.trial_id)
+        made = insert(TRIALS).values(_trial_row(cell, optuna_study, number)).returning(TRIALS.c.trial_id)
         moved.append(_Place(cell, connection.execute(made).scalar_one(), number))
     return kept + moved
 
@@ -193,11 +194,11 @@ def _end_trials(connection: Connection, places: Sequence[_Place]) -> None:
     if not places:
         return
     end = (
-        update(trials)
-        .where(trials.c.trial_id == bindparam("open_trial"))
+        update(TRIALS)
+        .where(TRIALS.c.trial_id == bindparam("open_trial"))
         .values(
-            state=bindparam("end_state", type_=trials.c.state.type),
-            datetime_complete=bindparam("end_time", type_=trials.c.datetime_complete.type),
+            state=bindparam("end_state", type_=TRIALS.c.state.type),
+            datetime_complete=bindparam("end_time", type_=TRIALS.c.datetime_complete.type),
         )
     )
     ends = [
@@ -240,12 +241,12 @@ def _link(connection: Connection, places: Sequence[_Place]) -> None:
 
 def _trials(connection: Connection, optuna_studies: Collection[int]) -> defaultdict[int, list[_Trial]]:
     """By Optuna study."""
-    bearing = and_(trial_user_attrs.c.trial_id == trials.c.trial_id, trial_user_attrs.c.key == CELL)
+    bearing = and_(TRIAL_USER_ATTRS.c.trial_id == TRIALS.c.trial_id, TRIAL_USER_ATTRS.c.key == CELL)
     query = (
-        select(trials.c.study_id, trials.c.trial_id, trials.c.number, trials.c.state, trial_user_attrs.c.value_json)
-        .outerjoin(trial_user_attrs, bearing)
-        .where(trials.c.study_id.in_(optuna_studies))
-        .order_by(trials.c.trial_id)
+        select(TRIALS.c.study_id, TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, TRIAL_USER_ATTRS.c.value_json)
+        .outerjoin(TRIAL_USER_ATTRS, bearing)
+        .where(TRIALS.c.study_id.in_(optuna_studies))
+        .order_by(TRIALS.c.trial_id)
     )
     found: defaultdict[int, list[_Trial]] = defaultdict(list)
     for study_id, trial_id, number, state, bears in connection.execute(query):

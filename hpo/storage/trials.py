@@ -16,20 +16,21 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hpo.errors import HpoError, OptunaStudyGone
+from hpo.optuna_private import id_of, inferred_space, set_inferred_space
 from hpo.parameters import point
 from hpo.search import Pruner
 from hpo.seeds import derive
 from hpo.space import Params
 from hpo.storage import optuna_studies
-from hpo.storage.draft import Draft
+from hpo.storage.guarded import Query, Rows, Statement
 from hpo.storage.new_trial import NewTrial
 from hpo.storage.optuna_changes import Changes, failure
 from hpo.storage.optuna_rows import CELL
-from hpo.storage.optuna_studies import study_name
+from hpo.storage.optuna_studies import direction_of, study_name
 from hpo.storage.repair import repair
 from hpo.storage.rows import Cell, Lease
-from hpo.storage.together import Answer, Reading, Write
 from hpo.storage.told import SEED, end_state, pruner_of, rungs_from, space_of
+from hpo.storage.trial_buffer import TrialBuffer
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
@@ -85,33 +86,33 @@ class Trials:
         """What may stop the cell's trial early; only in the search phase."""
         return pruner_of(self._spec, cell.arm, cell.phase)
 
-    def changes(self, trial: Trial) -> list[Write]:
+    def changes(self, trial: Trial) -> list[Statement]:
         """What has been reported or noted of the trial, to be written with our next write; it is asked for once."""
-        return _draft(trial).writes()
+        return _buffer(trial).statements()
 
-    def pruners_question(self, trial: Trial) -> Reading | None:
+    def prefetch_query(self, trial: Trial) -> Query | None:
         """What `should_prune` will read of the other trials, to be read with the rung's report; None if unknown."""
-        return _draft(trial).pruners_question()
+        return _buffer(trial).prefetch_query()
 
-    def should_prune(self, trial: Trial, answer: Answer | None) -> bool:
+    def should_prune(self, trial: Trial, answer: Rows | None) -> bool:
         """Whether the trial should be pruned at the rung that was just reported, as the others stand now."""
-        draft = _draft(trial)
+        buffer = _buffer(trial)
         try:
-            draft.look_again(answer)
+            buffer.invalidate(answer)
             prune = trial.should_prune()
         except OptunaStudyGone:
             self._go_on(trial)
             prune = trial.should_prune()
-        draft.note_pruners_question()
+        buffer.note_what_the_pruner_read()
         return prune
 
     def flush(self, trial: Trial) -> None:
         """Let the others see what a pruner notes at the trial."""
-        _draft(trial).flush()
+        _buffer(trial).flush()
 
     def tell(
         self, trial: Trial, pruner: Pruner, ended: str, epoch: int, epochs: int, score: float | None
-    ) -> list[Write]:
+    ) -> list[Statement]:
         """Tell Optuna how the trial ended: what is to be written with the cell's result.
 
         A diverged trial has the worst value there is, here and at every later rung, so samplers and pruners see it for
@@ -126,30 +127,30 @@ class Trials:
             trial.study.tell(trial, score, skip_if_finished=True)
         return self.changes(trial)
 
-    def failure(self, lease: Lease) -> list[Write]:
+    def failure(self, lease: Lease) -> list[Statement]:
         """Tell Optuna that the cell's trial, if it has one by now, has failed for good."""
         return [failure(lease.cell.id)]
 
     def _begin(self, lease: Lease, trial_id: int | None) -> tuple[Trial, Params]:
         cell, space = lease.cell, space_of(self._spec, lease.cell.arm)
-        draft = self._draft_of(lease, trial_id)
-        kept = draft.trial
+        buffer = self._buffer_of(lease, trial_id)
+        kept = buffer.trial
         # Values that the trial has already stay; what a predecessor left open is given or proposed now.
         if SEED not in kept.user_attrs:
-            draft.set_trial_user_attr(kept._trial_id, SEED, cell.seed)
+            buffer.set_trial_user_attr(id_of(kept), SEED, cell.seed)
         for path, value in (cell.params or {}).items():
             if path in space and path not in kept.params:
-                draft.set_trial_param(kept._trial_id, path, space[path].to_internal_repr(value), space[path])
-        trial = Trial(self._study(draft, cell), kept._trial_id)
+                buffer.set_trial_param(id_of(kept), path, space[path].to_internal_repr(value), space[path])
+        trial = Trial(self._study(buffer, cell), id_of(kept))
         params = cell.params
         if params is None:
             search = self._spec.arms[cell.arm].search
             params = point(search, lambda name, searched: _suggest(trial, name, searched.distribution()))
-        if cell.params is None or draft.changes != Changes():
-            self._ledger.propose(lease, params, draft.writes())
+        if cell.params is None or buffer.changes != Changes():
+            self._ledger.propose(lease, params, buffer.statements())
         return trial, params
 
-    def _draft_of(self, lease: Lease, trial_id: int | None) -> Draft:
+    def _buffer_of(self, lease: Lease, trial_id: int | None) -> TrialBuffer:
         """The cell's trial, or a new one if it has none.
 
         Raises:
@@ -159,22 +160,26 @@ class Trials:
         if trial_id is None:
             found = self._ledger.begin_trial(lease, name, started)
             if found.study_id is not None:
-                return Draft(self._storage, found.study_id, name, _empty_trial(found, started, cell), lease)
+                return self._buffer(found.study_id, lease, _empty_trial(found, started, cell))
             trial_id = found.id
         study_id = self._study_id(lease)
         kept = self._storage.get_trial(trial_id)
         if kept.user_attrs.get(CELL) != cell.id or kept.state.is_finished():
             raise OptunaStudyGone(f"the trial of cell {cell.id} is missing")
-        return Draft(self._storage, study_id, name, kept, lease)
+        return self._buffer(study_id, lease, kept)
+
+    def _buffer(self, study_id: int, lease: Lease, trial: FrozenTrial) -> TrialBuffer:
+        direction = direction_of(self._spec.objective)
+        return TrialBuffer(self._storage, study_id, self._name(lease.cell), direction, trial, lease)
 
     def _go_on(self, trial: Trial) -> None:
         """Make the trial's study again, and let the trial go on in it."""
-        draft = _draft(trial)
-        assert draft.lease is not None
-        self.heal(draft.lease)
-        found = self._ledger.begin_trial(draft.lease, self._name(draft.lease.cell), datetime.now())
-        draft.move(self._study_id(draft.lease), found.id, found.number)
-        again = Trial(self._study(draft, draft.lease.cell), found.id)
+        buffer = _buffer(trial)
+        assert buffer.lease is not None
+        self.heal(buffer.lease)
+        found = self._ledger.begin_trial(buffer.lease, self._name(buffer.lease.cell), datetime.now())
+        buffer.move(self._study_id(buffer.lease), found.id, found.number)
+        again = Trial(self._study(buffer, buffer.lease.cell), found.id)
         trial.__dict__.update(again.__dict__)
 
     def _name(self, cell: Cell) -> str:
@@ -187,24 +192,25 @@ class Trials:
             raise OptunaStudyGone(f"the Optuna study {name} is missing")
         return found
 
-    def _study(self, draft: Draft, cell: Cell) -> optuna.Study:
+    def _study(self, buffer: TrialBuffer, cell: Cell) -> optuna.Study:
         arm = self._spec.arms[cell.arm]
         seed = derive(self._spec.protocol.seed, self._spec.name, cell.arm, cell.phase)
         branches = any(parameter.choice for parameter in arm.parameters.values())
         sampler: Any = arm.sampler.build(seed, cell.slot, space_of(self._spec, cell.arm), branches)
         # TPE and CMA-ES infer what is searched from all trials of the study, which takes longer than to propose. Each
         # goes on from where the last one was; Optuna has no public way to say so.
-        if isinstance(inferred := getattr(sampler, "_search_space", None), IntersectionSearchSpace):
-            sampler._search_space = self._inferred.setdefault(draft.study_id, inferred)
+        inferred = inferred_space(sampler)
+        if inferred is not None:
+            set_inferred_space(sampler, self._inferred.setdefault(buffer.study_id, inferred))
         pruner = self._pruner(cell.arm, cell.phase)
-        return optuna.load_study(study_name=self._name(cell), storage=draft, sampler=sampler, pruner=pruner)
+        return optuna.load_study(study_name=self._name(cell), storage=buffer, sampler=sampler, pruner=pruner)
 
     def _build_pruner(self, arm: str, phase: str) -> BasePruner:
         return pruner_of(self._spec, arm, phase).build(self._spec.arm(arm).length)
 
 
-def _draft(trial: Trial) -> Draft:
-    assert isinstance(trial.storage, Draft)
+def _buffer(trial: Trial) -> TrialBuffer:
+    assert isinstance(trial.storage, TrialBuffer)
     return trial.storage
 
 

@@ -11,9 +11,9 @@ from optuna.trial import Trial
 
 from hpo.errors import CheckpointError
 from hpo.metric import Metric
+from hpo.storage.guarded import Rows
 from hpo.storage.parts import LAST, SHARED
 from hpo.storage.rows import Lease
-from hpo.storage.together import Answer
 from hpo.trainers.trainer import Evaluation
 from hpo.worker.session import Session
 from hpo.worker.studies import Study
@@ -96,7 +96,7 @@ class Reporter:
         return self.last is not None and not self.last.is_finite(self._metrics)
 
     def flush(self) -> None:
-        """Write the epochs that are not written yet."""
+        """Statement the epochs that are not written yet."""
         self._write(None, None, looks=False)
 
     def save(self, content: bytes, use: str = LAST) -> bytes | None:
@@ -111,7 +111,7 @@ class Reporter:
             self._session.checkpoints.discard(self._kept)
         self._kept = saved
 
-    def _record(self, evaluation: Evaluation, is_finite: bool, save: Callable[[], bytes], looks: bool) -> Answer | None:
+    def _record(self, evaluation: Evaluation, is_finite: bool, save: Callable[[], bytes], looks: bool) -> Rows | None:
         self.unwritten.append(evaluation)
         now = time.monotonic()
         due = now - self._saved_at >= self._session.options.checkpoint_seconds
@@ -125,10 +125,10 @@ class Reporter:
             self._saved_at = time.monotonic()
         return answer
 
-    def _write(self, saved: bytes | None, for_others: bytes | None, looks: bool) -> Answer | None:
+    def _write(self, saved: bytes | None, for_others: bytes | None, looks: bool) -> Rows | None:
         if not self.unwritten:
             return None
-        question = self._trials.pruners_question(self._trial) if looks else None
+        question = self._trials.prefetch_query(self._trial) if looks else None
         state, answer = self._session.ledger.record(
             self._lease,
             self.unwritten,

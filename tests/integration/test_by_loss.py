@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 import optuna
 import pytest
@@ -15,8 +16,9 @@ from optuna.trial import TrialState
 from hpo.cli import cli
 from hpo.plan import ranking
 from hpo.service import begin_study, repair_study, verdict
-from hpo.storage import Storage
+from hpo.storage import Storage, create_storage
 from hpo.storage.rows import Cell, StudyRow
+from hpo.storage.trials import Trials
 from tests.integration.helpers import make_study, work_here
 
 WILD = 1e7
@@ -42,8 +44,6 @@ STUDY = make_study(
 @pytest.fixture(scope="module")
 def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     """With the study run to its end."""
-    from hpo.storage import create_storage
-
     opened = create_storage(f"sqlite:///{tmp_path_factory.mktemp('by_loss') / 'hpo.db'}")
     begin_study(opened, STUDY)
     work_here(opened)
@@ -87,6 +87,36 @@ def test_the_best_is_confirmed(cells: list[Cell]) -> None:
         assert best == str(ranking(STUDY.objective, own)[0].params)
         if arm == "tpe":
             assert best == str(min(searched, key=lambda cell: cell.score or 0.0).params)
+
+
+@pytest.mark.parametrize(
+    ("metric", "direction"),
+    [("validation_loss", StudyDirection.MINIMIZE), ("validation_accuracy", StudyDirection.MAXIMIZE)],
+)
+def test_what_samplers_and_pruners_are_told(sqlite_url: str, metric: str, direction: StudyDirection) -> None:
+    """The study of the trial that they work on has the metric's direction, as the stored one has."""
+    opened = create_storage(sqlite_url)
+    study = make_study(ARMS, metric=metric)
+    begin_study(opened, study)
+    for _ in range(8):
+        lease = opened.ledger.claim("a worker", 60.0)
+        assert lease is not None
+        trial, _ = Trials(opened, study).begin(lease)
+        assert direction == trial.study.direction
+    opened.close()
+
+
+def test_the_worse_are_pruned(storage: Storage, row: StudyRow, cells: list[Cell]) -> None:
+    """Those whose loss is above the median of the finished ones at that epoch, and never the lowest."""
+    points = {(point.cell_id, point.at): point.metrics["validation_loss"] for point in storage.ledger.curves(row.id)}
+    searched = [cell for cell in cells if (cell.arm, cell.phase) == ("tpe", "search")]
+    finished = [cell for cell in searched if cell.ended == "finished"]
+    pruned = [cell for cell in searched if cell.ended == "pruned"]
+    assert pruned
+    for cell in pruned:
+        others = [points[other.id, cell.epochs] for other in finished if (other.finished or 0) < (cell.finished or 0)]
+        reached = min(points[cell.id, epoch] or WILD for epoch in range(1, cell.epochs + 1))
+        assert reached > median(value for value in others if value is not None)
 
 
 def test_optuna_s_side(storage: Storage, cells: list[Cell]) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 import optuna
 import pytest
 from click.testing import CliRunner
-from optuna.storages._rdb import models
 from psycopg2 import OperationalError
 from sqlalchemy import Engine, event, func, select, text
 
 from hpo.cli import cli
 from hpo.errors import StudyError
+from hpo.optuna_private import ALL_TABLES
 from hpo.service import begin_study, delete_study
 from hpo.storage import Storage, open_storage, tables
 from hpo.storage.retry import Retry
@@ -31,7 +31,7 @@ ARMS = {
 }
 STUDY = make_study(ARMS, trial={"epochs": 1, "data": {"train_limit": 100}}, confirm={"top": 1, "seeds": 2})
 NAMES = {"digits/tpe", "digits/tpe/confirm", "digits/grid", "digits/grid/confirm"}
-EVERY_TABLE = [*tables.metadata.sorted_tables, *models.BaseModel.metadata.sorted_tables]
+EVERY_TABLE = [*tables.metadata.sorted_tables, *ALL_TABLES]
 
 
 @pytest.fixture

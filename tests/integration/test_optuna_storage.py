@@ -21,12 +21,13 @@ from optuna.pruners import (
 )
 from optuna.samplers import BaseSampler, CmaEsSampler, RandomSampler, TPESampler
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, get_storage
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo.search import Median, Patient, Percentile
 from hpo.storage import Storage, open_storage
-from hpo.storage.draft import Draft
 from hpo.storage.optuna_storage import OptunaStorage
+from hpo.storage.trial_buffer import TrialBuffer
 
 SPACE: dict[str, BaseDistribution] = {
     "float": FloatDistribution(0.0, 1.0),
@@ -94,8 +95,8 @@ def in_order(value: Any) -> Any:
 
 def test_the_same_trials(storage: Storage, theirs: RDBStorage) -> None:
     """Object by object, for trials in every state, as they come and change in two processes, at every look."""
-    study = theirs.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "all")
-    other = theirs.create_new_study([optuna.study.StudyDirection.MINIMIZE], "other")
+    study = theirs.create_new_study([StudyDirection.MAXIMIZE], "all")
+    other = theirs.create_new_study([StudyDirection.MINIMIZE], "other")
     ours, chance = storage.optuna, random.Random(1)
     for number in range(20):
         state = list(TrialState)[number % 5]
@@ -115,15 +116,15 @@ def test_the_same_trials(storage: Storage, theirs: RDBStorage) -> None:
 
 
 def test_the_same_writes(storage: Storage, theirs: RDBStorage) -> None:
-    """What a draft writes at once is what Optuna writes call by call; and nothing to a trial that is finished."""
-    study = theirs.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "all")
+    """What a buffer writes at once is what Optuna writes call by call; and nothing to a trial that is finished."""
+    study = theirs.create_new_study([StudyDirection.MAXIMIZE], "all")
     chance, made = random.Random(2), []
     for number in range(6):
         state = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL)[number % 3]
         template = any_trial(chance, state)
         ids = [theirs.create_new_trial(study) for _ in range(2)]
-        draft = Draft(storage.optuna, study, "all", theirs.get_trial(ids[1]))
-        for writer, trial_id in zip((theirs, draft), ids, strict=True):
+        buffer = TrialBuffer(storage.optuna, study, "all", StudyDirection.MAXIMIZE, theirs.get_trial(ids[1]))
+        for writer, trial_id in zip((theirs, buffer), ids, strict=True):
             for name, value in template.params.items():
                 writer.set_trial_param(trial_id, name, SPACE[name].to_internal_repr(value), SPACE[name])
             for step, value in template.intermediate_values.items():
@@ -134,10 +135,10 @@ def test_the_same_writes(storage: Storage, theirs: RDBStorage) -> None:
                 writer.set_trial_system_attr(trial_id, key, value)
             writer.set_trial_state_values(trial_id, state, template.values)
         assert theirs.get_trial(ids[1]).state is TrialState.RUNNING
-        draft.flush()
+        buffer.flush()
         made.append([theirs.get_trial(trial_id) for trial_id in ids])
-        draft.set_trial_user_attr(ids[1], "too", "late")
-        draft.flush()
+        buffer.set_trial_user_attr(ids[1], "too", "late")
+        buffer.flush()
     for one, two in made:
         assert "too" not in theirs.get_trial(two._trial_id).user_attrs
         assert two.datetime_complete is not None and one.datetime_complete is not None
@@ -152,15 +153,19 @@ def begun(storage: BaseStorage, study: int, name: str, sampler: BaseSampler, pru
     """A new trial; through ours as a worker begins it, in memory."""
     trial_id = storage.create_new_trial(study)
     if isinstance(storage, OptunaStorage):
-        storage = Draft(storage, study, name, storage.get_trial(trial_id))
+        [direction] = storage.get_study_directions(study)
+        storage = TrialBuffer(storage, study, name, direction, storage.get_trial(trial_id))
     return Trial(optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner), trial_id)
 
 
 def search(
-    storage: BaseStorage, sampler: Callable[[int], BaseSampler], pruner: Callable[[], BasePruner]
+    storage: BaseStorage,
+    sampler: Callable[[int], BaseSampler],
+    pruner: Callable[[], BasePruner],
+    direction: StudyDirection,
 ) -> list[tuple[dict[str, Any], int]]:
     """Parameters and length of the trials, three of them always under way."""
-    study = storage.create_new_study([optuna.study.StudyDirection.MAXIMIZE], "search")
+    study = storage.create_new_study([direction], "search")
     results: dict[int, tuple[dict[str, Any], int]] = {}
     running: list[tuple[int, Trial, int]] = []
     for turn in range(TRIALS * EPOCHS):
@@ -175,8 +180,13 @@ def search(
             break
         number, trial, epoch = running.pop(turn % len(running))
         params, epoch = trial.params, epoch + 1
+        sign = 1.0 if direction is StudyDirection.MAXIMIZE else -1.0
         goal = params["float"] - abs(math.log10(params["log"]) + 3) + (params["choice"] == "text") * 0.3
-        value = math.nan if number == 7 and epoch == 2 else goal * (1 - math.exp(-epoch)) + 0.01 * (number % 5) * epoch
+        value = (
+            math.nan
+            if number == 7 and epoch == 2
+            else sign * goal * (1 - math.exp(-epoch)) + 0.01 * (number % 5) * epoch
+        )
         trial.report(value, epoch)
         flush(trial)
         prune = epoch < EPOCHS and should_prune(trial)
@@ -184,7 +194,7 @@ def search(
         if prune:
             trial.study.tell(trial, state=TrialState.PRUNED)
         elif epoch == EPOCHS:
-            trial.study.tell(trial, goal)
+            trial.study.tell(trial, sign * goal)
         else:
             running.append((number, trial, epoch))
             continue
@@ -195,20 +205,20 @@ def search(
 
 def should_prune(trial: Trial) -> bool:
     """Through ours as a worker asks, who has read with the report what the pruner is known to ask for."""
-    draft = trial.storage
-    if not isinstance(draft, Draft):
+    buffer = trial.storage
+    if not isinstance(buffer, TrialBuffer):
         return trial.should_prune()
-    question = draft.pruners_question()
-    with draft.database.engine.connect() as connection:
-        draft.look_again(question and connection.execute(question.query, question.parameters).all())
+    question = buffer.prefetch_query()
+    with buffer.storage.database.engine.connect() as connection:
+        buffer.invalidate(question and connection.execute(question.select, question.parameters).all())
     prune = trial.should_prune()
-    draft.note_pruners_question()
+    buffer.note_what_the_pruner_read()
     return prune
 
 
 def flush(trial: Trial) -> None:
     """Write what is held back; Optuna's own storage holds nothing back."""
-    if isinstance(trial.storage, Draft):
+    if isinstance(trial.storage, TrialBuffer):
         trial.storage.flush()
 
 
@@ -234,17 +244,20 @@ PAIRS = [("tpe", pruner) for pruner in PRUNERS] + [("cmaes", "median"), ("random
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # CMA-ES leaves the categorical parameter to random draws
+@pytest.mark.parametrize("direction", [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE], ids=lambda one: one.name)
 @pytest.mark.parametrize(("sampler", "pruner"), PAIRS)
-def test_the_same_search(sampler: str, pruner: str, postgres_url: str, request: pytest.FixtureRequest) -> None:
+def test_the_same_search(
+    sampler: str, pruner: str, direction: StudyDirection, postgres_url: str, request: pytest.FixtureRequest
+) -> None:
     """From the same seeds the same proposals, and the same trials pruned at the same epochs, as with Optuna's own."""
     # One pair through RDBStorage; Optuna's storage in memory gives the same and takes a hundredth of the time.
-    slow = (sampler, pruner) == ("tpe", "median")
+    slow = (sampler, pruner, direction) == ("tpe", "median", StudyDirection.MAXIMIZE)
     own = RDBStorage(request.getfixturevalue("sqlite_url")) if slow else InMemoryStorage()
-    expected = search(get_storage(own), SAMPLERS[sampler], PRUNERS[pruner])
+    expected = search(get_storage(own), SAMPLERS[sampler], PRUNERS[pruner], direction)
     assert 2 < sum(epochs < EPOCHS for _, epochs in expected) < TRIALS
     if isinstance(own, RDBStorage):
         own.engine.dispose()
     storage = open_storage(postgres_url)
     kept = OURS[pruner]()
-    assert expected == search(storage.optuna, SAMPLERS[sampler], lambda: kept)
+    assert expected == search(storage.optuna, SAMPLERS[sampler], lambda: kept, direction)
     storage.close()

@@ -233,7 +233,7 @@ def test_in_the_middle_of_a_trial(storage: Storage, storage_url: str) -> None:
     theirs = optuna.create_study(study_name="theirs", storage=storage_url, direction="minimize")
     asked = [theirs.ask() for _ in range(2)]
     trial.report(0.1, 3)
-    question = trials.pruners_question(trial)
+    question = trials.prefetch_query(trial)
     _, answer = storage.ledger.record(lease, [evaluation(3, 0.1)], 60.0, None, trials.changes(trial), None, question)
     assert trials.should_prune(trial, answer if question else None)
     finish(storage, trials, lease, trial, 4)

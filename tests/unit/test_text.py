@@ -161,9 +161,9 @@ def test_markdown_is_a_document_with_tables() -> None:
     widths = [columns, 7, 7, 4, 5]
     assert (5, sum(widths)) == (kinds.count("table_open"), kinds.count("th_open"))
     assert 2 * sum(widths) - 7 == kinds.count("td_open")  # the baseline isn't compared with itself
-    row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][columns :]
+    row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][columns:]
     assert ["ramp", "3", "90.00", "63.33 ± 136.25", "62.67 ± 134.82"] == row[:5]
-    assert ["3", "6 + 6"] == row[6 : columns]
+    assert ["3", "6 + 6"] == row[6:columns]
     assert ["lr.peak = 0.1\n"] * 2 == [token.content for token in tokens if token.type == "fence"]
 
 

@@ -19,6 +19,7 @@ from optuna.artifacts import FileSystemArtifactStore, upload_artifact
 from optuna_dashboard import get_note, save_note, save_plotly_graph_object
 from optuna_dashboard.artifact import get_artifact_path
 
+from hpo.optuna_private import place_of
 from hpo.report.render.note import note, with_ours
 from hpo.report.verdict.results import Report
 from hpo.storage import Storage
@@ -111,7 +112,8 @@ def _upload(study: optuna.Study, files: Sequence[Path], artifacts: Path) -> dict
     """File name -> address; a file of a name that is there already replaces its content and keeps the address."""
     artifacts.mkdir(parents=True, exist_ok=True)
     store = FileSystemArtifactStore(artifacts)
-    attributes = study._storage.get_study_system_attrs(study._study_id)
+    storage, study_id = place_of(study)
+    attributes = storage.get_study_system_attrs(study_id)
     described = [json.loads(text) for name, text in attributes.items() if name.startswith(ARTIFACT)]
     known = {each["filename"]: each["artifact_id"] for each in described if each is not None}  # None: deleted
     links = {}

@@ -61,60 +61,62 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class Query:
     """A query made once, whose first column is never null, with its parameters. It sees none of the writes."""
 
-    query: CompoundSelect[Any]
+    select: CompoundSelect[Any]
     parameters: Mapping[str, Any]
 
 
-Write = Upsert | Change
-Answer = Sequence[Sequence[Any]]
-"""Rows that a reading has found."""
+Statement = Upsert | Change
+Rows = Sequence[Sequence[Any]]
+"""Rows that a query has found."""
 First = Select[Any] | Update
 Parameters = dict[str, Any]
 _Shape = Update | Delete | tuple[Any, ...]
 
 
-def together(database: Database, first: First, parameters: Parameters, writes: Sequence[Write] = ()) -> Row[Any] | None:
-    """What `first` (made once, and returning a row) has found; the `writes` are carried out if it has found any.
+def execute_guarded(
+    database: Database, first: First, parameters: Parameters, statements: Sequence[Statement] = ()
+) -> Row[Any] | None:
+    """What `first` (made once, and returning a row) has found; the `statements` are carried out if it has found any.
 
     No parameter has the name of a column: in an UPDATE, SQLAlchemy would set it.
     """
-    found = together_with(database, first, parameters, writes)
+    found = execute_guarded_with_query(database, first, parameters, statements)
     return None if found is None else found[0]
 
 
-def together_with(
+def execute_guarded_with_query(
     database: Database,
     first: First,
     parameters: Parameters,
-    writes: Sequence[Write] = (),
-    reading: Reading | None = None,
-) -> tuple[Row[Any], Answer] | None:
-    """The same, and what `reading` has found."""
-    shapes = tuple(_shape(write) for write in writes)
-    if database.engine.dialect.name == "postgresql" or not (writes or reading):
-        statement, width = _one_statement(first, shapes, reading.query if reading else None)
-        given = dict(parameters) | dict(reading.parameters if reading else {})
-        for place, write in enumerate(writes):
+    statements: Sequence[Statement] = (),
+    query: Query | None = None,
+) -> tuple[Row[Any], Rows] | None:
+    """The same, and what `query` has found."""
+    shapes = tuple(_shape(write) for write in statements)
+    if database.engine.dialect.name == "postgresql" or not (statements or query):
+        statement, width = _one_statement(first, shapes, query.select if query else None)
+        given = dict(parameters) | dict(query.parameters if query else {})
+        for place, write in enumerate(statements):
             given |= _parameters(write, place)
         rows = database.read(lambda connection: connection.execute(statement, given).all())
         return (rows[0], [row[width:] for row in rows if row[width:] and row[width] is not None]) if rows else None
 
-    def one_after_the_other(connection: Connection) -> tuple[Row[Any], Answer] | None:
+    def one_after_the_other(connection: Connection) -> tuple[Row[Any], Rows] | None:
         found = connection.execute(first, parameters).one_or_none()
         if found is None:
             return None
-        read = connection.execute(reading.query, reading.parameters).all() if reading else []
-        for place, (write, shape) in enumerate(zip(writes, shapes, strict=True)):
+        read = connection.execute(query.select, query.parameters).all() if query else []
+        for place, (write, shape) in enumerate(zip(statements, shapes, strict=True)):
             connection.execute(_following(shape, place, None), _parameters(write, place))
         return found, read
 
     return database.transaction(one_after_the_other)
 
 
-def _shape(write: Write) -> _Shape:
+def _shape(write: Statement) -> _Shape:
     """What tells its statement from others: everything but the values."""
     if isinstance(write, Change):
         return write.statement
@@ -122,7 +124,7 @@ def _shape(write: Write) -> _Shape:
     return write.table, columns, write.key, len(write.rows), write.replace, write.time, write.condition
 
 
-def _parameters(write: Write, place: int) -> Parameters:
+def _parameters(write: Statement, place: int) -> Parameters:
     if isinstance(write, Change):
         return dict(write.parameters)
     rows = {_name(place, number, name): value for number, row in enumerate(write.rows) for name, value in row.items()}
@@ -135,15 +137,16 @@ def _name(place: int, number: int, column: str) -> str:
 
 # To make a statement takes several times as long as to carry it out; a worker needs a dozen, over and over.
 @lru_cache(maxsize=256)
-def _one_statement(first: First, shapes: tuple[_Shape, ...], query: CompoundSelect[Any] | None) -> tuple[First, int]:
+def _one_statement(first: First, shapes: tuple[_Shape, ...], read: CompoundSelect[Any] | None) -> tuple[First, int]:
     """The statement, and how many of its columns are those of `first`; the query's follow, null if it finds no row."""
     held = first.cte("held")
-    if not shapes and query is None:
+    if not shapes and read is None:
         return first, len(held.c)
     writes = [_following(shape, place, held).cte(f"write_{place}") for place, shape in enumerate(shapes)]
-    read = None if query is None else query.subquery("read")
-    all_of_it = select(held) if read is None else select(held, read).outerjoin_from(held, read, true())
-    return all_of_it.add_cte(*writes), len(held.c)
+    if read is None:
+        return select(held).add_cte(*writes), len(held.c)
+    found = read.subquery("read")
+    return select(held, found).outerjoin_from(held, found, true()).add_cte(*writes), len(held.c)
 
 
 @lru_cache(maxsize=256)
