@@ -375,7 +375,7 @@ from hpo.storage import open_storage
 url, claimants, length, thinking = sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4])
 def claims(number):
     storage, chance, times = open_storage(url), random.Random(number), []
-    storage.pings.after_seconds = 60.0
+    storage.pre_ping.after_seconds = 60.0
     storage.ledger.claim('warm', 600.0)
     began = time.monotonic()
     while time.monotonic() < began + length:

@@ -40,7 +40,9 @@ class _Tried:
     """Trials of an arm that were tried: every value and some of every range, one parameter at a time."""
 
     def __init__(self, trial: Mapping[str, Any], name: str, arm: Arm) -> None:
-        self._trial, self._name, self._arm = trial, name, arm
+        self._trial = trial
+        self._name = name
+        self._arm = arm
         self._first = self._lines({})
         """Mistakes with the first value of everything."""
         self._told = set(self._first)

@@ -21,14 +21,14 @@ from hpo.cli.options import (
     env_option,
     forever_option,
     lease_option,
-    patience_option,
+    retry_option,
     per_device_option,
     stall_option,
     storage_option,
 )
 from hpo.cli.terminal import say
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import HERE, Order, handed_over, hidden
+from hpo.launch.request import HERE, WorkerRequest, handed_over, hidden
 from hpo.signals import on_signal
 
 SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
@@ -38,7 +38,7 @@ SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
 def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The studies, and the options of a worker, in every verb of `start-workers`."""
     options = (storage_option, per_device_option, lease_option, checkpoint_option, checkpoints_option)
-    more = (patience_option, stall_option, forever_option, dry_run_option)
+    more = (retry_option, stall_option, forever_option, dry_run_option)
     return reduce(
         lambda made, option: option(made), reversed((click.argument("studies", nargs=-1), *options, *more)), command
     )
@@ -71,9 +71,9 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     from hpo.storage import create_storage, open_storage
     from hpo.storage.retry import Retry
 
-    order = _order(studies, **given)
+    request = _request(studies, **given)
     gpus = launcher.gpus_for(device)
-    placements = launcher.placements(device, gpus.names, order.options, per_device=order.per_device)
+    placements = launcher.placements(device, gpus.names, request.options, per_device=request.per_device)
     workers = f"workers: {len(placements)} on {launcher.where(device, gpus)}"
     if dry_run:
         say(workers, err=True)
@@ -81,7 +81,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
         return
     stopped = on_signal()
     open_or_create = create_storage if given["forever"] else open_storage
-    opened = open_or_create(storage, Retry(given["patience"], stopped))
+    opened = open_or_create(storage, Retry(given["retry_for"], stopped))
     for study in studies:
         opened.ledger.study(study)  # a wrong name is told here and not by every worker
     opened.close()
@@ -118,13 +118,13 @@ def ssh(
     """
     from hpo.launch import ssh as launcher
 
-    order, environment, shown = _for_other_machines(studies, storage, names, **given)
+    request, environment, shown = _for_other_machines(studies, storage, names, **given)
     asked = _hosts(named, hosts)
     if dry_run:
         say(f"on each of {', '.join(asked)}: {ssh} {' '.join(launcher.OPTIONS)} HOST sh -s <<'END'")
-        say(launcher.start_script(order, shown, hpo, folder) + "END")
+        say(launcher.start_script(request, shown, hpo, folder) + "END")
         return
-    _told(launcher.run(asked, launcher.start_script(order, environment, hpo, folder), ssh))
+    _told(launcher.run(asked, launcher.start_script(request, environment, hpo, folder), ssh))
 
 
 @click.command("stop-workers")
@@ -187,9 +187,9 @@ def slurm(
     """
     from hpo.launch import slurm as launcher
 
-    order, environment, shown = _for_other_machines(studies, storage, (), **given)
+    request, environment, shown = _for_other_machines(studies, storage, (), **given)
     job = launcher.Job(nodes, gpus, partition, time, grace, output, extra)
-    script = launcher.script(order, job, HERE if hpo is None else launcher.command(hpo))
+    script = launcher.script(request, job, HERE if hpo is None else launcher.command(hpo))
     if dry_run:
         handed = " ".join(f"{name}={value}" for name, value in shown.items())
         say(f"sbatch --parsable, with {handed} in its environment", err=True)
@@ -231,16 +231,18 @@ def kubernetes(
     """
     from hpo.launch import kubernetes as launcher
 
-    order, environment, shown = _for_other_machines(studies, storage, names, **given)
+    request, environment, shown = _for_other_machines(studies, storage, names, **given)
     asked = launcher.Pods(image, name, pods, gpus, memory, data, f"{name}-storage")
     if dry_run:
-        say(f"{launcher.secret(shown, asked)}---\n{launcher.manifest(order, asked)}", nl=False)
+        say(f"{launcher.secret(shown, asked)}---\n{launcher.manifest(request, asked)}", nl=False)
         return
-    said = launcher.run(f"{launcher.secret(environment, asked)}---\n{launcher.manifest(order, asked)}", kubectl)
+    said = launcher.run(f"{launcher.secret(environment, asked)}---\n{launcher.manifest(request, asked)}", kubectl)
     say(said, err=True)
 
 
-def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints: str | None, **given: float) -> Order:
+def _request(
+    studies: tuple[str, ...], per_device: int, forever: bool, checkpoints: str | None, **given: float
+) -> WorkerRequest:
     """`checkpoints` travels in the environment: such a URL may hold a secret."""
     for study in studies:
         if study.startswith("-"):
@@ -248,7 +250,7 @@ def _order(studies: tuple[str, ...], per_device: int, forever: bool, checkpoints
     source = click.get_current_context().get_parameter_source
     chosen = {name: value for name, value in given.items() if source(name) is not ParameterSource.DEFAULT}
     options = [f"--{name.replace('_', '-')}={value:g}" for name, value in chosen.items()]
-    return Order(studies, per_device, (*options, *(["--forever"] if forever else [])))
+    return WorkerRequest(studies, per_device, (*options, *(["--forever"] if forever else [])))
 
 
 def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) -> dict[str, str]:
@@ -267,7 +269,7 @@ def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) ->
 
 def _for_other_machines(
     studies: tuple[str, ...], storage: str, names: Sequence[str], **given: Any
-) -> tuple[Order, dict[str, str], dict[str, str]]:
+) -> tuple[WorkerRequest, dict[str, str], dict[str, str]]:
     """What is to run there, what is handed over to it, and that as it may be shown."""
     from hpo.storage.url import parse_url
 
@@ -276,7 +278,7 @@ def _for_other_machines(
     environment = _environment(
         storage, given["checkpoints"], [*(name for name in SECRETS if name in os.environ), *names]
     )
-    return _order(studies, **given), environment, hidden(environment)
+    return _request(studies, **given), environment, hidden(environment)
 
 
 def _hosts(named: Sequence[str], file: Path | None) -> list[str]:

@@ -60,8 +60,8 @@ checkpoints_option = click.option(
     "[default: in the storage]",
 )
 forever_option = click.option("--forever", is_flag=True, help="Wait for further studies when nothing is left.")
-patience_option = click.option(
-    "--patience",
+retry_option = click.option(
+    "--retry-for",
     default=900.0,
     type=click.FloatRange(0.0),
     metavar="SECONDS",

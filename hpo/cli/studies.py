@@ -45,11 +45,11 @@ settings_option = click.option(
 @exit_codes
 def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
     """Say what FILE would run, without running it."""
-    from hpo.report.render.outline import outline
+    from hpo.report.render.plan_summary import plan_summary
     from hpo.study_file import load
 
     study = load(file, settings, profile=profile)
-    plan = outline(study)
+    plan = plan_summary(study)
     found = _images_of(study) if data else None
     display(plan)
     if found:
@@ -96,7 +96,7 @@ def launch_study(
     """
     from hpo import service
     from hpo.launch import local
-    from hpo.launch.order import handed_over
+    from hpo.launch.request import handed_over
     from hpo.local_run import RETRY_SECONDS, run_locally
     from hpo.report.render.text import terminal
     from hpo.report.verdict.failing import not_done, trials_failed

@@ -14,7 +14,7 @@ from hpo.cli.options import (
     device_option,
     forever_option,
     lease_option,
-    patience_option,
+    retry_option,
     stall_option,
     storage_option,
 )
@@ -29,7 +29,7 @@ from hpo.cli.terminal import display, log_to_stderr, say
 @checkpoint_option
 @checkpoints_option
 @forever_option
-@patience_option
+@retry_option
 @stall_option
 @exit_codes
 def worker(
@@ -40,7 +40,7 @@ def worker(
     checkpoint_every: float,
     checkpoints: str | None,
     forever: bool,
-    patience: float,
+    retry_for: float,
     stall: float,
 ) -> None:
     """Train trials of STUDIES (all, if none is named) until nothing is left.
@@ -67,7 +67,7 @@ def worker(
     )
     with while_listening() as stop:
         open_or_create = create_storage if forever else open_storage
-        opened = open_or_create(storage, Retry(patience, stop), lambda: call_deadline(stop))
+        opened = open_or_create(storage, Retry(retry_for, stop), lambda: call_deadline(stop))
         work(opened, studies, options, stop)
 
 

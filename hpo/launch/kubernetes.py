@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import Order, words
+from hpo.launch.request import WorkerRequest, words
 
 _POD = """\
 metadata:
@@ -139,9 +139,9 @@ class Pods:
                 raise UserError(f"{option} {value!r}: allowed is {allowed}")
 
 
-def manifest(order: Order, pods: Pods) -> str:
+def manifest(request: WorkerRequest, pods: Pods) -> str:
     """A Deployment if the workers are to run forever, else an Indexed Job."""
-    forever = "--forever" in order.options
+    forever = "--forever" in request.options
     name, memory = _string(pods.name), _string(pods.memory)
     limits = [f"memory: {memory}"] + ([f"nvidia.com/gpu: {pods.gpus}"] if pods.gpus else [])
     mount = "        - {name: data, mountPath: /data, readOnly: true}\n"
@@ -149,9 +149,9 @@ def manifest(order: Order, pods: Pods) -> str:
     pod = _POD.format(
         name=name,
         image=_string(pods.image),
-        arguments=_arguments(order.arguments()),
+        arguments=_arguments(request.arguments()),
         secret=_string(pods.secret),
-        cpus=_string(str(max(pods.gpus, 1) * order.per_device)),
+        cpus=_string(str(max(pods.gpus, 1) * request.per_device)),
         memory=memory,
         limits=", ".join(limits),
         restart="" if forever else "  restartPolicy: Never\n",

@@ -16,7 +16,7 @@ from typing import IO
 
 from hpo.errors import HpoError
 from hpo.gpus import VARIABLE, Gpus, visible
-from hpo.launch.order import HERE
+from hpo.launch.request import HERE
 
 PR_SET_PDEATHSIG = 1  # prctl.h
 PRCTL = ctypes.CDLL(None).prctl  # looked up here: little is safe between fork and exec

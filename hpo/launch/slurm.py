@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.errors import HpoError, UserError
-from hpo.launch.order import HERE, Order, words
+from hpo.launch.request import HERE, WorkerRequest, words
 
 # Slurm sends SIGTERM when a job is cancelled or preempted; the launcher hands it on, and the workers save. A job that
 # is preempted is queued again by Slurm, one whose time is up by itself.
@@ -70,7 +70,7 @@ def command(given: str) -> list[str]:
     return words("--hpo", given)
 
 
-def script(order: Order, job: Job, hpo: Sequence[str] = HERE) -> str:
+def script(request: WorkerRequest, job: Job, hpo: Sequence[str] = HERE) -> str:
     """What sbatch is given; `hpo` is the command on the nodes.
 
     Raises:
@@ -82,7 +82,7 @@ def script(order: Order, job: Job, hpo: Sequence[str] = HERE) -> str:
         f"--array=0-{job.nodes - 1}",
         "--nodes=1",
         "--ntasks=1",
-        f"--cpus-per-task={max(job.gpus, 1) * order.per_device}",
+        f"--cpus-per-task={max(job.gpus, 1) * request.per_device}",
         *([f"--gres=gpu:{job.gpus}"] if job.gpus else []),
         *([f"--partition={job.partition}"] if job.partition else []),
         *([f"--time={job.time}"] if job.time else []),
@@ -96,7 +96,7 @@ def script(order: Order, job: Job, hpo: Sequence[str] = HERE) -> str:
     for option in job.extra:
         lines.append(" ".join(_quoted(word) for word in words("--sbatch", option)))
     directives = "\n".join(f"#SBATCH {line}" for line in lines)
-    return _SCRIPT.format(directives=directives, command=shlex.join([*hpo, *order.arguments()]))
+    return _SCRIPT.format(directives=directives, command=shlex.join([*hpo, *request.arguments()]))
 
 
 def _check(job: Job) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from hpo.errors import UserError
-from hpo.launch.order import Order, plain_path, words
+from hpo.launch.request import WorkerRequest, plain_path, words
 
 FOLDER = ".hpo-workers"
 OPTIONS = ("-o", "BatchMode=yes", "-o", "ConnectTimeout=15")
@@ -92,14 +92,14 @@ class Reply:
     said: str
 
 
-def start_script(order: Order, environment: Mapping[str, str], hpo: str = "hpo", folder: str = FOLDER) -> str:
+def start_script(request: WorkerRequest, environment: Mapping[str, str], hpo: str = "hpo", folder: str = FOLDER) -> str:
     """What a shell on each host is to run; `hpo` is the command's path there, `folder` is below the home folder.
 
     Raises:
         UserError: one of the two is no path.
     """
     settings = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-    command = shlex.join([plain_path("--hpo", hpo), *order.arguments()])
+    command = shlex.join([plain_path("--hpo", hpo), *request.arguments()])
     return _begin(folder) + _START.format(environment=settings, command=command)
 
 

@@ -122,8 +122,11 @@ class _Place:
         restarts: Restarts,
         goes_on: Callable[[], bool],
     ) -> None:
-        self._number, self._start, self._restarts = number, start, restarts
-        self._say_it, self._goes_on = say, goes_on
+        self._number = number
+        self._start = start
+        self._restarts = restarts
+        self._say_it = say
+        self._goes_on = goes_on
         self._worker: LocalWorker | RelayedWorker | None = None
         self._begins_at = time.monotonic()
         self._failures = 0

@@ -20,7 +20,8 @@ class PercentilePruner(BasePruner):
     """Keeps the best `percentile` of a hundred, once `startup` trials are complete. For one study."""
 
     def __init__(self, percentile: float, startup: int) -> None:
-        self._percentile, self._startup = percentile, startup
+        self._percentile = percentile
+        self._startup = startup
         self._seen: set[int] = set()
         self._values: defaultdict[int, array[float]] = defaultdict(lambda: array("d"))
         """Step -> what the trials that were seen have reported there."""

@@ -21,7 +21,7 @@ from hpo.masking import masked
 from hpo.storage import tables
 from hpo.storage.database import Database
 from hpo.storage.deadline import Deadlines
-from hpo.storage.engine import Pings, begin_immediately, create_engine, explained
+from hpo.storage.engine import PrePing, begin_immediately, create_engine, explained
 from hpo.storage.ledger import Ledger
 from hpo.storage.retry import NEVER, Retry
 from hpo.storage.rows import new_identity
@@ -44,9 +44,9 @@ class Storage:
 
     def __init__(self, url: URL, retry: Retry = NEVER, deadline: Callable[[], float] | None = None) -> None:
         self.url = url
-        self.pings = Pings()
+        self.pre_ping = PrePing()
         settings = {} if deadline is None else {"lock_timeout": f"{deadline():.0f}s"}
-        self.engine: Engine = create_engine(url, self.pings, settings)
+        self.engine: Engine = create_engine(url, self.pre_ping, settings)
         self.database = Database(self.engine, retry)
         self.ledger = Ledger(self.database)
         on_postgres = url.drivername != "sqlite"

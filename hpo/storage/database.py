@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from hpo.storage.engine import alone
+from hpo.storage.engine import autocommit
 from hpo.storage.retry import NEVER, Retry
 
 Result = TypeVar("Result")
@@ -21,8 +21,9 @@ class Database:
     """An engine, and how long a call to it is repeated."""
 
     def __init__(self, engine: Engine, retry: Retry = NEVER) -> None:
-        self.engine, self.retry = engine, retry
-        self._autocommit = alone(engine)
+        self.engine = engine
+        self.retry = retry
+        self._autocommit = autocommit(engine)
 
     def read(self, work: Callable[[Connection], Result]) -> Result:
         """Do `work`, each statement a transaction of its own; also for a single statement that writes."""

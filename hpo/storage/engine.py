@@ -23,7 +23,7 @@ from hpo.errors import StorageError
 from hpo.storage.sqlstate import describe, is_database_error
 from hpo.storage.url import connection_defaults
 
-ALONE = "hpo_alone"
+AUTOCOMMIT = "hpo_autocommit"
 USED = "hpo_used"
 
 SETTINGS = {
@@ -36,15 +36,15 @@ SETTINGS = {
 
 
 @dataclass(slots=True)
-class Pings:
+class PrePing:
     """When a connection to Postgres is tested before it is used, which takes a message to the server and back."""
 
     after_seconds: float = 0.0
     """When it has not been used for so long."""
 
 
-def create_engine(url: URL, pings: Pings, settings: Mapping[str, str] = MappingProxyType({})) -> Engine:
-    """An engine with a small pool. `alone` gives the same connections without transactions around statements.
+def create_engine(url: URL, pre_ping: PrePing, settings: Mapping[str, str] = MappingProxyType({})) -> Engine:
+    """An engine with a small pool. `autocommit` gives the same connections without transactions around statements.
 
     `settings` are made for each connection to Postgres, beside those that all have.
     """
@@ -56,12 +56,12 @@ def create_engine(url: URL, pings: Pings, settings: Mapping[str, str] = MappingP
     defaults = connection_defaults(url, os.environ)
     engine = sqlalchemy.create_engine(url, pool_size=2, max_overflow=2, connect_args=defaults)
     event.listen(engine, "connect", _preparing_postgres(SETTINGS | dict(settings)))
-    _test_connections(engine, pings)
+    _test_connections(engine, pre_ping)
 
     # The driver keeps this to itself. By SQLAlchemy's own option it would be a statement each time.
     @event.listens_for(engine, "engine_connect")
-    def statements_alone(connection: sqlalchemy.Connection) -> None:
-        if connection.get_execution_options().get(ALONE, False):
+    def commit_each_statement(connection: sqlalchemy.Connection) -> None:
+        if connection.get_execution_options().get(AUTOCOMMIT, False):
             driver: Any = connection.connection.dbapi_connection
             driver.autocommit = True
 
@@ -74,29 +74,29 @@ def create_engine(url: URL, pings: Pings, settings: Mapping[str, str] = MappingP
 
 
 @lru_cache(maxsize=16)
-def alone(engine: Engine) -> Engine:
+def autocommit(engine: Engine) -> Engine:
     """The same connections, each statement a transaction of its own: one message instead of three."""
-    return engine.execution_options(**{ALONE: True})
+    return engine.execution_options(**{AUTOCOMMIT: True})
 
 
-class unhurried(FunctionElement[str]):  # noqa: N801 (an SQL function, named as SQL names it)
+class synchronous_commit_off(FunctionElement[str]):  # noqa: N801 (an SQL function, named as SQL names it)
     """In a statement on Postgres: it does not wait for the disk. For what does no harm if the server forgets it."""
 
     type = String()
     inherit_cache = True
 
 
-@compiles(unhurried, "postgresql")
-def _unhurried_postgresql(element: unhurried, compiler: Any, **options: Any) -> str:
+@compiles(synchronous_commit_off, "postgresql")
+def _synchronous_commit_off_postgresql(element: synchronous_commit_off, compiler: Any, **options: Any) -> str:
     return "set_config('synchronous_commit', 'off', true)"
 
 
-@compiles(unhurried, "sqlite")
-def _unhurried_sqlite(element: unhurried, compiler: Any, **options: Any) -> str:
+@compiles(synchronous_commit_off, "sqlite")
+def _synchronous_commit_off_sqlite(element: synchronous_commit_off, compiler: Any, **options: Any) -> str:
     return "''"
 
 
-def _test_connections(engine: Engine, pings: Pings) -> None:
+def _test_connections(engine: Engine, pre_ping: PrePing) -> None:
     @event.listens_for(engine, "checkin")
     def note(driver: Any, record: Any) -> None:
         record.info[USED] = time.monotonic()
@@ -104,7 +104,7 @@ def _test_connections(engine: Engine, pings: Pings) -> None:
     @event.listens_for(engine, "checkout")
     def test(driver: Any, record: Any, proxy: Any) -> None:
         used = record.info.get(USED)  # a new one has not been
-        if used is None or time.monotonic() - used < pings.after_seconds:
+        if used is None or time.monotonic() - used < pre_ping.after_seconds:
             return
         try:
             engine.dialect.do_ping(driver)
@@ -139,7 +139,7 @@ def begin_immediately(engine: Engine) -> None:
 
     @event.listens_for(engine, "begin")
     def begin(connection: sqlalchemy.Connection) -> None:
-        if not connection.get_execution_options().get(ALONE, False):
+        if not connection.get_execution_options().get(AUTOCOMMIT, False):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from hpo.storage import tables
-from hpo.storage.engine import unhurried
+from hpo.storage.engine import synchronous_commit_off
 from hpo.storage.rows import CELL_COLUMNS, WITHDRAWN
 from hpo.storage.tables import cell, checkpoint, curve, now, part, study
 
@@ -74,7 +74,7 @@ CLAIM, CLAIM_OF_SOME = (
         claims=cell.c.claims + 1,
         started=func.coalesce(cell.c.started, now()),
     )
-    .returning(cell.c.study_id, _UUID, cell.c.token, *CELL_COLUMNS, unhurried())
+    .returning(cell.c.study_id, _UUID, cell.c.token, *CELL_COLUMNS, synchronous_commit_off())
     for first in (_FIRST, _FIRST_OF_SOME)
 )
 
@@ -82,16 +82,16 @@ _TOKEN = and_(cell.c.id == bindparam("held_cell"), cell.c.token == bindparam("he
 _HELD = and_(_TOKEN, cell.c.state == "leased")
 
 HOLDS = select(cell.c.id).where(_HELD)
-"""Finds the cell under its lease, which `names` names."""
+"""Finds the cell under its lease, which `lease_params` names."""
 
 
-def held(**values: Any) -> Update:
-    """Sets values of a cell under its lease, which `names` names."""
+def under_lease(**values: Any) -> Update:
+    """Sets values of a cell under its lease, which `lease_params` names."""
     return update(cell).where(_HELD).values(values).returning(cell.c.id)
 
 
-RENEW = held(lease_until=now() + bindparam("length"), lease_seconds=bindparam("length"))
-PROPOSE = held(params=bindparam("proposed"))
+RENEW = under_lease(lease_until=now() + bindparam("length"), lease_seconds=bindparam("length"))
+PROPOSE = under_lease(params=bindparam("proposed"))
 _progress = bindparam("epoch") > cell.c.epochs
 
 
@@ -121,21 +121,21 @@ RECORD = (
     )
     .returning(select(study.c.state).where(study.c.id == cell.c.study_id).scalar_subquery().label("state"))
 )
-GIVEN_BACK: dict[str, Any] = {
+RELEASED: dict[str, Any] = {
     "state": "planned",
     "token": None,
     "lease_until": None,
     "attempts": case((cell.c.attempts > 0, cell.c.attempts - 1), else_=0),
 }
-RELEASE = held(**GIVEN_BACK, reason=func.coalesce(bindparam("in_a_line"), cell.c.reason))
+RELEASE = under_lease(**RELEASED, reason=func.coalesce(bindparam("in_a_line"), cell.c.reason))
 _RAISED = {
     "failed_by": func.coalesce(cell.c.failed_by, cell.c.worker),
     "error": bindparam("why"),
     "reason": bindparam("in_a_line"),
 }
-RETRY_LATER = held(state="planned", token=None, lease_until=None, **_RAISED)
-LEAVE_TO_OTHERS = held(**GIVEN_BACK, **_RAISED)
-SET_ASIDE = held(
+RETRY_LATER = under_lease(state="planned", token=None, lease_until=None, **_RAISED)
+LEAVE_TO_OTHERS = under_lease(**RELEASED, **_RAISED)
+FAIL = under_lease(
     state="failed",
     token=None,
     lease_until=None,

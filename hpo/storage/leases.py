@@ -6,7 +6,7 @@ only under its lease's token; the moment another worker has claimed the cell, th
 
     planned ──claim──▶ leased ──finish──▶ done
        ▲                 │ ├──release, retry_later──▶ planned
-       │                 │ └──set_aside──▶ failed
+       │                 │ └──fail──▶ failed
        └── lease ran out ┘  (claimed again: the next worker continues the same trial)
 
 What is to be written to Optuna's tables together with ours is given as `also`.
@@ -86,7 +86,7 @@ class Leases:
             return made
         row = self._database.read(lambda connection: connection.execute(sql.TRIAL, held).one_or_none())
         if row is None:
-            raise lost(lease)
+            raise lease_lost(lease)
         if row.trial_id is None:
             raise OptunaStudyGone(f"the Optuna study {optuna_study} is missing")
         return NewTrial(row.trial_id, row.trial_number)  # the answer to an earlier try was lost
@@ -140,10 +140,10 @@ class Leases:
         statement = sql.RETRY_LATER if counted else sql.LEAVE_TO_OTHERS
         self.write(statement, lease, {"why": storable(error), "in_a_line": storable(reason)})
 
-    def set_aside(self, lease: Lease, error: str, reason: str, also: Sequence[Statement] = ()) -> None:
+    def fail(self, lease: Lease, error: str, reason: str, also: Sequence[Statement] = ()) -> None:
         """The cell has failed for good."""
         why = {"why": storable(error), "in_a_line": storable(reason)}
-        self.write(sql.SET_ASIDE, lease, why, [*_forgetting(lease), *also])
+        self.write(sql.FAIL, lease, why, [*_forgetting(lease), *also])
 
     def finish(
         self,
@@ -189,18 +189,18 @@ class Leases:
         writes: Sequence[Statement],
         reading: Query | None,
     ) -> tuple[Row[Any], Rows]:
-        found = execute_guarded_with_query(self._database, first, names(lease) | parameters, writes, reading)
+        found = execute_guarded_with_query(self._database, first, lease_params(lease) | parameters, writes, reading)
         if found is None:
-            raise lost(lease)
+            raise lease_lost(lease)
         return found
 
 
-def names(lease: Lease) -> dict[str, Any]:
+def lease_params(lease: Lease) -> dict[str, Any]:
     """The parameters by which a statement knows a lease."""
     return {"held_cell": lease.cell.id, "held_token": lease.token}
 
 
-def lost(lease: Lease) -> LeaseLost:
+def lease_lost(lease: Lease) -> LeaseLost:
     """What is raised when the token differs."""
     return LeaseLost(f"the lease of cell {lease.cell.id} is lost: another worker continues it")
 

@@ -1,6 +1,6 @@
 """The ledger: our tables in the storage. Studies, the planning of their cells, and what people are shown of them.
 
-What a worker does with its cell is in `leases` and `forks`.
+What a worker does with its cell is in `leases` and `prefix_checkpoints`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hpo.errors import StudyError
 from hpo.metric import Goal
 from hpo.storage.checkpoints import REFERENCE
 from hpo.storage.counts import count_cells
-from hpo.storage.forks import Forks, forget_forks_of
+from hpo.storage.prefix_checkpoints import PrefixCheckpoints, forget_prefixes_of
 from hpo.storage.replan import withdraw_and_restore
 from hpo.storage.rows import (
     CELL_COLUMNS,
@@ -42,7 +42,7 @@ _ENDED = ("failed", "finished")
 _GOES_ON = {"state": "running", "reason": None}
 
 
-class Ledger(Forks, Workers):
+class Ledger(PrefixCheckpoints, Workers):
     """Our tables in the storage."""
 
     # Studies
@@ -210,7 +210,7 @@ class Ledger(Forks, Workers):
             those = select(cell.c.id).where(failed)
             connection.execute(delete(curve).where(curve.c.cell_id.in_(those)))
             # Whoever went on from such a cell would take over epochs that its curve has no more.
-            forget_forks_of(connection, those)
+            forget_prefixes_of(connection, those)
             again = update(cell).where(failed).values(values).values(state="planned", attempts=0, epochs=0, seconds=0.0)
             planned: int = connection.execute(again).rowcount
             # A study that was stopped early may have no trial that has used up its attempts.

@@ -54,7 +54,8 @@ class _Retried:
     """Optuna's storage, each of whose calls is tried again while the database is away."""
 
     def __init__(self, rdb: RDBStorage, retry: Retry) -> None:
-        self._rdb, self._retry = rdb, retry
+        self._rdb = rdb
+        self._retry = retry
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._rdb, name)

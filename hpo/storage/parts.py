@@ -11,7 +11,7 @@ from hpo.errors import CheckpointError
 from hpo.storage.database import Database
 from hpo.storage.guarded import Upsert, execute_guarded
 from hpo.storage.lease_statements import HOLDS
-from hpo.storage.leases import lost, names
+from hpo.storage.leases import lease_lost, lease_params
 from hpo.storage.rows import Lease
 from hpo.storage.tables import part
 
@@ -36,7 +36,8 @@ class Parts:
     """The table of parts. What `write` returns names a checkpoint: `CELL/NAME/NUMBER OF PARTS`."""
 
     def __init__(self, database: Database) -> None:
-        self._database, self._writing = database, database.within(RETRY_SECONDS)
+        self._database = database
+        self._writing = database.within(RETRY_SECONDS)
 
     def write(self, lease: Lease, content: bytes, use: str) -> bytes:
         """Statement a checkpoint; returns what names it.
@@ -53,8 +54,8 @@ class Parts:
                 "number": number,
                 "content": bytes(view[begin : begin + PART]),
             }
-            if execute_guarded(self._writing, HOLDS, names(lease), [Upsert(part, _KEY, [row])]) is None:
-                raise lost(lease)
+            if execute_guarded(self._writing, HOLDS, lease_params(lease), [Upsert(part, _KEY, [row])]) is None:
+                raise lease_lost(lease)
         return f"{lease.cell.id}/{name}/{len(places)}".encode()
 
     def read(self, named: bytes) -> bytes:

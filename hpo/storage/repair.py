@@ -25,9 +25,9 @@ from hpo.storage import optuna_studies, tables
 from hpo.storage.database import Database
 from hpo.storage.optuna_changes import Changes
 from hpo.storage.optuna_rows import CELL, OPEN
+from hpo.storage.optuna_terms import as_told, trial_state
 from hpo.storage.rows import CELL_COLUMNS, CURVE_COLUMNS, Cell, CurvePoint, read_cell, read_curve_point
 from hpo.storage.sqlstate import sqlstate
-from hpo.storage.told import as_told, trial_state
 from hpo.study import StudySpec
 
 _NO_RIGHT = "42501"

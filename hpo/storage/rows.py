@@ -96,7 +96,7 @@ class Lease:
 
 
 @dataclass(frozen=True, slots=True)
-class Fork:
+class PrefixCheckpoint:
     """A place in a cell's trial from which others can go on: after its first `epochs`."""
 
     cell: int

@@ -27,9 +27,9 @@ from hpo.storage.new_trial import NewTrial
 from hpo.storage.optuna_changes import Changes, failure
 from hpo.storage.optuna_rows import CELL
 from hpo.storage.optuna_studies import direction_of, study_name
+from hpo.storage.optuna_terms import SEED, end_state, pruner_of, rungs_from, space_of
 from hpo.storage.repair import repair
 from hpo.storage.rows import Cell, Lease
-from hpo.storage.told import SEED, end_state, pruner_of, rungs_from, space_of
 from hpo.storage.trial_buffer import TrialBuffer
 from hpo.study import StudySpec
 
@@ -46,7 +46,9 @@ class Trials:
     """The Optuna studies of one of our studies."""
 
     def __init__(self, storage: Storage, spec: StudySpec) -> None:
-        self._ledger, self._storage, self._spec = storage.ledger, storage.optuna, spec
+        self._ledger = storage.ledger
+        self._storage = storage.optuna
+        self._spec = spec
         self._pruner = cache(self._build_pruner)
         self._inferred: dict[int, IntersectionSearchSpace] = {}
 

@@ -10,7 +10,7 @@ from optuna.trial import Trial
 from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine, StudyError
 from hpo.pulse import Interrupted
 from hpo.storage.parts import FINAL
-from hpo.storage.rows import Fork, Lease, value_of
+from hpo.storage.rows import Lease, PrefixCheckpoint, value_of
 from hpo.storage.sqlstate import is_database_error
 from hpo.trainers.trainer import Result
 from hpo.worker import failures
@@ -49,18 +49,21 @@ class _CellRun:
     """The work on one leased cell."""
 
     def __init__(self, session: Session, studies: Studies, study: Study, lease: Lease) -> None:
-        self._session, self._studies, self._study, self._lease = session, studies, study, lease
+        self._session = session
+        self._studies = studies
+        self._study = study
+        self._lease = lease
         self._ledger = session.ledger
 
     def run(self) -> None:
         cell, attempts = self._lease.cell, self._study.spec.protocol.attempts
         if cell.attempts > attempts:
-            self._set_aside(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
+            self._fail(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
             return
         kept = self._ledger.checkpoint(self._lease) if cell.claims > 1 else None
-        place, later, shared_after = self._meet()
+        place, later, shared_after = self._find_prefix()
         if kept is None and later is not None:
-            self._ledger.wait(self._lease, later)
+            self._ledger.wait_for(self._lease, later)
             log.info("cell %d: waits for epoch %d of cell %d", cell.id, later.epochs, later.cell)
             return
         trial, params = self._study.trials.begin(self._lease)
@@ -71,29 +74,29 @@ class _CellRun:
         result = self._train(reporter)
         ended = _conclusion(reporter, result)
         if ended is None:
-            self._let_go(reporter, result)
+            self._release(reporter, result)
         else:
             self._finish(trial, reporter, result, ended)
 
-    def _meet(self) -> tuple[Fork | None, Fork | None, frozenset[int]]:
+    def _find_prefix(self) -> tuple[PrefixCheckpoint | None, PrefixCheckpoint | None, frozenset[int]]:
         """Where in another cell's trial this one can go on at once, for what it should rather wait, and after which of
         its own epochs others will go on."""
         cell, spec = self._lease.cell, self._study.spec
         if cell.params is None or not spec.protocol.share_prefixes:
             return None, None, frozenset()
         self._studies.check_data(self._lease, spec.trial_of(cell.arm, cell.params))
-        sharing = self._study.sharing
+        prefix_plan = self._study.prefix_plan
         cells = self._ledger.cells(self._lease.study_id)
-        kept = self._ledger.forks(self._lease.study_id)
-        place, later = sharing.begin(cell, cells, kept)
-        return place, later, sharing.kept_for_others(cell, cells)
+        kept = self._ledger.prefix_checkpoints(self._lease.study_id)
+        place, later = prefix_plan.begin(cell, cells, kept)
+        return place, later, prefix_plan.kept_for_others(cell, cells)
 
-    def _go_on_from(self, trial: Trial, place: Fork | None) -> bytes | None:
+    def _go_on_from(self, trial: Trial, place: PrefixCheckpoint | None) -> bytes | None:
         """The checkpoint of another cell from which this one goes on, its epochs taken over; None to begin anew."""
         cell, trials = self._lease.cell, self._study.trials
         if place is None and cell.leader is None:
             return None
-        found = self._ledger.fork(self._lease, place)
+        found = self._ledger.go_on_from(self._lease, place)
         if place is None or found is None:
             return None
         kept, points = found
@@ -114,7 +117,7 @@ class _CellRun:
 
     def _begin_anew(self, error: CheckpointError) -> None:
         log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
-        self._ledger.fork(self._lease, None)  # what another cell had trained for this one it trains itself now
+        self._ledger.go_on_from(self._lease, None)  # what another cell had trained for this one it trains itself now
 
     def _train(self, reporter: Reporter) -> Result:
         trainer = self._study.spec.trainer
@@ -130,7 +133,7 @@ class _CellRun:
                 reporter.flush()
             raise
 
-    def _let_go(self, reporter: Reporter, result: Result) -> None:
+    def _release(self, reporter: Reporter, result: Result) -> None:
         if self._session.heartbeat.lost.is_set():
             raise LeaseLost(f"the lease of cell {self._lease.cell.id} is lost")
         reporter.flush()
@@ -143,10 +146,10 @@ class _CellRun:
         cell, spec, trials = self._lease.cell, self._study.spec, self._study.trials
         at, validation = self._length_so_far(reporter), self._validation(reporter)
         score = spec.objective.worst if ended == "diverged" else self._score(reporter, validation)
-        told = trials.tell(trial, trials.pruner(cell), ended, at, spec.arm(cell.arm).length, score)
+        to_write = trials.tell(trial, trials.pruner(cell), ended, at, spec.arm(cell.arm).length, score)
         weights = None if result.weights is None else reporter.save(result.weights, FINAL)
         metrics = {**validation, **result.test}
-        is_told = self._ledger.finish(self._lease, ended, score, metrics, told, reporter.unwritten, weights)
+        is_told = self._ledger.finish(self._lease, ended, score, metrics, to_write, reporter.unwritten, weights)
         if not is_told:
             trials.heal_if_possible(self._lease)
         self._session.health.finished(self._lease.study_uuid, cell.id)
@@ -177,16 +180,16 @@ class _CellRun:
         curve += [evaluation.metrics.get(objective.name) for evaluation in reporter.unwritten]
         return min((value for value in curve if value is not None), key=objective.place, default=objective.worst)
 
-    def _set_aside(self, error: str) -> None:
+    def _fail(self, error: str) -> None:
         reason = error.strip().splitlines()[-1]
-        self._ledger.set_aside(self._lease, error, reason, self._study.trials.failure(self._lease))
+        self._ledger.fail(self._lease, error, reason, self._study.trials.failure(self._lease))
         self._clear_up()
         log.error("cell %d: set aside as failed: %s", self._lease.cell.id, error)
 
     def _clear_up(self) -> None:
         """Remove the checkpoints of a cell that has ended, and those for others once nobody is left to use them."""
         self._session.checkpoints.forget(self._lease)
-        if self._study.spec.protocol.share_prefixes and self._ledger.forget_forks(self._lease.study_id):
+        if self._study.spec.protocol.share_prefixes and self._ledger.forget_prefixes(self._lease.study_id):
             self._session.checkpoints.forget_shared(self._lease)
 
 

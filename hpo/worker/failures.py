@@ -75,7 +75,7 @@ def _of_the_trial(session: Session, study: Study, lease: Lease, text: str, reaso
         session.ledger.retry_later(lease, text, reason)
         log.error("cell %d: attempt %d of %d failed, to be tried again", cell.id, cell.attempts, most)
     elif _says_something_of_the_trial(session, lease):
-        session.ledger.set_aside(lease, text, reason, study.trials.failure(lease))
+        session.ledger.fail(lease, text, reason, study.trials.failure(lease))
         session.checkpoints.forget(lease)
         log.error("cell %d: set aside as failed: %s", cell.id, reason)
     else:

@@ -30,8 +30,10 @@ class Heartbeat:
 
     def __init__(self, ledger: Ledger, worker_id: str, lease_seconds: float, stall_seconds: float, stop: Event) -> None:
         self.lost = Event()
-        self._ledger, self._worker_id = ledger, worker_id
-        self._lease_seconds, self._stall_seconds = lease_seconds, stall_seconds
+        self._ledger = ledger
+        self._worker_id = worker_id
+        self._lease_seconds = lease_seconds
+        self._stall_seconds = stall_seconds
         self._asked_to_stop = stop
         self._lease: Lease | None = None
         self._changing = Lock()

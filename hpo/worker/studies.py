@@ -16,8 +16,8 @@ from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.trainers.target import check_code
+from hpo.worker.prefix_plan import PrefixPlan
 from hpo.worker.session import Session
-from hpo.worker.sharing import Sharing
 
 MOST_KNOWN = 8
 """Studies that are kept in mind."""
@@ -29,7 +29,7 @@ class Study:
 
     spec: StudySpec
     trials: Trials
-    sharing: Sharing
+    prefix_plan: PrefixPlan
     """What its cells have in common."""
 
 
@@ -87,8 +87,8 @@ class Studies:
         spec = read_study(row.name, row.spec, row.hpo_version)
         _check_trials(spec, row)
         device = self._session.machine(spec.trainer).device
-        sharing = Sharing(spec, lambda config: spec.trainer.prefixes(config, row.uuid, device))
-        return Study(spec, Trials(self._session.storage, spec), sharing)
+        prefix_plan = PrefixPlan(spec, lambda config: spec.trainer.prefixes(config, row.uuid, device))
+        return Study(spec, Trials(self._session.storage, spec), prefix_plan)
 
 
 def _check_trials(spec: StudySpec, row: StudyRow) -> None:

@@ -32,8 +32,11 @@ class Watchdog:
     """A thread beside the main one; `ledger` is one that does not try again."""
 
     def __init__(self, ledger: Ledger, worker_id: str, heartbeat: Heartbeat, stall_seconds: float, stop: Event) -> None:
-        self._ledger, self._worker_id, self._heartbeat = ledger, worker_id, heartbeat
-        self._stall_seconds, self._stop = stall_seconds, stop
+        self._ledger = ledger
+        self._worker_id = worker_id
+        self._heartbeat = heartbeat
+        self._stall_seconds = stall_seconds
+        self._stop = stop
         self._ended = Event()
         self._thread = Thread(target=self._watch, name="watchdog", daemon=True)
 

@@ -38,11 +38,11 @@ log = logging.getLogger(__name__)
 
 IDLE_SECONDS, MOST_IDLE_SECONDS = 1.0, 8.0
 """Between two looks for work: the longer nothing has happened, the longer."""
-PING_SECONDS = 1.0
+PRE_PING_SECONDS = 1.0
 """A connection used within this time is not tested first: what fails is repeated."""
 CALL_SECONDS, CALL_SECONDS_AFTER_STOP = 30.0, 5.0
 """How long a call to the server may take before its connection is given up."""
-FAREWELL_SECONDS = 5.0
+SHUTDOWN_GRACE_SECONDS = 5.0
 """How long a worker tries to say that it has ended."""
 
 
@@ -76,8 +76,11 @@ class Worker:
     """One process that trains one cell at a time."""
 
     def __init__(self, storage: Storage, names: Sequence[str], options: WorkerOptions, stop: Event) -> None:
-        self._storage, self._ledger, self._names = storage, storage.ledger, names
-        self._options, self._stop = options, stop
+        self._storage = storage
+        self._ledger = storage.ledger
+        self._names = names
+        self._options = options
+        self._stop = stop
         self._id = uuid.uuid4().hex
         self._health = Health()
         self._looked_at: dict[str, Activity] = {}
@@ -88,7 +91,7 @@ class Worker:
         machines = Machines(self._options.device)
         machine = machines.of(default_trainer())  # before anything else is looked at: a sick machine claims nothing
         write_temporary_file()
-        self._storage.pings.after_seconds = PING_SECONDS
+        self._storage.pre_ping.after_seconds = PRE_PING_SECONDS
         self._check_names()
         parts = Parts(self._storage.database)
         checkpoints = open_checkpoints(self._options.checkpoints_url, parts, self._ledger.database_id())
@@ -109,9 +112,9 @@ class Worker:
             try:
                 self._serve(session)
             except HpoError as error:
-                self._say_farewell(None if isinstance(error, WorkLeft) else str(error))
+                self._sign_off(None if isinstance(error, WorkLeft) else str(error))
                 raise
-            self._say_farewell()
+            self._sign_off()
 
     def _check_names(self) -> None:
         rows = {row.name: row for row in self._ledger.studies()}
@@ -217,9 +220,9 @@ class Worker:
                     f"{row.name} has failed: {row.reason}", hint=f"hpo status {row.name}, hpo retry {row.name}"
                 )
 
-    def _say_farewell(self, reason: str | None = None) -> None:
+    def _sign_off(self, reason: str | None = None) -> None:
         """Let others see at once that this worker has ended; they see it in a minute if that can't be said."""
-        ledger = self._storage.ledger_within(FAREWELL_SECONDS)
+        ledger = self._storage.ledger_within(SHUTDOWN_GRACE_SECONDS)
         try:
             if reason is not None:
                 ledger.note_trouble(self._id, reason)

@@ -14,7 +14,7 @@ from hpo.service import begin_study
 from hpo.storage import Storage
 from hpo.storage.checkpoints import IN_PARTS, DatabaseCheckpoints
 from hpo.storage.parts import LAST, Parts
-from hpo.storage.rows import Fork, Lease
+from hpo.storage.rows import Lease, PrefixCheckpoint
 from hpo.storage.trials import Trials
 from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study
@@ -79,9 +79,9 @@ LATE: dict[str, Callable[[Storage, Lease], object]] = {
     "part": lambda storage, lease: Parts(storage.database).write(lease, b"late", LAST),
     "release": lambda storage, lease: storage.ledger.release(lease, b"late", "late"),
     "retry_later": lambda storage, lease: storage.ledger.retry_later(lease, "late", "late"),
-    "set_aside": lambda storage, lease: storage.ledger.set_aside(lease, "late", "late"),
-    "wait": lambda storage, lease: storage.ledger.wait(lease, Fork(lease.cell.id, 1)),
-    "fork": lambda storage, lease: storage.ledger.fork(lease, None),
+    "fail": lambda storage, lease: storage.ledger.fail(lease, "late", "late"),
+    "wait": lambda storage, lease: storage.ledger.wait_for(lease, PrefixCheckpoint(lease.cell.id, 1)),
+    "fork": lambda storage, lease: storage.ledger.go_on_from(lease, None),
     "finish": lambda storage, lease: storage.ledger.finish(lease, "finished", 1.0, {}),
 }
 """What a worker may attempt whose lease is lost."""

@@ -110,7 +110,7 @@ class LedgerModel(Tables):
             self.state, self.reason = "running", None
         return len(failed)
 
-    def forget_forks(self) -> bool:
+    def forget_prefixes(self) -> bool:
         if self.is_open():
             return False
         for key in self.cells:
@@ -195,7 +195,7 @@ class LedgerModel(Tables):
         cell.attempts = attempts if counted else cell.attempts
         cell.error, cell.failed_by = error, cell.failed_by or cell.worker
 
-    def set_aside(self, key: int, error: str) -> None:
+    def fail(self, key: int, error: str) -> None:
         cell = self.cells[key]
         cell.error = cell.reason = error
         cell.token = None

@@ -8,10 +8,10 @@ from hypothesis.stateful import precondition, rule
 from sqlalchemy import update
 
 from hpo.errors import LeaseLost
+from hpo.storage.optuna_terms import rungs_from
 from hpo.storage.parts import LAST, SHARED
-from hpo.storage.rows import Fork
+from hpo.storage.rows import PrefixCheckpoint
 from hpo.storage.tables import cell, now
-from hpo.storage.told import rungs_from
 from hpo.storage.trials import study_name
 from tests.integration.ledger_bench import GONE, LATE, LONG, STUDY, Bench, Run, one_of, seconds_of
 from tests.integration.ledger_tables import EPOCHS, RANDOM
@@ -57,7 +57,7 @@ class WorkersMachine(Bench):
             if run is None:
                 return
             if may_fail and number == cells - 1:
-                self._set_aside(run)
+                self._fail(run)
             else:
                 self._begin(run, None)
                 self._finish(run, "finished", (score + 3 * number) % 10, 1)
@@ -111,7 +111,7 @@ class WorkersMachine(Bench):
         if run.kept is None:
             self._go_on_from_another(run, place)
         elif is_damaged:
-            self.ledger.fork(run.lease, None)
+            self.ledger.go_on_from(run.lease, None)
             self.model.fork(key, None)
         else:
             run.epochs = self.epochs_in(run.kept)
@@ -119,7 +119,7 @@ class WorkersMachine(Bench):
     def _go_on_from_another(self, run: Run, place: tuple[int, int] | None) -> None:
         if place is None and self.model.cells[run.cell].leader is None:
             return
-        found = self.ledger.fork(run.lease, place and Fork(*place))
+        found = self.ledger.go_on_from(run.lease, place and PrefixCheckpoint(*place))
         self.model.fork(run.cell, place)
         assert (place is None) == (found is None)
         if place is not None and found is not None:
@@ -178,12 +178,12 @@ class WorkersMachine(Bench):
 
     @precondition(lambda self: self.running)
     @rule(which=WHICH)
-    def set_aside(self, which: int) -> None:
-        self._set_aside(one_of(self.running, which))
+    def fail(self, which: int) -> None:
+        self._fail(one_of(self.running, which))
 
-    def _set_aside(self, run: Run) -> None:
-        self.ledger.set_aside(run.lease, "it failed", "it failed", self.trials.failure(run.lease))
-        self.model.set_aside(run.cell, "it failed")
+    def _fail(self, run: Run) -> None:
+        self.ledger.fail(run.lease, "it failed", "it failed", self.trials.failure(run.lease))
+        self.model.fail(run.cell, "it failed")
         self.leave(run)
 
     @rule(leader=WHICH, epochs=st.integers(1, EPOCHS - 1))
@@ -194,8 +194,8 @@ class WorkersMachine(Bench):
             return
         before = [key for key in self.model.cells if key < run.cell]
         if before and run.cell not in self.model.checkpoints:
-            place = Fork(one_of(before, leader), epochs)
-            self.ledger.wait(run.lease, place)
+            place = PrefixCheckpoint(one_of(before, leader), epochs)
+            self.ledger.wait_for(run.lease, place)
             self.model.wait(run.cell, place.cell, place.epochs)
             self.leave(run)
         else:

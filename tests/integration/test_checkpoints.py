@@ -210,7 +210,7 @@ def test_in_the_database(opened: Storage, size: int) -> None:
     checkpoints.discard(kept)
     assert 0 == count(opened, part)
     checkpoints.keep(held, content)
-    opened.ledger.set_aside(held, "why", "why")
+    opened.ledger.fail(held, "why", "why")
     assert 0 == count(opened, part)
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from hpo.storage import Storage
-from hpo.storage.engine import alone
+from hpo.storage.engine import autocommit
 from tests.integration.helpers import wait_until
 
 OTHERS = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
@@ -26,7 +26,7 @@ def test_a_connection_that_was_cut(storage: Storage) -> None:
     assert [] == storage.ledger.studies()
     cut(storage)
     assert [] == storage.ledger.studies()
-    storage.pings.after_seconds = 3600.0
+    storage.pre_ping.after_seconds = 3600.0
     cut(storage)
     with pytest.raises(OperationalError):
         storage.ledger.studies()
@@ -36,11 +36,11 @@ def test_a_connection_that_was_cut(storage: Storage) -> None:
 def test_statements_alone_and_in_transactions(storage: Storage) -> None:
     """They share connections: a statement alone is kept at once, one in a transaction that fails is not."""
     write = text("create table kept_alone (x int)")
-    with alone(storage.engine).connect() as connection:
+    with autocommit(storage.engine).connect() as connection:
         connection.execute(write)
         connection.rollback()
     with storage.engine.connect() as connection:
         connection.execute(text("drop table kept_alone"))
         connection.rollback()
-    with alone(storage.engine).connect() as connection:
+    with autocommit(storage.engine).connect() as connection:
         assert 0 == connection.scalar(text("select count(*) from kept_alone"))

@@ -63,7 +63,7 @@ def test_a_server_that_is_read_only_for_a_while(storage: Storage, crew: Crew, po
 def test_nobody_listens_at_first(verb: list[str]) -> None:
     """It is tried again for as long as is said, and is never a thing that a person must mend: exit code 1."""
     done = subprocess.run(
-        [sys.executable, "-m", "hpo", *verb, "--patience=0.5"],
+        [sys.executable, "-m", "hpo", *verb, "--retry-for=0.5"],
         capture_output=True,
         text=True,
         check=False,

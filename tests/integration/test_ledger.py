@@ -15,7 +15,7 @@ from hpo.errors import LeaseLost, StudyError
 from hpo.service import begin_study, delete_study
 from hpo.storage import Storage, open_storage
 from hpo.storage.ledger import Ledger
-from hpo.storage.rows import Cell, Fork, Lease, PlanChanges, StudyRow
+from hpo.storage.rows import Cell, Lease, PlanChanges, PrefixCheckpoint, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.trainers.trainer import Evaluation
@@ -110,7 +110,7 @@ WRITES: dict[str, Callable[[Ledger, Lease], object]] = {
     "record": lambda ledger, lease: ledger.record(lease, [evaluation(2)], 60.0, b"new"),
     "release": lambda ledger, lease: ledger.release(lease, b"new"),
     "retry_later": lambda ledger, lease: ledger.retry_later(lease, "error", "error"),
-    "set_aside": lambda ledger, lease: ledger.set_aside(lease, "error", "error"),
+    "fail": lambda ledger, lease: ledger.fail(lease, "error", "error"),
     "finish": lambda ledger, lease: ledger.finish(lease, "finished", 1.0, {"validation_loss": 0.1}),
 }
 
@@ -196,7 +196,7 @@ def test_a_failed_cell(storage: Storage, ledger: Ledger) -> None:
     row = begin_study(storage, grid(1))
     lease = claim(ledger)
     ledger.record(lease, [evaluation(1)], 60.0, b"saved")
-    ledger.set_aside(lease, "why", "why")
+    ledger.fail(lease, "why", "why")
     cell = now(ledger, row, lease)
     assert ("failed", "why", None) == (cell.state, cell.error, ledger.checkpoint(lease))
     assert None is ledger.claim("w", 60.0)
@@ -313,10 +313,10 @@ def test_a_cell_planned_again_leads_nobody(storage: Storage, ledger: Ledger) -> 
     row = begin_study(storage, grid(2))
     leader, follower = claim(ledger), claim(ledger)
     ledger.record(leader, [evaluation(1)], 60.0, forked=b"after one")
-    ledger.set_aside(leader, "why", "why")
+    ledger.fail(leader, "why", "why")
     ledger.retry_failed(row.id)
-    assert [] == ledger.forks(row.id)
-    assert None is ledger.fork(follower, Fork(leader.cell.id, 1))
+    assert [] == ledger.prefix_checkpoints(row.id)
+    assert None is ledger.go_on_from(follower, PrefixCheckpoint(leader.cell.id, 1))
     assert (0, []) == (now(ledger, row, follower).epochs, ledger.curves(row.id))
 
 
@@ -325,11 +325,11 @@ def test_going_on_from_another_cell_keeps_ones_own_later_epochs(storage: Storage
     row = begin_study(storage, grid(3))
     first, second, third = claim(ledger), claim(ledger), claim(ledger)
     ledger.record(first, [evaluation(1)], 60.0, forked=b"after one")
-    ledger.fork(second, Fork(first.cell.id, 1))
+    ledger.go_on_from(second, PrefixCheckpoint(first.cell.id, 1))
     ledger.record(second, [evaluation(2)], 60.0, forked=b"after two")
-    ledger.fork(second, Fork(first.cell.id, 1))
+    ledger.go_on_from(second, PrefixCheckpoint(first.cell.id, 1))
     assert (2, 2.0) == (now(ledger, row, second).epochs, now(ledger, row, second).seconds)
-    found = ledger.fork(third, Fork(second.cell.id, 2))
+    found = ledger.go_on_from(third, PrefixCheckpoint(second.cell.id, 2))
     assert found is not None
     assert (b"after two", [1, 2]) == (found[0], [point.at for point in found[1]])
 
@@ -339,10 +339,10 @@ def test_a_cell_that_no_longer_goes_on_from_another(storage: Storage, ledger: Le
     row = begin_study(storage, grid(2))
     leader, follower = claim(ledger), claim(ledger)
     ledger.record(leader, [evaluation(1)], 60.0, forked=b"after one")
-    ledger.fork(follower, Fork(leader.cell.id, 1))
+    ledger.go_on_from(follower, PrefixCheckpoint(leader.cell.id, 1))
     ledger.record(follower, [evaluation(2)], 60.0)
     assert 2.0 == now(ledger, row, follower).seconds
-    ledger.fork(follower, None)
+    ledger.go_on_from(follower, None)
     for epoch in (1, 2):
         ledger.record(follower, [evaluation(epoch)], 60.0)
     cell = now(ledger, row, follower)
@@ -356,7 +356,7 @@ def test_nobody_waits_for_a_withdrawn_cell(storage: Storage, ledger: Ledger) -> 
     assert follower is not None
     leader = ledger.cells(row.id)[0]
     ledger.plan(row.id, ["grid"], lambda cells: PlanChanges((), (leader,), ()))
-    ledger.wait(follower, Fork(leader.id, 1))
+    ledger.wait_for(follower, PrefixCheckpoint(leader.id, 1))
     assert follower.cell.id == claim(ledger).cell.id
 
 

@@ -65,8 +65,8 @@ class LedgerMachine(WorkersMachine):
         assert self.model.retry_failed() == retry_failed(self.storage, STUDY.name)
         self._note_plan(None, before)
 
-    def forget_forks(self) -> None:
-        assert self.model.forget_forks() == self.ledger.forget_forks(self.row.id)
+    def forget_prefixes(self) -> None:
+        assert self.model.forget_prefixes() == self.ledger.forget_prefixes(self.row.id)
 
     @precondition(lambda self: self.model.state == "running")
     @rule(how=st.sampled_from(["stop", "fail", "launch", "forget"]), title=st.sampled_from(["this", "that"]))
@@ -79,7 +79,7 @@ class LedgerMachine(WorkersMachine):
             case "launch":
                 self.launch_in_other_words(title)
             case "forget":
-                self.forget_forks()
+                self.forget_prefixes()
 
     @precondition(lambda self: self.model.state != "running")
     @rule(how=st.sampled_from(["resume", "resume", "stop", "launch"]))

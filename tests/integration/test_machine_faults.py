@@ -55,7 +55,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     storage.close()
     size = (tmp_path / "hpo.db").stat().st_size // 1024
     # The journal may grow to the size of the database as it is now, and no further.
-    done = worker(url, "--patience=1", "--checkpoint-every=0", limit=f"trap '' XFSZ; ulimit -f {size + 8}")
+    done = worker(url, "--retry-for=1", "--checkpoint-every=0", limit=f"trap '' XFSZ; ulimit -f {size + 8}")
     assert done.returncode == 1, done.stderr
     assert "error: the database has been away for too long: " in done.stderr
     assert "full" in done.stderr or "disk I/O error" in done.stderr

@@ -290,7 +290,7 @@ def test_one_trial_is_missing(storage: Storage, storage_url: str, removed: str) 
 def test_failed_and_withdrawn_cells(storage: Storage, storage_url: str) -> None:
     """They keep their trials as they are, and get the same again: one that has failed, one that nothing needs now."""
     trials, lease = begun(storage, storage_url)
-    storage.ledger.set_aside(lease, "error", "error", trials.failure(lease))
+    storage.ledger.fail(lease, "error", "error", trials.failure(lease))
     with storage.engine.begin() as connection:
         connection.execute(text("update hpo_cell set state = 'withdrawn' where state = 'done'"))
     before = told(storage_url, ONE_ARM)

@@ -40,7 +40,7 @@ def run(storage: Storage, row: StudyRow, scores: Scores, study: StudySpec = STUD
         while (lease := ledger.claim("w", 60.0)) is not None:
             score = scores(lease.cell)
             if score is None:
-                ledger.set_aside(lease, "Traceback …", "net.py:3 in f: OSError: x")
+                ledger.fail(lease, "Traceback …", "net.py:3 in f: OSError: x")
                 continue
             last = accuracy(score)
             test = {"test_accuracy": score} if lease.cell.phase == CONFIRM else {}
@@ -117,7 +117,7 @@ def test_a_confirm_trial_in_work_is_not_disturbed(storage: Storage) -> None:
         lease = ledger.claim("w", 60.0)
         assert lease is not None
         if peak(cell) == 0.3:
-            ledger.set_aside(lease, "", "x")
+            ledger.fail(lease, "", "x")
         else:
             ledger.finish(lease, "finished", peak(cell), accuracy(peak(cell)))
     advance(storage, row, STUDY)
@@ -139,7 +139,7 @@ def test_a_confirm_trial_that_had_begun_waits(storage: Storage, storage_url: str
         lease = ledger.claim("w", 60.0)
         assert lease is not None
         if peak(cell) == 0.3:
-            ledger.set_aside(lease, "", "x")
+            ledger.fail(lease, "", "x")
         else:
             ledger.finish(lease, "finished", peak(cell), accuracy(peak(cell)))
     advance(storage, row, STUDY)
@@ -191,7 +191,7 @@ def test_status_says_where_a_study_stands(storage: Storage) -> None:
     assert ("planned", []) == told()
     lease = storage.ledger.claim("w", 60.0)
     assert lease is not None
-    storage.ledger.set_aside(lease, "Traceback …", "net.py:3 in f: OSError: x")
+    storage.ledger.fail(lease, "Traceback …", "net.py:3 in f: OSError: x")
     assert ("waiting for workers", ["net.py:3 in f: OSError: x"]) == told()
     hpo(storage, "stop", STUDY.name)
     assert ("stopped", ["net.py:3 in f: OSError: x"]) == told()
@@ -211,7 +211,7 @@ def test_a_confirm_trial_let_go_while_the_search_is_open_is_withdrawn(storage: S
         lease = ledger.claim("w", 60.0)
         assert lease is not None
         if peak(cell) == 0.3:
-            ledger.set_aside(lease, "", "x")
+            ledger.fail(lease, "", "x")
         else:
             ledger.finish(lease, "finished", peak(cell), accuracy(peak(cell)))
     advance(storage, row, STUDY, seen)

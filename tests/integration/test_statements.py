@@ -123,7 +123,7 @@ def test_statements(storage: Storage) -> None:
         ledger.retry_later(lease, "a traceback", "a reason")
     lease = claimed(storage)
     with record.under("fail for good"):
-        ledger.set_aside(lease, "a traceback", "a reason", trials.failure(lease))
+        ledger.fail(lease, "a traceback", "a reason", trials.failure(lease))
     if os.environ.get("ACCEPT"):
         GOLDEN.write_text(record.text())
     assert GOLDEN.read_text() == record.text()

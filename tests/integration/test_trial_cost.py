@@ -43,7 +43,7 @@ def test_statements_of_a_trial(storage: Storage, monkeypatch: pytest.MonkeyPatch
 
     @event.listens_for(storage.engine, "begin")
     def began(connection: Any) -> None:
-        if not connection.get_execution_options().get("hpo_alone"):
+        if not connection.get_execution_options().get("hpo_autocommit"):
             note("BEGIN")
             note("COMMIT")
 

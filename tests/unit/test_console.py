@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hpo import cli
 from hpo.cli.console import Console
-from hpo.report.render.outline import outline
+from hpo.report.render.plan_summary import plan_summary
 from hpo.report.render.text import terminal
 from hpo.storage import open_storage
 from hpo.storage.rows import ArmProgress, WorkerRow
@@ -125,7 +125,7 @@ def arms() -> list[ArmProgress]:
         lambda: terminal(sample()),
         lambda: terminal(published_sample()),
         lambda: terminal(renamed(sample(), "b" * 64)),
-        lambda: outline(study(confirm={"seeds": 3})),
+        lambda: plan_summary(study(confirm={"seeds": 3})),
     ],
     ids=["report", "published", "long name", "check"],
 )

@@ -14,7 +14,7 @@ from hpo.cli import cli
 from hpo.gpus import Gpus
 from hpo.launch import kubernetes, local, slurm, ssh
 from hpo.launch.kubernetes import Pods
-from hpo.launch.order import Order
+from hpo.launch.request import WorkerRequest
 from hpo.launch.slurm import Job
 from hpo.launch.ssh import start_script, stop_script
 from tests.nvidia import DIVIDED, NvidiaSmi
@@ -24,8 +24,8 @@ GOLDEN = ROOT / "tests" / "golden" / "launch"
 BASE = ROOT / "deploy" / "kubernetes"
 URL = "postgresql://me:s3cret@db.example.org/studies"
 SHOWN = {"HPO_STORAGE": "postgresql+psycopg2://me:***@db.example.org/studies"}
-ONE = Order(("quickstart",))
-MANY = Order(("first", "second one"), 2, ("--lease=30", "--forever"))
+ONE = WorkerRequest(("quickstart",))
+MANY = WorkerRequest(("first", "second one"), 2, ("--lease=30", "--forever"))
 
 TEXTS: dict[Path, Callable[[], str]] = {
     GOLDEN / "local-cpu.sh": lambda: local.text(ONE.studies, local.placements("auto", [])),
@@ -43,9 +43,9 @@ TEXTS: dict[Path, Callable[[], str]] = {
     ),
     GOLDEN / "kubernetes-secret.yaml": lambda: kubernetes.secret(SHOWN, Pods("hpo:latest")),
     BASE / "deployment" / "workers.yaml": lambda: kubernetes.manifest(
-        Order(options=("--forever",)), Pods("hpo:latest")
+        WorkerRequest(options=("--forever",)), Pods("hpo:latest")
     ),
-    BASE / "job" / "workers.yaml": lambda: kubernetes.manifest(Order(), Pods("hpo:latest")),
+    BASE / "job" / "workers.yaml": lambda: kubernetes.manifest(WorkerRequest(), Pods("hpo:latest")),
 }
 
 
@@ -192,7 +192,7 @@ def test_a_folder_that_is_a_link(place: str, script: str, tmp_path: Path) -> Non
     else:
         base.mkdir()
         (base / os.uname().nodename).symlink_to(theirs)
-    order = Order((), 1, ())
+    order = WorkerRequest((), 1, ())
     text = start_script(order, {}, "hpo", str(base)) if script == "start" else stop_script(1.0, str(base))
     done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False)
     assert (2, True) == (done.returncode, " is a link: name the folder itself with --folder" in done.stderr)

@@ -19,9 +19,9 @@ from click.testing import CliRunner
 
 from hpo.cli import cli
 from hpo.errors import UserError
-from hpo.launch import kubernetes, order, slurm, ssh
+from hpo.launch import kubernetes, request, slurm, ssh
 from hpo.launch.kubernetes import Pods
-from hpo.launch.order import HERE, Order
+from hpo.launch.request import HERE, WorkerRequest
 from hpo.launch.slurm import Job
 
 NASTY = [
@@ -136,7 +136,7 @@ def noted(folder: Path) -> Any:
 def test_slurm(tmp_path: Path) -> None:
     """The script runs the command with the studies as they are named; each directive is one line of it."""
     job = Job(output="my logs/%A $(x).log", extra=("--comment='it is' --mem=1G", '-A "the account"'))
-    script = slurm.script(Order(tuple(NASTY)), job, [str(fake_hpo(tmp_path))])
+    script = slurm.script(WorkerRequest(tuple(NASTY)), job, [str(fake_hpo(tmp_path))])
     shell(script, tmp_path, "bash", "-s")
     arguments, _ = noted(tmp_path)
     assert ["start-workers", "local", *NASTY] == arguments
@@ -156,7 +156,7 @@ def test_the_working_directory_holds_no_code(tmp_path: Path) -> None:
 
 def test_the_present_command() -> None:
     """An interpreter below a folder with a blank in its name is one word."""
-    script = slurm.script(Order(("x",)), Job(), ("/opt/my venv/bin/python", "-m", "hpo"))
+    script = slurm.script(WorkerRequest(("x",)), Job(), ("/opt/my venv/bin/python", "-m", "hpo"))
     assert "\n'/opt/my venv/bin/python' -m hpo start-workers local x &\n" in script
 
 
@@ -165,7 +165,7 @@ def test_ssh(tmp_path: Path) -> None:
     fake_hpo(tmp_path, stays=60.0)
     environment = {f"VALUE_{number}": f"{value}\nnext line" for number, value in enumerate(NASTY)}
     folder = 'it\'s "my" folder; #1'
-    script = ssh.start_script(Order(tuple(NASTY)), environment, "./it's my (own) hpo", folder)
+    script = ssh.start_script(WorkerRequest(tuple(NASTY)), environment, "./it's my (own) hpo", folder)
     said = shell(script, tmp_path, "sh", "-s")
     stopped = shell(ssh.stop_script(60.0, folder), tmp_path, "sh", "-s")
     where = f"log: {folder}/{os.uname().nodename}/log\n"
@@ -187,7 +187,7 @@ def test_a_folder_of_another_user(tmp_path: Path) -> None:
     folder = tmp_path / "workers" / os.uname().nodename
     folder.mkdir(parents=True)
     os.chown(folder, 65534, 65534)
-    script = ssh.start_script(Order(), {}, "true", "workers")
+    script = ssh.start_script(WorkerRequest(), {}, "true", "workers")
     done = subprocess.run(["sh", "-s"], input=script, text=True, capture_output=True, check=False, cwd=tmp_path)
     assert (2, f"workers/{folder.name} belongs to another user\n") == (done.returncode, done.stderr)
 
@@ -196,7 +196,7 @@ def test_a_folder_of_another_user(tmp_path: Path) -> None:
 def test_kubernetes(name: str) -> None:
     """Every name is a text, whatever YAML would take it for; no variable is put in place of what looks like one."""
     studies = ("$(HPO_STORAGE)", "$$x", *NASTY)
-    text = kubernetes.manifest(Order(studies), Pods("registry:5000/a/b@sha256:0", name, data=name, secret=name))
+    text = kubernetes.manifest(WorkerRequest(studies), Pods("registry:5000/a/b@sha256:0", name, data=name, secret=name))
     job = yaml.safe_load(text)
     spec = job["spec"]["template"]["spec"]
     (container,) = spec["containers"]
@@ -220,13 +220,13 @@ def test_a_secret_of_kubernetes() -> None:
 @pytest.mark.parametrize(("command", "expected"), [("ssh -F 'my config'", ["ssh", "-F", "my config"]), ("a", ["a"])])
 def test_words_of_a_command(command: str, expected: list[str]) -> None:
     """As a shell splits them."""
-    assert expected == order.words("--ssh", command)
+    assert expected == request.words("--ssh", command)
 
 
 def test_a_job_is_checked_without_the_command_line() -> None:
     """The builder refuses it too."""
     with pytest.raises(UserError, match="no name of a partition"):
-        slurm.script(Order(), Job(partition="a\nb"))
+        slurm.script(WorkerRequest(), Job(partition="a\nb"))
 
 
 def test_hosts() -> None:

@@ -13,7 +13,7 @@ from hpo.trainers.images.data import Splits
 from hpo.trainers.images.prefix import Prefix
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec
-from hpo.worker.sharing import common_epochs
+from hpo.worker.prefix_plan import common_epochs
 from tests.unit.digits import digits
 
 DATA = {"kind": "digits", "validation": 100, "train_limit": 120}

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hpo.report.render.outline import outline
+from hpo.report.render.plan_summary import plan_summary
 from hpo.report.verdict.compare import compare
 from hpo.service import begin_study
 from hpo.space import merge
@@ -44,7 +44,7 @@ WITH_PROFILES = [(file, profile) for file in FILES for profile in profiles(file)
 def test_every_study_is_valid_with_every_profile(file: Path, profile: str | None) -> None:
     """Its outline can be made too, so its budgets fit its arms."""
     study = load(file, profile=profile)
-    Console(quiet=True).print(outline(study))
+    Console(quiet=True).print(plan_summary(study))
     assert study.title
     assert study.protocol.confirm is not None, "nothing would be scored on test"
 

@@ -54,7 +54,10 @@ class Batches:
     def __init__(self, images: Images, batch_size: int, seed: int, augment: Augment, normalize: Normalize) -> None:
         self.batch_size = min(batch_size, len(images))
         self.per_epoch = len(images) // self.batch_size
-        self._images, self._seed, self._augment, self._normalize = images, seed, augment, normalize
+        self._images = images
+        self._seed = seed
+        self._augment = augment
+        self._normalize = normalize
         self._windows = Windows(images.inputs, augment) if augment.crop > 0 or augment.flip else None
         # A gather of flat images is 2.5 times as fast as one over four dimensions.
         self._flat = images.inputs.flatten(1)
@@ -62,12 +65,12 @@ class Batches:
         self._order = torch.empty(0, dtype=torch.int64)
         self._draws: Draws | None = None
 
-    def at(self, step: int, together: int = 1) -> Minibatch:
-        """Minibatch `step`, counted from the beginning of the trial, or the `together` that begin with it, as one."""
+    def at(self, step: int, accumulated: int = 1) -> Minibatch:
+        """Minibatch `step`, counted from the beginning of the trial, or the `accumulated` from it on as one."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._begin(epoch)
-        part = slice(index * self.batch_size, (index + together) * self.batch_size)
+        part = slice(index * self.batch_size, (index + accumulated) * self.batch_size)
         chosen = self._order[part]
         return Minibatch(self._inputs(chosen, part), self._images.labels.index_select(0, chosen))
 

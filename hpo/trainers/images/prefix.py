@@ -51,7 +51,8 @@ class Prefix:
     """The prefixes of one trial, asked for in the order of their steps."""
 
     def __init__(self, trial: TrialSpec, seed: int, steps_per_epoch: int) -> None:
-        self._trial, self._clock = trial, Clock(0, steps_per_epoch, trial.epochs)
+        self._trial = trial
+        self._clock = Clock(0, steps_per_epoch, trial.epochs)
         self._strengths = {name: spec.strength for name, spec in trial.regularizers.items()}
         self._moving = {
             name: spec

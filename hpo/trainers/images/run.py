@@ -58,7 +58,8 @@ class Run:
         self._strengths: dict[str, float] = {}
         self._watched = named_parameters(self.model, trial.gradient_norms)
         self._gradient_norms: dict[str, float] = {}
-        self._best_accuracy, self._epochs_since_best = -math.inf, 0
+        self._best_accuracy = -math.inf
+        self._epochs_since_best = 0
         self._plateau = PlateauState()
         self._peak_lr = trial.lr.peak
         self._prefix = Prefix(trial, seed, self._batches.per_epoch)
@@ -98,9 +99,9 @@ class Run:
         for group in self._optimizer.param_groups:
             group["lr"] = self._lr
         decay(self._optimizer, self._strengths)
-        together = self._minibatches(clock)
+        accumulated = self._minibatches(clock)
 
-        batch = self._batches.at(clock.step, together)
+        batch = self._batches.at(clock.step, accumulated)
         inputs = batch.inputs.contiguous(memory_format=self._format)
         for name, regularizer in self._regularizers.items():
             if regularizer.on_inputs is not None:
@@ -114,7 +115,7 @@ class Run:
                 if regularizer.on_loss is not None:
                     objective = regularizer.on_loss(objective, logits, self._strengths[name])
         objective.backward()  # type: ignore[no-untyped-call]
-        self._step += together
+        self._step += accumulated
         if self._watched and self.clock.at_epoch_end:
             self._gradient_norms = {name: gradient_norm(p).item() for name, p in self._watched.items()}
         # All gradients before any weight moves: the order in which regularizers are written changes nothing.
@@ -131,7 +132,7 @@ class Run:
                 regularizer.on_weights(self._strengths[name], self._lr)
         self._optimizer.step()
         # Summed on the device: reading a number here would make the host wait at every step.
-        self._loss.add_(loss.detach(), alpha=together)
+        self._loss.add_(loss.detach(), alpha=accumulated)
         self._correct += (logits.detach().argmax(dim=1) == batch.labels).sum()
 
     def evaluate(self) -> Evaluation:

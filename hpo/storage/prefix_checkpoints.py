@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, case, delete, exists, insert, literal, select
 
 from hpo.storage import tables
-from hpo.storage.lease_statements import GIVEN_BACK, held, seconds_after
-from hpo.storage.leases import Leases, lost, names
-from hpo.storage.rows import CURVE_COLUMNS, CurvePoint, Fork, Lease, read_curve_point
+from hpo.storage.lease_statements import RELEASED, seconds_after, under_lease
+from hpo.storage.leases import Leases, lease_lost, lease_params
+from hpo.storage.rows import CURVE_COLUMNS, CurvePoint, Lease, PrefixCheckpoint, read_curve_point
 from hpo.storage.tables import cell, curve, fork, part
 
-_WAIT = held(**GIVEN_BACK, leader=bindparam("led_by"), leader_epochs=bindparam("led_for"))
-_FORK = held(
+_WAIT = under_lease(**RELEASED, leader=bindparam("led_by"), leader_epochs=bindparam("led_for"))
+_GO_ON = under_lease(
     leader=bindparam("led_by"),
     leader_epochs=bindparam("led_for"),
     epochs=case((cell.c.epochs < bindparam("led_for"), bindparam("led_for")), else_=cell.c.epochs),
@@ -26,14 +26,14 @@ _FORK = held(
 _OTHERS = [column.name for column in curve.c if column.name != "cell_id"]
 
 
-class Forks(Leases):
+class PrefixCheckpoints(Leases):
     """The cells, as workers see them that share what trials have in common."""
 
-    def wait(self, lease: Lease, place: Fork) -> None:
+    def wait_for(self, lease: Lease, place: PrefixCheckpoint) -> None:
         """Give the cell back until another one has come to the place from which it can go on."""
         self.write(_WAIT, lease, {"led_by": place.cell, "led_for": place.epochs})
 
-    def fork(self, lease: Lease, place: Fork | None) -> tuple[bytes, list[CurvePoint]] | None:
+    def go_on_from(self, lease: Lease, place: PrefixCheckpoint | None) -> tuple[bytes, list[CurvePoint]] | None:
         """Go on from another cell's trial: its checkpoint there, and its epochs so far, which become this cell's too.
 
         None, if it is no longer kept, or no place is given: the cell begins by itself.
@@ -43,8 +43,8 @@ class Forks(Leases):
             content: bytes | None = None if place is None else connection.execute(_kept(place)).scalar()
             found = place if content is not None else None
             led = {"led_by": found.cell if found else None, "led_for": found.epochs if found else None}
-            if connection.execute(_FORK, names(lease) | led).one_or_none() is None:
-                raise lost(lease)
+            if connection.execute(_GO_ON, lease_params(lease) | led).one_or_none() is None:
+                raise lease_lost(lease)
             if found is None or content is None:
                 return None
             # Its own epochs may be there already, if an answer was lost or another worker had begun. The later ones
@@ -59,29 +59,29 @@ class Forks(Leases):
 
         return self._database.transaction(go_on)
 
-    def forks(self, study_id: int) -> list[Fork]:
+    def prefix_checkpoints(self, study_id: int) -> list[PrefixCheckpoint]:
         """The places from which cells of a study can go on."""
         query = select(fork.c.cell_id, fork.c.at).join(cell).where(cell.c.study_id == study_id)
         rows = self._database.read(lambda connection: connection.execute(query).all())
-        return [Fork(*row) for row in rows]
+        return [PrefixCheckpoint(*row) for row in rows]
 
-    def forget_forks(self, study_id: int) -> bool:
+    def forget_prefixes(self, study_id: int) -> bool:
         """Keep them no longer, if no cell of the study is open; returns whether that was so."""
         own = select(cell.c.id).where(cell.c.study_id == study_id)
         none_open = ~exists(own.where(tables.open_cells))
 
         def forget(connection: Connection) -> bool:
-            forget_forks_of(connection, own.where(none_open))
+            forget_prefixes_of(connection, own.where(none_open))
             return bool(connection.execute(select(none_open)).scalar())
 
         return self._database.transaction(forget)
 
 
-def forget_forks_of(connection: Connection, cells: Select[Any]) -> None:
+def forget_prefixes_of(connection: Connection, cells: Select[Any]) -> None:
     """Let nobody go on from these cells."""
     connection.execute(delete(part).where(part.c.cell_id.in_(cells), part.c.name.startswith("shared-")))
     connection.execute(delete(fork).where(fork.c.cell_id.in_(cells)))
 
 
-def _kept(place: Fork) -> Select[Any]:
+def _kept(place: PrefixCheckpoint) -> Select[Any]:
     return select(fork.c.content).where(fork.c.cell_id == place.cell, fork.c.at == place.epochs)

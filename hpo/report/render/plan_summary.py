@@ -14,7 +14,7 @@ from hpo.space import Range, Values
 from hpo.study import StudySpec
 
 
-def outline(study: StudySpec) -> RenderableType:
+def plan_summary(study: StudySpec) -> RenderableType:
     """The plan of a study for a person to look over, 80 columns wide."""
     plans = arm_plans(study)
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

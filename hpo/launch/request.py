@@ -17,7 +17,7 @@ URLS = ("HPO_STORAGE", "HPO_CHECKPOINTS")
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class WorkerRequest:
     """The workers that are wanted on each node."""
 
     studies: tuple[str, ...] = ()

@@ -13,13 +13,13 @@ from itertools import takewhile
 from typing import Any
 
 from hpo.space import Params
-from hpo.storage.rows import Cell, Fork
+from hpo.storage.rows import Cell, PrefixCheckpoint
 from hpo.study import StudySpec
 
 OPEN = ("planned", "leased")
 
 
-class Sharing:
+class PrefixPlan:
     """Which cells of a study have how much in common."""
 
     def __init__(self, study: StudySpec, digests: Callable[[Any], Sequence[str]]) -> None:
@@ -33,7 +33,9 @@ class Sharing:
             return 0
         return common_epochs(self._prefixes_of(one), self._prefixes_of(other))
 
-    def begin(self, cell: Cell, cells: Sequence[Cell], kept: Collection[Fork]) -> tuple[Fork | None, Fork | None]:
+    def begin(
+        self, cell: Cell, cells: Sequence[Cell], kept: Collection[PrefixCheckpoint]
+    ) -> tuple[PrefixCheckpoint | None, PrefixCheckpoint | None]:
         """Where `cell` can go on from at once, of what is `kept`; and for what it had better wait.
 
         At most one of the two is given; neither, if nobody trains what this one begins with.
@@ -41,7 +43,7 @@ class Sharing:
         common = {other.id: self.common(cell, other) for other in cells if other.id != cell.id}
         now = max((fork for fork in kept if 0 < fork.epochs <= common.get(fork.cell, 0)), key=_epochs, default=None)
         leading = [
-            Fork(other.id, common[other.id])
+            PrefixCheckpoint(other.id, common[other.id])
             for other in cells
             if other.id < cell.id and other.state in OPEN and other.epochs < common[other.id]
         ]
@@ -80,5 +82,5 @@ def common_epochs(one: Sequence[str], other: Sequence[str]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
-def _epochs(fork: Fork) -> int:
+def _epochs(fork: PrefixCheckpoint) -> int:
     return fork.epochs
