@@ -20,7 +20,7 @@ _FILE_NAMES = ("passfile", "sslkey")
 _HOST = r"(\[[^\[\]]*\]|[^:,\[\]]*)(:\d*)?"
 _HOSTS = re.compile(rf"{_HOST}(,{_HOST})*")
 _CHAIN = re.compile(r"::(?=[A-Za-z][\w+.-]*(?:://|::|$))")
-"""Between the URLs of a chain, as fsspec writes them: simplecache::s3://bucket/folder."""
+"""What stands between the URLs of a chain, as fsspec writes them: simplecache::s3://bucket/folder."""
 _URL_IN_TEXT = re.compile(r"[A-Za-z][\w+.-]*://[^\s'\"<>]*[^\s'\"<>.,;:)]")
 _LOGIN = re.compile("[^/.@:][^/@:]*:[^@]*@")
 """How a URL begins whose scheme was forgotten."""

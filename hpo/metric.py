@@ -37,7 +37,7 @@ class Metric:
         return replace(self, name=f"{split}_{self.name}")
 
     def on(self, split: Split) -> Metric:
-        """The same metric of another split: `test_accuracy` for `validation_accuracy`."""
+        """Return the same metric of another split: `test_accuracy` for `validation_accuracy`."""
         return replace(self, name=f"{split}_{self.base}")
 
     @property
@@ -62,7 +62,7 @@ class Metric:
 
     @property
     def beyond(self) -> str:
-        """On which side of the others a worse value lies."""
+        """The side on which of the others a worse value lies."""
         return "below" if self.goal == "maximize" else "above"
 
     @property

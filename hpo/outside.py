@@ -23,7 +23,7 @@ class Answer:
 
     @property
     def first_line(self) -> str:
-        """Without the blanks around it; empty if there is none."""
+        """The first line without the blanks around it; empty if there is none."""
         return self.text.partition("\n")[0].strip()
 
 

@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 NAME = "NAME"
 """Stands for a key that the author of the file chooses."""
 MOST_SHOWN = 2
-"""Of the places to which a key may belong."""
+"""How many are shown of the places to which a key may belong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Places:
 
 
 def places(roots: Mapping[Path, type[BaseModel]]) -> Places:
-    """Of tables that begin at the paths of `roots`."""
+    """Find the places of all keys, in tables that begin at the paths of `roots`."""
     keys: defaultdict[str, list[Place]] = defaultdict(list)
     kinds: defaultdict[str, list[Path]] = defaultdict(list)
     tables = [found for path, model in roots.items() for found in _tables(path, model, ())]

@@ -1,4 +1,4 @@
-"""From a study to its cells: what must be run, and what follows from what has been run.
+"""The plan, from a study to its cells: what must be run, and what follows from what has been run.
 
 Pure functions of (study, cells); `advance` alone touches the storage. The search phase comes first, arm by arm within
 its budget; when an arm has spent it, the arm's best configurations are planned again with fresh seeds (confirm phase).

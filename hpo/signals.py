@@ -25,7 +25,7 @@ _heed: Callable[[], object] = lambda: None  # noqa: E731 (a variable: what is do
 
 
 def end_on_signal(exit_code: int) -> None:
-    """From now on a signal ends this process with `exit_code`; for the beginning, when there is nothing to save."""
+    """End this process with `exit_code` on a signal, from now on; for the beginning, when there is nothing to save."""
     _listen(lambda: os._exit(exit_code))
 
 
@@ -38,7 +38,7 @@ def on_signal() -> Event:
 
 @contextmanager
 def while_listening() -> Iterator[Event]:
-    """The same, until the end of the block; then what was done on a signal before is done again."""
+    """Let a signal set the event until the end of the block; then what was done on a signal before is done again."""
     heeded = _heed
     handlers = {number: signal.getsignal(number) for number in NUMBERS}
     woken = signal.set_wakeup_fd(_pipe(), warn_on_full_buffer=False)

@@ -27,7 +27,7 @@ Params = dict[str, Label]
 """A point of the search space: dotted path -> value or label."""
 
 SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
-"""Of a range that is too long to be tried step by step, where a trial is checked besides the ends."""
+"""The shares of a range that is too long to be tried step by step, where a trial is checked besides the ends."""
 MOST_STEPS = 16
 
 
@@ -60,7 +60,7 @@ class Range(Spec):
         return self
 
     def distribution(self) -> BaseDistribution:
-        """The same range in Optuna's terms."""
+        """The range in Optuna's terms."""
         from optuna.distributions import FloatDistribution, IntDistribution
 
         if self.integer:

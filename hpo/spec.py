@@ -71,7 +71,7 @@ def _unknown_key(key: str, allowed: list[str]) -> InitErrorDetails:
 
 
 def _again(detail: Mapping[str, Any]) -> InitErrorDetails:
-    """The same error, to be raised with others."""
+    """Make an error again, to be raised with others."""
     context = detail.get("ctx", {}) | {"message": detail["msg"]}
     error = PydanticCustomError(detail["type"], "{message}", context)
     return {"type": error, "loc": detail["loc"], "input": detail["input"]}

@@ -144,7 +144,7 @@ class Claim(Spec):
         return comparison
 
     def by_default(self, metric: str) -> Claim:
-        """The same claim, on `metric` if it names none."""
+        """Return the claim, on `metric` if it names none."""
         if self.comparison.metric:
             return self
         side = "greater" if self.greater else "less"

@@ -1,4 +1,5 @@
-"""From a TOML file to a checked study: everything that can be known to be wrong is found before anything runs."""
+"""The way from a TOML file to a checked study: everything that can be known to be wrong is found before anything
+runs."""
 
 from __future__ import annotations
 

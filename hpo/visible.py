@@ -24,7 +24,7 @@ def visible(text: str) -> str:
 
 
 def on_one_line(text: str) -> str:
-    """The same, with a space for each newline and tab."""
+    """Make a text visible, with a space for each newline and tab."""
     return visible(text).translate({ord(char): " " for char in LAYOUT})
 
 

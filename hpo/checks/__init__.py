@@ -77,7 +77,7 @@ def _baseline_mistakes(protocol: Mapping[str, Any], arms: Collection[str]) -> It
 
 
 def _metric_mistakes(name: Any, where: str, metrics: Collection[str], split: str = "") -> Iterator[str]:
-    """Of the name of a metric, which is to be one of `metrics`, and of `split` if one is given."""
+    """Find what is wrong with the name of a metric, which is to be one of `metrics`, and of `split` if one is given."""
     known = [metric for metric in metrics if metric.startswith(split)]
     if isinstance(name, str) and name not in known:
         what = f"on {split}, a trial" if split else "a trial"

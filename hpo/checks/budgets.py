@@ -12,7 +12,7 @@ from hpo.study import StudySpec
 MOST_CELLS = 10_000
 """Per arm and phase; a larger plan is taken for a mistake."""
 MOST_CELLS_IN_ALL = 200_000
-"""Of a study; workers look through all of them when they plan."""
+"""The most trials of a study; workers look through all of them when they plan."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from hpo.trainers import trainer_of
 CONFIRM_SEEDS = 1000
 """Confirm seeds begin so far above the search phase's, which has at most so many."""
 LARGEST_INTEGER = 2**31 - 1
-"""Of a column."""
+"""The largest number that a column holds."""
 LARGEST_EXACT = 2**53
 """The database keeps the value of a parameter as a floating-point number, exact up to here."""
 LONGEST_PARAMETER = 512

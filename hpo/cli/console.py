@@ -45,7 +45,7 @@ class Console(rich.console.Console):
 
 
 def _visible(text: Text) -> Text:
-    """The same text, each character in its place, so that styles stay where they are."""
+    """Make a text safe to show, each character in its place, so that styles stay where they are."""
     shown = visible(text.plain)
     if shown == text.plain:
         return text

@@ -21,8 +21,8 @@ from hpo.cli.options import (
     env_option,
     forever_option,
     lease_option,
-    retry_option,
     per_device_option,
+    retry_option,
     stall_option,
     storage_option,
 )

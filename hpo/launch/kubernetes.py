@@ -121,7 +121,7 @@ class Pods:
     name: str = "hpo-workers"
     count: int = 1
     gpus: int = 0
-    """For each pod."""
+    """What each pod is given."""
     memory: str = "4Gi"
     data: str | None = None
     """A persistent volume claim with data sets."""

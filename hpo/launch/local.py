@@ -21,7 +21,7 @@ from hpo.launch.request import HERE
 PR_SET_PDEATHSIG = 1  # prctl.h
 PRCTL = ctypes.CDLL(None).prctl  # looked up here: little is safe between fork and exec
 LAST_LINES = 5
-"""Of a log, where no error stands in it."""
+"""Lines of a log that are shown where no error stands in it."""
 LAST_WORDS_SECONDS = 5.0
 """How long what an ended worker has written last is waited for."""
 
@@ -119,7 +119,7 @@ def start(studies: Sequence[str], placement: Placement, environment: Mapping[str
 def start_relayed(
     studies: Sequence[str], placement: Placement, environment: Mapping[str, str], relay: Callable[[str], None]
 ) -> RelayedWorker:
-    """The same, with a worker of which `relay` gets each line."""
+    """Start workers, with a worker of which `relay` gets each line."""
     process = _spawn(studies, placement, environment, subprocess.PIPE)
     assert process.stdout is not None
     thread = Thread(target=_relay, args=(process.stdout, relay), daemon=True)

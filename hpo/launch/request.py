@@ -25,7 +25,7 @@ class WorkerRequest:
     per_device: int = 1
     """Workers on each GPU, or on the CPU of a node without one."""
     options: tuple[str, ...] = ()
-    """Of `hpo worker`."""
+    """Further options of `hpo worker`."""
 
     def arguments(self) -> tuple[str, ...]:
         """The arguments of the command `hpo` on a node."""

@@ -45,7 +45,7 @@ class Job:
 
     nodes: int = 1
     gpus: int = 0
-    """For each task of the array."""
+    """What each task of the array is given."""
     partition: str | None = None
     time: str | None = None
     grace: int = 120
@@ -113,7 +113,7 @@ def _check(job: Job) -> None:
 
 
 def _quoted(word: str) -> str:
-    """As a line of directives has it: sbatch reads a backslash within any quotes, unlike a shell."""
+    """Quote a value as a line of directives has it: sbatch reads a backslash within any quotes, unlike a shell."""
     if _PLAIN.fullmatch(word):
         return word
     escaped = word.replace("\\", "\\\\").replace('"', '\\"')

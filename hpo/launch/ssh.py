@@ -88,7 +88,7 @@ class Reply:
 
     host: str
     code: int
-    """Of the script; 255 if ssh itself failed."""
+    """The exit code of the script; 255 if ssh itself failed."""
     said: str
 
 

@@ -21,9 +21,9 @@ from hpo.errors import HpoError, SickMachine, UserError, WorkLeft
 from hpo.launch.local import LocalWorker, RelayedWorker
 
 LOOK_SECONDS = 0.2
-"""Between two looks at the workers."""
+"""Seconds between two looks at the workers."""
 GRACE_SECONDS = 120.0
-"""For workers that were asked to stop, before they are killed."""
+"""Seconds that workers have which were asked to stop, before they are killed."""
 
 Start = Callable[[int], LocalWorker | RelayedWorker]
 """Starts the worker of this number."""

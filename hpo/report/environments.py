@@ -1,4 +1,4 @@
-"""In what the workers of a study differ, where a trial's result may depend on it."""
+"""What the workers of a study differ, where a trial's result may depend on it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hpo.storage.rows import WorkerRow
 
 MATTERS = ("hpo", "commit", "torch", "optuna", "cuda", "threads", "processor", "instructions")
-"""Of a worker's environment: what fixes a trial's result beside its seed and the kind of device."""
+"""The part of a worker's environment that fixes a trial's result beside its seed and the kind of device."""
 
 
 def differ(key: str, workers: Sequence[WorkerRow]) -> bool:

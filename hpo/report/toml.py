@@ -44,7 +44,7 @@ def _table(header: str, content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _without_empty(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what says nothing, such as an arm's trial that is the study's."""
+    """Leave out what says nothing, such as an arm's trial that is the study's."""
     return {key: value for key, value in table.items() if value != {}}
 
 

@@ -34,7 +34,7 @@ REFERENCE = b"hpo-checkpoint-at:"
 IN_PARTS = b"hpo-checkpoint-in-parts:"
 
 _NAME = re.compile(r"\w+/cell-\d+-[a-z]+-[0-9a-f]+\.pt", re.ASCII)
-"""Of a checkpoint's file, below the folder of its database."""
+"""The path of a checkpoint's file, below the folder of its database."""
 
 
 class DatabaseCheckpoints:

@@ -71,7 +71,7 @@ def count_cells(connection: Connection, study_id: int, goal: Goal) -> list[ArmPr
 
 
 def _with_mean(connection: Connection, study_id: int, progress: ArmProgress, goal: Goal) -> ArmProgress:
-    """With the best mean over a configuration's seeds, where that is not the best score of a trial."""
+    """Take the best mean over a configuration's seeds, where that is not the best score of a trial."""
     own = (cell.c.study_id == study_id, cell.c.arm == progress.arm, cell.c.phase == progress.phase)
     best = connection.execute(_BEST.where(*own).order_by(_ORDERS[goal], cell.c.slot)).one_or_none()
     if best is None or not is_plausible(best.score):

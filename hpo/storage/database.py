@@ -34,11 +34,11 @@ class Database:
         return self.retry(lambda: self._transaction(work))
 
     def within(self, seconds: float) -> Database:
-        """The same connections; what fails is tried again for at most `seconds`."""
+        """Return the same connections; what fails is tried again for at most `seconds`."""
         return Database(self.engine, self.retry.within(seconds))
 
     def without_retry(self) -> Database:
-        """The same connections; what fails, fails at once."""
+        """Return the same connections; what fails, fails at once."""
         return Database(self.engine)
 
     def _read(self, work: Callable[[Connection], Result]) -> Result:

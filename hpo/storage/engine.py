@@ -1,4 +1,4 @@
-"""From a storage URL to a database engine, and from a database's complaint to a message without a password."""
+"""The way from a storage URL to a database engine, and from a database's complaint to a message without a password."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SETTINGS = {
     # Statements that follow a lock must see what was committed until it was had, whatever the role's default is.
     "default_transaction_isolation": "read committed",
 }
-"""Of every session."""
+"""Settings of every session."""
 
 
 @dataclass(slots=True)
@@ -75,12 +75,13 @@ def create_engine(url: URL, pre_ping: PrePing, settings: Mapping[str, str] = Map
 
 @lru_cache(maxsize=16)
 def autocommit(engine: Engine) -> Engine:
-    """The same connections, each statement a transaction of its own: one message instead of three."""
+    """Return the same connections, each statement a transaction of its own: one message instead of three."""
     return engine.execution_options(**{AUTOCOMMIT: True})
 
 
 class synchronous_commit_off(FunctionElement[str]):  # noqa: N801 (an SQL function, named as SQL names it)
-    """In a statement on Postgres: it does not wait for the disk. For what does no harm if the server forgets it."""
+    """Let a statement on Postgres be acknowledged before it is on disk: it does not wait for the disk. For what does no
+    harm if the server forgets it."""
 
     type = String()
     inherit_cache = True

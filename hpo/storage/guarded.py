@@ -94,7 +94,7 @@ def execute_guarded_with_query(
     statements: Sequence[Statement] = (),
     query: Query | None = None,
 ) -> tuple[Row[Any], Rows] | None:
-    """The same, and what `query` has found."""
+    """Carry out the statements, and return what `query` has found."""
     shapes = tuple(_shape(write) for write in statements)
     if database.engine.dialect.name == "postgresql" or not (statements or query):
         statement, width = _one_statement(first, shapes, query.select if query else None)

@@ -34,7 +34,7 @@ from hpo.storage.texts import storable
 from hpo.trainers.trainer import Evaluation
 
 NO_EPOCH = 2**31 - 1
-"""Beyond every epoch."""
+"""An epoch beyond every other."""
 
 
 class Leases:

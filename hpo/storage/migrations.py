@@ -1,4 +1,5 @@
-"""From the tables of an older version to those of this one, a step per version, written with alembic's operations.
+"""The steps from the tables of an older version to those of this one, a step per version, written with alembic's
+operations.
 
 A change of `tables` raises `tables.SCHEMA_VERSION` and adds the step that leads there. A golden file holds the tables
 of every version, so that none changes without one.

@@ -66,7 +66,7 @@ class Changes:
     """A state in which it is finished."""
 
     def statements(self, trial_id: int, cell_id: int | None = None) -> list[Statement]:
-        """The same as what is to be written; the state comes last, for a finished trial is not written to.
+        """Return what is to be written; the state comes last, for a finished trial is not written to.
 
         Nothing is written either if a cell is given and the trial is not, or no longer, that cell's.
         """
@@ -86,7 +86,7 @@ class Changes:
         return writes
 
     def rows(self, trial_id: int) -> list[tuple[Table, tuple[str, str], _Rows]]:
-        """The same, but for the state, as rows of each table, with the columns by which a row is known."""
+        """Return all but the state as rows of each table, with the columns by which a row is known."""
         return [
             (TRIAL_PARAMS, ("trial_id", "param_name"), list(self._param_rows(trial_id))),
             (TRIAL_INTERMEDIATE_VALUES, ("trial_id", "step"), list(self._intermediate_rows(trial_id))),

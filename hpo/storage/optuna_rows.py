@@ -55,7 +55,7 @@ _TRIAL, _PARAM, _VALUE, _INTERMEDIATE, _USER, _SYSTEM, _STUDY = range(7)
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """By what one sees whether a study is still the one that was read: SQLite gives the ids of deleted rows again."""
+    """The marks of a study by which one sees whether it is still the one that was read: SQLite gives ids again."""
 
     name: str
     mark: str | None
@@ -132,7 +132,7 @@ def _rows(which: Any, details_of_open: bool, *more: Any) -> CompoundSelect[Any]:
 
 
 def read_identity(result: Iterable[Any]) -> Identity | None:
-    """Of the study that the rows of the result tell of; None if there is no such study."""
+    """Read the identity of the study that the rows of the result tell of; None if there is no such study."""
     for _, kind, name, _, _, mark, latest_started, _ in result:
         if kind == _STUDY:
             return Identity(name, mark, _local(latest_started))

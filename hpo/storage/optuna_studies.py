@@ -76,7 +76,7 @@ class OptunaStudy:
     id: int
     name: str
     mark: str | None
-    """As it is stored."""
+    """The mark as it is stored."""
     directions: tuple[StudyDirection, ...]
 
     def is_of(self, uuid: str, metric: Metric) -> bool:

@@ -18,7 +18,7 @@ from hpo.storage.tables import part
 PART = 1 << 20
 """Bytes. A part takes the driver some eight times as much memory, and a few seconds on a slow line."""
 MOST_PARTS = 256
-"""Of one checkpoint: 256 MiB."""
+"""The most bytes of one checkpoint: 256 MiB."""
 LAST, SHARED, FINAL = "last", "shared", "final"
 """What a checkpoint is for: to go on with the cell's own trial, for the trials of other cells, or to use the net."""
 RETRY_SECONDS = 30.0

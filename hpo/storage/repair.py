@@ -240,7 +240,7 @@ def _link(connection: Connection, places: Sequence[_Place]) -> None:
 
 
 def _trials(connection: Connection, optuna_studies: Collection[int]) -> defaultdict[int, list[_Trial]]:
-    """By Optuna study."""
+    """Count what was repaired, by Optuna study."""
     bearing = and_(TRIAL_USER_ATTRS.c.trial_id == TRIALS.c.trial_id, TRIAL_USER_ATTRS.c.key == CELL)
     query = (
         select(TRIALS.c.study_id, TRIALS.c.trial_id, TRIALS.c.number, TRIALS.c.state, TRIAL_USER_ATTRS.c.value_json)

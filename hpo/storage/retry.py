@@ -35,7 +35,7 @@ class Retry:
         self._stop = stop or Event()
 
     def within(self, seconds: float) -> Retry:
-        """The same, for at most `seconds`."""
+        """Retry for at most `seconds`."""
         return Retry(min(seconds, self.seconds), self._stop)
 
     def __call__(self, call: Callable[[], Result]) -> Result:

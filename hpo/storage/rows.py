@@ -66,7 +66,7 @@ class Cell:
     error: str | None
     """Why the last attempt failed, with its traceback."""
     reason: str | None
-    """The same in a line."""
+    """The error in a line."""
     failed_by: str | None
     """The first worker on which it has failed since its last epoch of progress."""
     worker: str | None
@@ -193,27 +193,27 @@ class ArmProgress:
     planned: int
     leased: int
     stale: int
-    """Of the leased: those whose lease has run out."""
+    """The leased cells whose lease has run out."""
     done: int
     failed: int
     pruned: int
-    """Of the done."""
+    """The done ones that were pruned."""
     diverged: int
-    """Of the done."""
+    """The done ones that diverged."""
     epochs: int
     """Spent so far, by all cells together."""
     done_epochs: int
-    """Of these, by cells that are done."""
+    """The epochs spent by cells that are done."""
     seconds: float
-    """Of training, summed over workers."""
+    """Seconds of training, summed over workers."""
     best: float | None
     """The best score of a configuration so far: the mean over its seeds."""
     seeds: int
-    """Of that configuration, done so far."""
+    """Seeds of that configuration that are done so far."""
 
     @classmethod
     def none_of(cls, arm: str, phase: str) -> Self:
-        """Of an arm and phase without any cell."""
+        """Count an arm and phase without any cell."""
         counts = dict.fromkeys(("planned", "leased", "stale", "done", "failed", "pruned", "diverged", "epochs"), 0)
         return cls(arm, phase, **counts, done_epochs=0, seconds=0.0, best=None, seeds=0)
 

@@ -118,7 +118,7 @@ def reason(error: BaseException) -> str:
 
 
 def describe(error: BaseException, url: URL) -> HpoError:
-    """The same as one of our errors: exit code 2 if a person must mend it, else 1. Names the storage by its URL."""
+    """Describe it as one of our errors: exit code 2 if a person must mend it, else 1. Names the storage by its URL."""
     where, hint = masked(url), _remedy(error)
     if hint is not None:
         return StorageError(f"{where}: {reason(error)}", hint=hint.format(database=url.database))

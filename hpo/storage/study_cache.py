@@ -23,12 +23,12 @@ class StudyCache:
         self.identity: Identity | None = None
         """None before the first look."""
         self.finished: defaultdict[TrialState, list[FrozenTrial]] = defaultdict(list)
-        """By number."""
+        """The finished trials by state, in the order of their numbers."""
         self.finished_ids: set[int] = set()
         self.latest: FrozenTrial | None = None
-        """Of the finished ones that with the highest id."""
+        """The finished trial with the highest id."""
         self.unfinished: dict[int, FrozenTrial] = {}
-        """By id, as they were at the last look."""
+        """The others by id, as they were at the last look."""
         self.last = -1
         """The highest id that has been seen. A study's trials are made one after the other, so none follows below."""
         self.pruner_needs_unfinished: bool | None = None

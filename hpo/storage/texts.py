@@ -14,7 +14,7 @@ MOST = 20_000
 CUT = " … "
 """Where the middle of a text was left out."""
 ENCODINGS = ("UTF8", "SQL_ASCII")
-"""Of a Postgres database that takes every character; the second takes any bytes, which are ours in UTF-8."""
+"""Encodings of a Postgres database that takes every character; the second takes any bytes, which are ours in UTF-8."""
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 

@@ -44,7 +44,7 @@ class TrialBuffer(BaseStorage):
         self.changes = Changes()
         """What has not been written yet."""
         self.lease = lease
-        """Of the trial's cell; what is no longer that cell's is not written to."""
+        """The lease of the trial's cell; what is no longer that cell's is not written to."""
         self.storage = storage
         self._study_name = study_name
         self._direction = direction

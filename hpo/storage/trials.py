@@ -78,7 +78,7 @@ class Trials:
         return bool(repaired)
 
     def heal_if_possible(self, lease: Lease) -> None:
-        """The same after the cell was done without its trial; why it can't be is only noted then."""
+        """Heal after the cell was done without its trial; why it can't be is only noted then."""
         try:
             self.heal(lease)
         except HpoError as error:

@@ -103,7 +103,7 @@ def _postgres_url(rest: str) -> URL:
 
 
 def _parameters(query: str) -> dict[str, str | tuple[str, ...]]:
-    """Of the query; only hosts may be given several times, as SQLAlchemy has it."""
+    """The parameters of the query; only hosts may be given several times, as SQLAlchemy has it."""
     try:
         pairs = parse_qsl(query, strict_parsing=True) if query else []
     except ValueError:

@@ -55,7 +55,7 @@ def held(storage: Storage) -> dict[str, str]:
 
 
 def nodes_json(storage: Storage, workers: Sequence[WorkerRow]) -> list[dict[str, object]]:
-    """The same for programs."""
+    """The workers for programs."""
     holds = held(storage)
     return [asdict(worker) | {"holds": holds.get(worker.id)} for worker in workers]
 

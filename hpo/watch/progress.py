@@ -37,7 +37,7 @@ class Standing:
     state: State
     progress: Sequence[ArmProgress]
     seconds_left: tuple[float, float] | None
-    """At least and at most; None if it is not running, or if nothing is known of its pace."""
+    """The time left, at least and at most; None if it is not running, or if nothing is known of its pace."""
     unreadable: StudyError | None = None
     """Why its plan can't be read."""
 
@@ -71,7 +71,7 @@ def table(progress: Sequence[ArmProgress], metric: Metric, unit: str = "epoch") 
 
 
 def line(progress: Sequence[ArmProgress], metric: Metric) -> str:
-    """The same in one line, for logs."""
+    """The progress in one line, for logs."""
     return "; ".join(" ".join(_words(arm, metric)) for arm in progress)
 
 
@@ -124,7 +124,7 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
 
 
 def status_json(storage: Storage, name: str | None) -> dict[str, object]:
-    """The same for programs."""
+    """The status for programs."""
     workers = _alive(storage)
     studies = [
         {

@@ -31,7 +31,7 @@ class Left:
     high: int
     """If none is."""
     each: int
-    """Of a trial that is not pruned."""
+    """The length of a trial that is not pruned."""
 
 
 def left(study: StudySpec, progress: Sequence[ArmProgress]) -> list[Left]:
@@ -92,7 +92,7 @@ def _trials(search: ArmProgress) -> int:
 
 
 def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None) -> tuple[int, int]:
-    """At least and at most so many epochs of the arm's search are left."""
+    """Count, at least and at most, how many epochs of the arm's search are left."""
     open_trials = search.planned + search.leased
     shorter = arm.pruner.prunes or arm.stops_early
     if not arm.spec.sampler.proposes or not (shorter or search.diverged):
@@ -111,7 +111,7 @@ def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None) -> 
 
 
 def _confirm(protocol: Protocol, arm: ResolvedArm, search: ArmProgress) -> tuple[int, int]:
-    """At least and at most so many trials, before they are planned."""
+    """Count, at least and at most, the trials, before they are planned."""
     confirm = protocol.confirm
     if confirm is None:
         return 0, 0

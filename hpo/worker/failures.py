@@ -16,7 +16,7 @@ from hpo.worker.studies import Study
 log = logging.getLogger(__name__)
 
 MOST_DEVICE_FAILURES = 2
-"""In a row: after the first the trial is tried once more."""
+"""The most failures in a row: after the first the trial is tried once more."""
 OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE, errno.EMFILE, errno.ENFILE)
 """Errors of the file system of which a trial is innocent."""
 DIGITS = re.compile(r"\d+")

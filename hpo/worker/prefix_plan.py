@@ -28,7 +28,7 @@ class PrefixPlan:
         self._prefixes = cache(self._prefixes_at)
 
     def common(self, one: Cell, other: Cell) -> int:
-        """For how many epochs the cells' trials are the same."""
+        """Count for how many epochs the cells' trials are the same."""
         if one.seed != other.seed or not (self._takes_part(one) and self._takes_part(other)):
             return 0
         return common_epochs(self._prefixes_of(one), self._prefixes_of(other))
@@ -78,7 +78,7 @@ class PrefixPlan:
 
 
 def common_epochs(one: Sequence[str], other: Sequence[str]) -> int:
-    """For how many whole epochs two trials are the same, by the digests after each of their epochs."""
+    """Count for how many whole epochs two trials are the same, by the digests after each of their epochs."""
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 

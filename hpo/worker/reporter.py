@@ -38,7 +38,7 @@ class Reporter:
         shared_after: frozenset[int],
         kept: bytes | None,
     ) -> None:
-        """Of the leased cell, whose trial to Optuna is `trial`.
+        """Report of the leased cell, whose trial to Optuna is `trial`.
 
         `checkpoint` is where it goes on, and `kept` what the ledger keeps of that. After the units `shared_after`
         others go on from a checkpoint of this one.

@@ -37,7 +37,7 @@ from hpo.worker.watchdog import Watchdog
 log = logging.getLogger(__name__)
 
 IDLE_SECONDS, MOST_IDLE_SECONDS = 1.0, 8.0
-"""Between two looks for work: the longer nothing has happened, the longer."""
+"""Seconds between two looks for work: the longer nothing has happened, the longer."""
 PRE_PING_SECONDS = 1.0
 """A connection used within this time is not tested first: what fails is repeated."""
 CALL_SECONDS, CALL_SECONDS_AFTER_STOP = 30.0, 5.0

@@ -191,7 +191,7 @@ def _ratio(series: Iterable[Series]) -> float:
 
 
 def _risen(series: Sequence[Series]) -> tuple[float, float] | None:
-    """From the lowest accuracy after the warm-up to the highest: where the arms can be told apart."""
+    """The range from the lowest accuracy after the warm-up to the highest: where the arms can be told apart."""
     last = max((max(one.x, default=0.0) for one in series), default=0.0)
     late = [
         value

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 FEWEST_TRIALS = 10
-"""Of an arm, for importances."""
+"""Trials that an arm needs for importances."""
 MOST_TRIALS = 1000
-"""Of more, a part is looked at."""
+"""Trials that are looked at: of more, a part is looked at."""
 BEST_SHARE = 0.25
 """Importances tell this share of the trials, the best, from all of them."""
 HALVES = 20
@@ -108,7 +108,7 @@ def arm_importances(study: StudySpec, arm: str, cells: Sequence[Cell]) -> dict[s
 
 
 def _shares(metric: Metric, cells: Sequence[Cell], distributions: Mapping[str, BaseDistribution]) -> dict[str, float]:
-    """As Optuna computes them; empty if the trials are all equally good."""
+    """The importances as Optuna computes them; empty if the trials are all equally good."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

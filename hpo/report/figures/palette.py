@@ -13,9 +13,9 @@ from typing import NamedTuple
 LIGHT = ("#0072b2", "#d55e00", "#008566", "#b0528f", "#8f6b00", "#5c6370")
 DARK = ("#56b4e9", "#f58b4c", "#2fc79b", "#e08fc0", "#e5b94a", "#a9b1bd")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""As matplotlib names them."""
+"""Marks as matplotlib names them."""
 GLYPHS = ("●", "■", "▲", "◆", "▼", "✚", "✖")
-"""The same as text."""
+"""Marks as text, the same ones."""
 PLOTLY_MARKERS = ("circle", "square", "triangle-up", "diamond", "triangle-down", "cross", "x")
 DASHES: tuple[tuple[float, ...], ...] = ((), (4, 1.6), (1, 1.4), (6, 1.4, 1, 1.4), (9, 2.5))
 """Ink and gap in turn, in widths of the line; nothing: solid."""

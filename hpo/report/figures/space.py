@@ -108,7 +108,7 @@ def _gains(metric: Metric, cells: Sequence[Cell], arm: str, baseline: str, path:
 
 
 def _difference(ours: Mapping[int, float], theirs: Mapping[int, float]) -> Paired:
-    """By seed where seeds are shared, else of the means."""
+    """Values by seed where seeds are shared, else of the means."""
     return paired(ours, theirs) or Paired(1, fmean(ours.values()) - fmean(theirs.values()), None, None, None)
 
 

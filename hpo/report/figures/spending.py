@@ -13,7 +13,7 @@ from hpo.report.verdict.results import ArmResult, Report
 from hpo.storage.rows import Cell, value_of
 
 MOST_POINTS = 400
-"""Of an arm in a panel; of more, every so-many-th is drawn."""
+"""Points of an arm in a panel; of more, every so-many-th is drawn."""
 
 
 def spending(cells: Sequence[Cell], report: Report) -> Figure | None:

@@ -54,7 +54,7 @@ class Series:
     x: tuple[float, ...]
     y: tuple[float, ...]
     low: tuple[float, ...] = ()
-    """As long as x and y, or empty; so is `high`."""
+    """The lower edge of a band, as long as x and y, or empty; so is `high`."""
     high: tuple[float, ...] = ()
 
 

@@ -13,7 +13,7 @@ from hpo.storage.rows import Cell, StudyRow, WorkerRow
 from hpo.study import StudySpec
 
 OF_ONE_WORKER = ("device", "gpu")
-"""Of a worker's environment: what is shown elsewhere, or tells apart workers of the same kind."""
+"""The part of a worker's environment that is shown elsewhere, or tells apart workers of the same kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +23,11 @@ class Context:
     study_file: str
     """Reads as the study that was run, defaults written out."""
     hpo_version: str
-    """Of the hpo that planned it."""
+    """The version of the hpo that planned it."""
     data: str | None
     """Fingerprint of the images; None before the first worker."""
     seeds: tuple[str, ...]
-    """By phase, in words."""
+    """The seeds by phase, in words."""
     machines: tuple[str, ...]
     """The kinds of workers that ran trials, in words, the most frequent first."""
     mixed: tuple[str, ...]

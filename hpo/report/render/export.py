@@ -22,7 +22,7 @@ ENDS = ("state", "ended", "score")
 WORK = ("epochs", "seconds", "attempts", "claims", "worker", "trial_number", "error")
 TIMES = ("started", "finished")
 AT_THE_END = ("validation", "test")
-"""Of these splits a trial is measured at its end."""
+"""The splits of which a trial is measured at its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def curves(study: StudySpec, cells: Sequence[Cell], points: Sequence[CurvePoint]
 
 
 def by_column(table: Table) -> dict[str, list[Any]]:
-    """The same table, column by column."""
+    """Return the table, column by column."""
     if not table.rows:
         return {name: [] for name in table.columns}
     return dict(zip(table.columns, map(list, zip(*table.rows, strict=True)), strict=True))

@@ -1,4 +1,4 @@
-"""The same figures for plotly, which optuna-dashboard shows."""
+"""The figures of a report for plotly, which optuna-dashboard shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 PANEL_HEIGHT = 320
 """Pixels."""
 WIDTH = 2
-"""Of a line, in pixels."""
+"""The width of a line, in pixels."""
 
 
 def plotly_figure(figure: Figure) -> PlotlyFigure:
@@ -98,7 +98,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def _text(text: str) -> str:
-    """As plotly shows it: it reads HTML in every label, links too."""
+    """Make a text safe for plotly: it reads HTML in every label, links too."""
     return escape(on_one_line(text), quote=False)
 
 

@@ -36,7 +36,7 @@ MAY_ONLY_READ = ("42501", "25006")
 """The SQLSTATEs of a role and of a session that may only read."""
 SQLITE_MAY_ONLY_READ = "attempt to write a readonly database"
 HEIGHT = 450
-"""Of a figure's card in the dashboard, in pixels."""
+"""The height of a figure's card in the dashboard, in pixels."""
 ARTIFACT = "artifacts:"
 """Begins the system attribute of an Optuna study that describes an uploaded file."""
 

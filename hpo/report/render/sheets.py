@@ -71,7 +71,8 @@ def parquet_bytes(table: Table) -> bytes:
 
 
 def _of_one_type(values: list[Any]) -> list[Any]:
-    """As parquet wants them: where a searched path has numbers in one arm and texts in another, all are texts."""
+    """The columns as parquet wants them: where a searched path has numbers in one arm and texts in another, all are
+    texts."""
     kinds = {type(value) for value in values if value is not None}
     if len(kinds) <= 1 or kinds == {int, float}:
         return values

@@ -136,7 +136,7 @@ def _path(path: str) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The same verdict as a Markdown document."""
+    """The verdict as a Markdown document."""
     lines = [f"# {escape(_heading(report))}", ""]
     if report.incomplete:
         lines += ["**Incomplete**: trials have failed.", "", *_items(report.incomplete), ""]

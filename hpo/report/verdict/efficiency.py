@@ -18,12 +18,12 @@ from hpo.study import StudySpec
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """From here on the best configuration known reached so much."""
+    """A step of the search: from here on the best configuration known reached so much."""
 
     epochs: int
     """Trained by the arm's search until then."""
     seconds: float
-    """Of training, summed over workers."""
+    """Seconds of training, summed over workers."""
     score: float
 
 
@@ -47,7 +47,7 @@ class Efficiency:
     reached: Step | None
     """When it had as good a configuration as the baseline's best; None if it never had."""
     area: float | None
-    """Under the best-so-far curve, by its width: the mean score in hand while the search went on."""
+    """The area under the best-so-far curve, by its width: the mean score in hand while the search went on."""
     saved: int
     """Epochs that pruned trials did not train."""
     audit: Audit | None
@@ -55,7 +55,7 @@ class Efficiency:
 
 
 def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficiency]:
-    """Of every arm. Areas are over the epochs that every arm has spent that has spent any."""
+    """The efficiency of every arm. Areas are over the epochs that every arm has spent that has spent any."""
     by_arm = {arm: [cell for cell in cells if cell.arm == arm] for arm in study.arms}
     searches = {arm: ended(own, SEARCH) for arm, own in by_arm.items()}
     metric = study.objective

@@ -12,7 +12,7 @@ from hpo.report.numbers import count
 from hpo.storage.rows import Cell, StudyRow
 
 SHOWN_CAUSES = 2
-"""Of an arm's phase; of more, their number is told."""
+"""Causes that are told of an arm's phase; of more, their number is told."""
 
 
 def why(cell: Cell) -> str:

@@ -38,7 +38,8 @@ def judged_by(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
 
 
 def representative(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
-    """The same; while nothing is confirmed, the search phase's cells of its best configuration."""
+    """The cells that stand for their arm; while nothing is confirmed, the search phase's cells of its best
+    configuration."""
     return judged_by(study, cells) or next((one.cells for one in ranking(study.objective, cells)), ())
 
 
@@ -93,5 +94,5 @@ def last_epochs(cells: Iterable[Cell], curves: Iterable[CurvePoint]) -> Mapping[
 
 
 def summary(by_seed: Mapping[int, float], metric: Metric) -> Summary | None:
-    """Over the seeds, if there are any."""
+    """Summarize over the seeds, if there are any."""
     return summarize(list(by_seed.values()), lower_is_better=metric.goal == "minimize") if by_seed else None

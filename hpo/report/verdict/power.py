@@ -10,7 +10,7 @@ from hpo.report.verdict.statistics import Paired, equal_seeds
 
 POWER = 0.8
 MOST_SEEDS = 1000
-"""As many as a confirm phase may have."""
+"""The most seeds: as many as a confirm phase may have."""
 
 
 def power(effect: float, n: int, level: float) -> float:

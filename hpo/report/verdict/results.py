@@ -44,7 +44,7 @@ class Comparison:
     bootstrap: Interval | None
     """95 % interval of the difference; None for a single seed."""
     p_corrected: float | None
-    """Of the paired t test, by Holm's method over all arms of the study but the baseline; as the next."""
+    """The p value of the paired t test, by Holm's method over all arms of the study but the baseline; as the next."""
     wilcoxon: float | None
     wilcoxon_corrected: float | None
     effect: float | None
@@ -65,26 +65,27 @@ class ArmResult:
     configuration: Mapping[str, Any] | None
     """What was searched -> the value that represents the arm; None if no configuration finished."""
     search_best: float | None
-    """By the objective, on validation: optimistic, because it is the best of all that were tried."""
+    """The best by the objective, on validation: optimistic, because it is the best of all that were tried."""
     expected_best: tuple[BestOf, ...]
-    """The same for a part of the trials."""
+    """The best that is to be expected of a part of the trials."""
     efficiency: Efficiency
     values: Mapping[str, Mapping[int, float]]
     """Name of a metric -> seed -> value of the configuration that represents the arm."""
     validation: Summary | None
-    """Of the objective over the confirm phase's seeds; without that phase, over the repeats it was chosen by."""
+    """The objective over the confirm phase's seeds; without that phase, over the repeats it was chosen by."""
     test: Summary | None
-    """Of the same metric on test; None without a confirm phase."""
+    """That metric on test; None without a confirm phase."""
     also: tuple[tuple[Metric, Summary | None], ...]
     """The other metrics on test."""
     bootstrap: Interval | None
     """95 % interval of the mean of the report's metric; None for fewer than two seeds."""
     comparison: Comparison | None
-    """With the baseline; None for the baseline itself, and without a common seed."""
+    """How it compares with the baseline; None for the baseline itself, and without a common seed."""
 
     @property
     def difference(self) -> Paired | None:
-        """To the baseline, by the report's metric; None for the baseline itself, and without a common seed."""
+        """The difference to the baseline, by the report's metric; None for the baseline itself, and without a common
+        seed."""
         return self.comparison.difference if self.comparison else None
 
 
@@ -98,7 +99,7 @@ class ClaimResult:
     difference: Paired | None
     """`arm` - `than`, its p against the claim's margin; None without a common seed."""
     p_corrected: float | None
-    """By Holm's method over the study's claims: the verdict rests on it."""
+    """The p value by Holm's method over the study's claims: the verdict rests on it."""
     more_seeds: int | None
     """That would decide it, if difference and spread stay; None if it is decided, or if nothing can be said."""
     metric: Metric
@@ -134,7 +135,7 @@ class Report:
     search_ratio: float | None
     """The largest search spending of an arm by the smallest, in epochs; None if an arm spent nothing."""
     compute: str
-    """The same in words."""
+    """The compute in words."""
     devices: str
     """A warning if trials that are compared ran on different kinds of device, else empty."""
     unfinished: tuple[str, ...]

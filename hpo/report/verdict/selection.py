@@ -19,7 +19,8 @@ from hpo.metric import Metric
 from hpo.storage.rows import Cell
 
 MOST_POINTS = 100
-"""Of a curve; of more trials, about so many n are chosen, closer together where they are small: powers of 4 always."""
+"""Points of a curve; of more trials, about so many n are chosen, closer together where they are small: powers of 4
+always."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class BestOf:
 
 
 def expected_best(metric: Metric, cells: Sequence[Cell], include: int) -> tuple[BestOf, ...]:
-    """For n from one to all of the configurations that an arm's search phase tried; of many, `include` is among them.
+    """Expect the best for n from one to all of the configurations that an arm's search phase tried; of many, `include`
+    is among them.
 
     A pruned trial counts with the score at which it was stopped, by which it would hardly have been chosen, a diverged
     one with the metric's worst value; repeats of a configuration count as one, with their mean. Without the pruned

@@ -36,7 +36,7 @@ class Summary:
     n: int
     mean: float
     std: float | None
-    """Of the sample (n - 1 in the denominator); None for a single value."""
+    """The deviation of the sample (n - 1 in the denominator); None for a single value."""
     best: float
     worst: float
     low: float | None
@@ -57,7 +57,7 @@ class Paired:
     p: float | None
     """Two-sided, of the paired t test; None for a single seed."""
     std: float | None = None
-    """Of the differences; None for a single seed."""
+    """The deviation of the differences; None for a single seed."""
 
 
 def summarize(values: Sequence[float], confidence: float = CONFIDENCE, *, lower_is_better: bool = False) -> Summary:

@@ -26,11 +26,11 @@ class Winner:
     study: str
     arm: str
     trial: Mapping[str, Any]
-    """As a study file writes it."""
+    """The trial as a study file writes it."""
     cells: Sequence[Cell]
     """The trials that trained it."""
     reached: tuple[tuple[Metric, Summary], ...]
-    """By metric, over the seeds that it was trained with."""
+    """What it measured, by metric, over the seeds that it was trained with."""
 
     def __str__(self) -> str:
         lines = [f"# the best trial of {self.study}, arm {self.arm}"]
@@ -71,7 +71,7 @@ def _arm(report: Report, name: str | None) -> ArmResult:
 
 
 def winner_json(found: Winner) -> dict[str, Any]:
-    """The same for programs."""
+    """The winner for programs."""
     reached = {
         metric.name: {"n": summary.n, "mean": summary.mean, "std": summary.std} for metric, summary in found.reached
     }

@@ -1,4 +1,4 @@
-"""From images resident on the device to the minibatches of an epoch, augmented and normalized."""
+"""The way from images resident on the device to the minibatches of an epoch, augmented and normalized."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Normalize:
 
     @classmethod
     def by(cls, mean: Tensor, std: Tensor, shape: tuple[int, int, int]) -> Normalize:
-        """With mean and deviation per channel, (C,), of images as floats in 0..1, for images of that shape."""
+        """Normalize by mean and deviation per channel, (C,), of images as floats in 0..1, for images of that shape."""
         # One number a pixel, (1, C, H, W): to spread one a channel over them takes three times as long at every step.
         scale, shift = 1.0 / (255.0 * std), -mean / std
         return cls(*(each.view(1, -1, 1, 1).expand((1, *shape)).contiguous() for each in (scale, shift)))

@@ -59,7 +59,7 @@ class Length(Spec):
         return self
 
     def in_steps(self, clock: Clock) -> int:
-        """The same length in optimizer steps."""
+        """The length in optimizer steps."""
         return self.steps if self.steps is not None else (self.epochs or 0) * clock.steps_per_epoch
 
 
@@ -110,7 +110,7 @@ class Evaluation:
         return math.isfinite(self.train.loss) and math.isfinite(self.validation.loss)
 
     def reported(self) -> trainer.Evaluation:
-        """The same as everything outside of training sees it: numbers by name."""
+        """The evaluation as everything outside of training sees it: numbers by name."""
         metrics = {
             "step": self.step,
             **self.train.by_name("train"),

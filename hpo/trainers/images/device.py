@@ -25,7 +25,7 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 ROOM = 0.9
 """Share of a device's memory that must be free, or held by this process, for it to be ours alone."""
 MARKS = ("CUDA error", "CUDA driver error", "CUDA out of memory", "CUBLAS_STATUS_", "CUDNN_STATUS_", "cuDNN error")
-"""In the text of an error that a device reports through one of its libraries."""
+"""Marks in the text of an error that a device reports through one of its libraries."""
 ASSERTED = "device-side assert"
 
 

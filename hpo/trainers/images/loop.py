@@ -41,7 +41,7 @@ class Outcome:
     epochs: int
     """Whole epochs trained, those before a resume included."""
     validation: Score | None = None
-    """Of the last epoch; None when no epoch was completed."""
+    """The score of the last epoch; None when no epoch was completed."""
     test: Score | None = None
     """Only of a finished trial that was given a test set."""
     checkpoint: bytes | None = None

@@ -22,7 +22,7 @@ class PlateauState:
     """What the rule remembers from epoch to epoch."""
 
     share: float = 1.0
-    """Of the scheduled learning rate."""
+    """The share of the scheduled learning rate."""
     best: float = math.inf
     """The lowest loss so far, or the lowest error rate."""
     waited: int = 0

@@ -62,7 +62,7 @@ class Prefix:
         self._hash = hashlib.sha256(json.dumps([self._still(), seed, steps_per_epoch]).encode())
 
     def digest(self, step: int) -> str:
-        """Of the first `step` optimizer steps; not fewer than were asked for before."""
+        """Digest the first `step` optimizer steps; not fewer than were asked for before."""
         while self._clock.step < step:
             self._hash.update(self._moved())
             self._clock = Clock(self._clock.step + 1, self._clock.steps_per_epoch, self._clock.epochs)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from hpo.trainers.images.trial import TrialSpec
 
 MOST_STEPS = 2**31 - 1
-"""Of a trial; they are stored in a column of 32 bits."""
+"""The most steps of a trial; they are stored in a column of 32 bits."""
 
 
 class ImageTrainer:

@@ -21,7 +21,7 @@ from hpo.trainers.images.data.splits import split
 MOST = 2
 """Data sets that are kept, those used last."""
 ATTEMPTS = 3
-"""At reading files that change meanwhile."""
+"""How often files are read that change meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +29,9 @@ class _Kept:
     identity: Identity
     dataset: Dataset
     scopes: set[Hashable] = field(default_factory=set)
-    """For which the files were looked at, and were those that were read."""
+    """The scopes for which the files were looked at, and were those that were read."""
     splits: dict[torch.device, Splits] = field(default_factory=dict)
-    """With the test images."""
+    """The splits by device, with the test images."""
 
 
 class DataCache:

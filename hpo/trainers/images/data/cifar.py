@@ -34,7 +34,7 @@ class Cifar10(Source):
     CLASSES: ClassVar[int] = 10
 
     def identity(self) -> Identity:
-        """Of the files that there are."""
+        """The identity of the files that there are."""
         from torchvision.datasets import CIFAR10
 
         return _identity(CIFAR10)
@@ -62,7 +62,7 @@ class Cifar100(Source):
     CLASSES: ClassVar[int] = 100
 
     def identity(self) -> Identity:
-        """Of the files that there are."""
+        """The identity of the files that there are."""
         from torchvision.datasets import CIFAR100
 
         return _identity(CIFAR100)

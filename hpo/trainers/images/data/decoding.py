@@ -1,4 +1,4 @@
-"""From image files to pixels, on several threads.
+"""Decoding: the way from image files to pixels, on several threads.
 
 Only the formats of the known suffixes are tried, whatever a file is called: for some of the others Pillow would start a
 program. An image of millions of pixels in a file of some kilobytes is refused before it is decoded.
@@ -29,7 +29,7 @@ SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm", "
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 """Pillow's names of what has these suffixes; its PPM is PGM too."""
 MOST_PIXELS = 80_000_000
-"""Of one image: less than that from which on Pillow itself warns of an attack."""
+"""The most pixels of one image: less than that from which on Pillow itself warns of an attack."""
 MOST_THREADS = 8
 
 _log = logging.getLogger(__name__)

@@ -34,7 +34,7 @@ _KINDS = {
 
 
 def file_identity(path: Path) -> Identity:
-    """By what a file that was written anew or replaced is recognized, even if its size and time are the old ones.
+    """What a file that was written anew or replaced is recognized, even if its size and time are the old ones.
 
     Raises:
         DataError: there is no such file, or it is not a regular one.

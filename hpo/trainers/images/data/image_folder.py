@@ -46,7 +46,7 @@ class ImageFolder(Source):
     ends. Left out, all images must have one size."""
 
     def identity(self) -> Identity:
-        """Of all image files.
+        """The identity of all image files.
 
         Raises:
             DataError: a folder is missing or has other classes.

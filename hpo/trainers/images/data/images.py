@@ -24,7 +24,7 @@ class Images:
         return len(self.labels)
 
     def to(self, device: torch.device) -> Images:
-        """The same images, resident on `device`."""
+        """Return the images, resident on `device`."""
         return Images(self.inputs.to(device), self.labels.to(device))
 
     def take(self, indices: Tensor) -> Images:

@@ -15,7 +15,7 @@ from hpo.errors import DataError
 Layout = Literal["NCHW", "NHWC"]
 
 CHANNELS = (1, 3, 4)
-"""Of grey, colour, and colour with transparency: what an image of any tool has."""
+"""Channels of grey, colour, and colour with transparency: what an image of any tool has."""
 
 
 def channels_first(inputs: np.ndarray[Any, Any], layout: Layout | None, name: str) -> np.ndarray[Any, Any]:

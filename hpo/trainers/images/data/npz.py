@@ -42,7 +42,7 @@ class Npz(Source):
     like the other one is refused."""
 
     def identity(self) -> Identity:
-        """Of the file.
+        """The identity of the file.
 
         Raises:
             DataError: there is none.

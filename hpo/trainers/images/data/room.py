@@ -29,7 +29,7 @@ def check_room(what: object, size: int) -> None:
 
 
 def memory_bytes() -> int:
-    """Of the machine, or of the container if that may use less."""
+    """The memory of the machine, or of the container if that may use less."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     try:
         return min(memory, int(CONTAINER_LIMIT.read_text()))

@@ -20,9 +20,9 @@ class Source(Spec):
     """
 
     TRAIN_IMAGES: ClassVar[int | None] = None
-    """Before the split; None where only the files tell."""
+    """Training images before the split; None where only the files tell."""
     CLASSES: ClassVar[int] = 2
-    """At least so many."""
+    """The number of classes, at least."""
     KNOWS_ITS_FILES: ClassVar[bool] = True
     """Whether images can't change without a change of `identity`."""
 
