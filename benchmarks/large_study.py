@@ -23,11 +23,12 @@ from hpo.optuna_private import (
     TRIAL_VALUES,
     TRIALS,
 )
-from hpo.plan import CONFIRM, advance
+from hpo.plan import advance
 from hpo.service import begin_study
 from hpo.space import Params, Values
 from hpo.storage import Storage
 from hpo.storage.rows import Cell
+from hpo.storage.states import CONFIRM
 from hpo.storage.tables import cell as cell_table
 from hpo.storage.tables import curve as curve_table
 from hpo.storage.trials import study_name

@@ -22,11 +22,9 @@ from hpo.metric import Metric
 from hpo.parameters import grid
 from hpo.space import Params
 from hpo.storage import Storage
-from hpo.storage.rows import WITHDRAWN, ArmProgress, Cell, PlanChanges, PlannedCell, StudyRow
+from hpo.storage.rows import ArmProgress, Cell, PlanChanges, PlannedCell, StudyRow
+from hpo.storage.states import AUDIT, CONFIRM, SEARCH, WITHDRAWN
 from hpo.study import StudySpec
-
-SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
-ENDED = ("done", "failed")
 
 
 def spent_alike(study: StudySpec, spent: Mapping[str, int]) -> bool:
@@ -66,7 +64,7 @@ def changes(study: StudySpec, cells: Sequence[Cell], arms: Collection[str] | Non
         restored += [cell for cell in late if not is_over and cell.state == WITHDRAWN]
         searched = [cell for cell in searched if not (is_over and cell in late)]
         added += islice(_slots(study, plan.arm), len(searched), len(searched) + extra)
-        complete = not extra and all(cell.state in ENDED for cell in searched)
+        complete = not extra and all(cell.has_ended for cell in searched)
         for following in (_confirmed(study, plan.arm, own), _audited(study, plan.arm, own)):
             wanted = following.wanted if complete else ()
             there = {following.key(cell) for cell in following.planned}

@@ -16,7 +16,7 @@ from hpo.checks.budgets import budget_mistakes
 from hpo.corrections import corrected
 from hpo.errors import StudyError, UserError
 from hpo.extensions import extended
-from hpo.plan import CONFIRM, advance, first_cells
+from hpo.plan import advance, first_cells
 from hpo.report.render.files import replace
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
@@ -26,6 +26,7 @@ from hpo.storage.checkpoints import UrlCheckpoints, open_checkpoints
 from hpo.storage.parts import Parts
 from hpo.storage.repair import Repaired, repair
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
+from hpo.storage.states import CONFIRM
 from hpo.study import Extension, StudySpec, read_study
 from hpo.study_file import differences
 
@@ -139,8 +140,8 @@ def find_study(storage: Storage, name: str) -> tuple[StudyRow, StudySpec]:
 
 def is_done(storage: Storage, row: StudyRow, study: StudySpec) -> bool:
     """Whether nothing of the study is left to run."""
-    open_cells = any(arm.planned or arm.leased for arm in storage.ledger.progress(row.id))
-    return not open_cells and advance(storage, row, study) == 0
+    anything_open = any(arm.open for arm in storage.ledger.progress(row.id))
+    return not anything_open and advance(storage, row, study) == 0
 
 
 @dataclass(frozen=True, slots=True)

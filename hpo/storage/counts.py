@@ -10,7 +10,8 @@ from sqlalchemy import Connection, and_, case, func, select
 
 from hpo.metric import Goal
 from hpo.storage.lease_statements import RUN_OUT
-from hpo.storage.rows import WITHDRAWN, ArmProgress, a_duration, is_plausible
+from hpo.storage.rows import ArmProgress, a_duration, is_plausible
+from hpo.storage.states import WITHDRAWN
 from hpo.storage.tables import cell
 
 

@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 from hpo.storage import tables
 from hpo.storage.engine import synchronous_commit_off
-from hpo.storage.rows import CELL_COLUMNS, WITHDRAWN
+from hpo.storage.rows import CELL_COLUMNS
+from hpo.storage.states import WITHDRAWN
 from hpo.storage.tables import cell, checkpoint, curve, now, part, study
 
 _leader = cell.alias("leader")

@@ -10,7 +10,8 @@ from optuna.trial import TrialState
 from hpo.search import NO_PRUNER, Pruner
 from hpo.storage.optuna_changes import Changes
 from hpo.storage.optuna_rows import CELL
-from hpo.storage.rows import WITHDRAWN, Cell, CurvePoint, value_of
+from hpo.storage.rows import Cell, CurvePoint, value_of
+from hpo.storage.states import WITHDRAWN
 from hpo.study import StudySpec
 
 SEED = "seed"

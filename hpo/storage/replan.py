@@ -12,7 +12,8 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, case, update
 
 from hpo.storage.optuna_changes import set_open_trials
-from hpo.storage.rows import WITHDRAWN, PlanChanges
+from hpo.storage.rows import PlanChanges
+from hpo.storage.states import WITHDRAWN
 from hpo.storage.tables import cell
 
 _THIS = cell.c.id == bindparam("this")

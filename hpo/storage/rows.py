@@ -16,10 +16,8 @@ from hpo.explain import shown
 from hpo.metric import Metric
 from hpo.space import Params
 from hpo.storage import tables
+from hpo.storage.states import ENDED, OPEN, CellState, Ending, Phase, StudyState
 from hpo.trainers.trainer import Evaluation
-
-WITHDRAWN = "withdrawn"
-"""The state of a cell that follows from its arm's search no more: neither open nor part of the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class PlannedCell:
     """One thing that must be run."""
 
     arm: str
-    phase: str
+    phase: Phase
     """search or confirm."""
     slot: int
     seed: int
@@ -41,12 +39,11 @@ class Cell:
 
     id: int
     arm: str
-    phase: str
+    phase: Phase
     slot: int
     seed: int
     params: Params | None
-    state: str
-    """planned, leased, done, failed or withdrawn."""
+    state: CellState
     attempts: int
     claims: int
     leader: int | None
@@ -57,8 +54,7 @@ class Cell:
     trial_number: int | None
     epochs: int
     seconds: float
-    ended: str | None
-    """finished, pruned or diverged."""
+    ended: Ending | None
     score: float | None
     """What it is judged by; the metric's worst value if it diverged, or None where there is none."""
     metrics: Mapping[str, float | None]
@@ -72,6 +68,16 @@ class Cell:
     worker: str | None
     started: float | None
     finished: float | None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is still to be run, or run now."""
+        return self.state in OPEN
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it will not be run any more, as things stand."""
+        return self.state in ENDED
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +135,7 @@ class StudyRow:
     name: str
     spec: str
     """JSON of hpo.study.StudySpec."""
-    state: str
-    """running, stopped, failed or finished."""
+    state: StudyState
     reason: str | None
     """Why it failed."""
     data: str | None
@@ -189,7 +194,7 @@ class ArmProgress:
     """Counts of an arm's cells in one phase."""
 
     arm: str
-    phase: str
+    phase: Phase
     planned: int
     leased: int
     stale: int
@@ -212,7 +217,7 @@ class ArmProgress:
     """Seeds of that configuration that are done so far."""
 
     @classmethod
-    def none_of(cls, arm: str, phase: str) -> Self:
+    def none_of(cls, arm: str, phase: Phase) -> Self:
         """Count an arm and phase without any cell."""
         counts = dict.fromkeys(("planned", "leased", "stale", "done", "failed", "pruned", "diverged", "epochs"), 0)
         return cls(arm, phase, **counts, done_epochs=0, seconds=0.0, best=None, seeds=0)
@@ -220,7 +225,12 @@ class ArmProgress:
     @property
     def total(self) -> int:
         """All cells, whatever their state."""
-        return self.planned + self.leased + self.done + self.failed
+        return self.open + self.done + self.failed
+
+    @property
+    def open(self) -> int:
+        """Cells that are still to be run, or run now."""
+        return self.planned + self.leased
 
 
 def value_of(metric: Metric, measured: Cell | CurvePoint) -> float | None:

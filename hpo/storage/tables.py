@@ -20,6 +20,8 @@ from sqlalchemy import (
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from hpo.storage.states import OPEN
+
 SCHEMA_VERSION = 4
 
 metadata = MetaData()
@@ -82,7 +84,7 @@ cell = Table(
     UniqueConstraint("study_id", "arm", "phase", "slot", "seed"),
     sqlite_autoincrement=True,
 )
-open_cells = cell.c.state.in_(["planned", "leased"])
+open_cells = cell.c.state.in_(OPEN)
 
 # Few are open of all there ever were: a claim finds the first of a study, whatever else is in the storage.
 Index("hpo_cell_open_of_study", cell.c.study_id, cell.c.id, postgresql_where=open_cells, sqlite_where=open_cells)

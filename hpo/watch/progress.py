@@ -16,10 +16,11 @@ from hpo.report.numbers import count, number
 from hpo.report.verdict.failing import why
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
+from hpo.storage.states import SEARCH
 from hpo.study import StudySpec, read_study
 from hpo.trainers import default_objective
 from hpo.watch.nodes import summary
-from hpo.watch.remaining import SEARCH, about, left, seconds_left
+from hpo.watch.remaining import about, left, seconds_left
 from hpo.watch.state import State, state_of
 
 SHOWN_ERRORS = 3
@@ -60,8 +61,8 @@ def table(progress: Sequence[ArmProgress], metric: Metric, unit: str = "epoch") 
         view.add_row(
             Text(arm.arm),
             arm.phase,
-            ProgressBar(total=_total(arm), completed=arm.done + arm.failed, width=10),
-            f"{arm.done}/{_total(arm)}",
+            ProgressBar(total=arm.total, completed=arm.done + arm.failed, width=10),
+            f"{arm.done}/{arm.total}",
             Text(str(arm.failed), style="bold red") if arm.failed else "",
             str(arm.epochs),
             best,
@@ -80,15 +81,11 @@ def _best(value: float, metric: Metric) -> str:
 
 
 def _words(arm: ArmProgress, metric: Metric) -> Iterator[str]:
-    yield f"{arm.arm} {arm.phase} {arm.done}/{_total(arm)}"
+    yield f"{arm.arm} {arm.phase} {arm.done}/{arm.total}"
     if arm.failed:
         yield f"failed {arm.failed}"
     if arm.best is not None:
         yield f"best {_best(arm.best, metric)}" + (f" (mean of {arm.seeds} seeds)" if arm.seeds > 1 else "")
-
-
-def _total(arm: ArmProgress) -> int:
-    return arm.planned + arm.leased + arm.done + arm.failed
 
 
 def status(storage: Storage, name: str | None) -> RenderableType:

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from hpo.protocol import Protocol
 from hpo.storage.rows import ArmProgress
+from hpo.storage.states import AUDIT, CONFIRM, SEARCH, Phase
 from hpo.study import ResolvedArm, StudySpec
 
-SEARCH, AUDIT, CONFIRM = "search", "audit", "confirm"
 UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
 SMALLEST = 2
 """A time is told in the largest unit of which it has so many."""
@@ -25,7 +25,7 @@ class Left:
     """Epochs that an arm has still to train in one phase."""
 
     arm: str
-    phase: str
+    phase: Phase
     low: int
     """If every trial is pruned as soon as can be."""
     high: int
@@ -40,9 +40,7 @@ def left(study: StudySpec, progress: Sequence[ArmProgress]) -> list[Left]:
     arms = [study.arm(name) for name in study.arms]
     searches = {arm.name: counts[arm.name, SEARCH] for arm in arms if (arm.name, SEARCH) in counts}
     grids = [
-        _trials(searches[arm.name]) * arm.length
-        for arm in arms
-        if not arm.spec.sampler.proposes and arm.name in searches
+        searches[arm.name].total * arm.length for arm in arms if not arm.spec.sampler.proposes and arm.name in searches
     ]
     found = []
     for arm in arms:
@@ -54,7 +52,7 @@ def left(study: StudySpec, progress: Sequence[ArmProgress]) -> list[Left]:
                 (AUDIT, _audit(study.protocol, arm, search)),
             ):
                 planned = counts.get((arm.name, phase))
-                low, high = to_come if planned is None else (planned.planned + planned.leased,) * 2
+                low, high = to_come if planned is None else (planned.open,) * 2
                 shortest = 1 if arm.stops_early else arm.length
                 found.append(Left(arm.name, phase, low * shortest, high * arm.length, arm.length))
     return [one for one in found if one.high]
@@ -87,13 +85,9 @@ def about(seconds: tuple[float, float]) -> str:
     return f"about {most} {noun}" if least == most else f"about {least} to {most} {noun}"
 
 
-def _trials(search: ArmProgress) -> int:
-    return search.planned + search.leased + search.done + search.failed
-
-
 def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None) -> tuple[int, int]:
     """Count, at least and at most, how many epochs of the arm's search are left."""
-    open_trials = search.planned + search.leased
+    open_trials = search.open
     shorter = arm.pruner.prunes or arm.stops_early
     if not arm.spec.sampler.proposes or not (shorter or search.diverged):
         budget = None
@@ -101,7 +95,7 @@ def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None) -> 
         budget = largest_grid if arm.budget is None else arm.budget.epochs
     if budget is None:
         # A part of the open ones may be trained already: it is seen where no trial has ended early.
-        high = min(open_trials * arm.length, max(0, _trials(search) * arm.length - search.epochs))
+        high = min(open_trials * arm.length, max(0, search.total * arm.length - search.epochs))
         return (min(open_trials, high) if shorter else high), high
     # What a trial does not train goes to a further one, until less than a trial is left.
     high = max(0, budget - search.epochs - search.failed * arm.length)
@@ -115,14 +109,14 @@ def _confirm(protocol: Protocol, arm: ResolvedArm, search: ArmProgress) -> tuple
     confirm = protocol.confirm
     if confirm is None:
         return 0, 0
-    competing = search.planned + search.leased + search.done - search.pruned - search.diverged
+    competing = search.open + search.done - search.pruned - search.diverged
     configurations = math.ceil(competing / (1 if arm.spec.sampler.proposes else protocol.repeats))
     trials = min(confirm.top, configurations) * confirm.seeds
     return trials, trials
 
 
 def _audit(protocol: Protocol, arm: ResolvedArm, search: ArmProgress) -> tuple[int, int]:
-    could_be = search.planned + search.leased if arm.pruner.prunes else 0
+    could_be = search.open if arm.pruner.prunes else 0
     most = protocol.audit
     return min(most, search.pruned), min(most, search.pruned + could_be)
 

@@ -16,8 +16,6 @@ from hpo.space import Params
 from hpo.storage.rows import Cell, PrefixCheckpoint
 from hpo.study import StudySpec
 
-OPEN = ("planned", "leased")
-
 
 class PrefixPlan:
     """Which cells of a study have how much in common."""
@@ -45,7 +43,7 @@ class PrefixPlan:
         leading = [
             PrefixCheckpoint(other.id, common[other.id])
             for other in cells
-            if other.id < cell.id and other.state in OPEN and other.epochs < common[other.id]
+            if other.id < cell.id and other.is_open and other.epochs < common[other.id]
         ]
         later = max(leading, key=_epochs, default=None)
         if later is not None and later.epochs > (now.epochs if now else 0):
@@ -54,7 +52,7 @@ class PrefixPlan:
 
     def kept_for_others(self, cell: Cell, cells: Sequence[Cell]) -> frozenset[int]:
         """The epochs after which a checkpoint of `cell` will be of use to cells that are open, or to be planned."""
-        others = [self.common(cell, other) for other in cells if other.id > cell.id and other.state in OPEN]
+        others = [self.common(cell, other) for other in cells if other.id > cell.id and other.is_open]
         # The confirm phase of other arms is planned one by one; where nothing is searched, it is known beforehand.
         if cell.phase == "confirm":
             mine = self._prefixes_of(cell)

@@ -17,11 +17,11 @@ from sqlalchemy import func, select
 from hpo.errors import WorkLeft
 from hpo.launch import local
 from hpo.launch.local import LocalWorker, Placement
-from hpo.plan import AUDIT, CONFIRM, SEARCH
 from hpo.service import find_study
 from hpo.space import merge
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell, StudyRow
+from hpo.storage.states import AUDIT, CONFIRM, SEARCH
 from hpo.storage.tables import checkpoint
 from hpo.storage.trials import study_name
 from hpo.study import StudySpec

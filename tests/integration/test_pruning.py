@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.plan import CONFIRM, SEARCH, ranking
+from hpo.plan import ranking
 from hpo.service import begin_study, is_done
 from hpo.storage import create_storage
 from hpo.storage.rows import Cell
+from hpo.storage.states import CONFIRM, SEARCH
 from hpo.trainers.images.reported import OBJECTIVE
 from tests.integration.helpers import make_study, optuna_trials, work_here
 

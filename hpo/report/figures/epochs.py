@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
 from hpo.metric import Metric
-from hpo.plan import CONFIRM, SEARCH, ranking
+from hpo.plan import ranking
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
 from hpo.report.numbers import a, count
 from hpo.report.verdict.measured import representative
 from hpo.storage.rows import Cell, CurvePoint, value_of
+from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import StudySpec
 
 BEST = 5

@@ -9,9 +9,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from hpo.metric import Metric
-from hpo.plan import SEARCH
 from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened
 from hpo.storage.rows import Cell
+from hpo.storage.states import SEARCH
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:

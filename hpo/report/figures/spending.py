@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from hpo.metric import Metric
-from hpo.plan import SEARCH
 from hpo.report.figures.values import Axis, Figure, Panel, Series, Style, toward_best
 from hpo.report.verdict.efficiency import ended
 from hpo.report.verdict.results import ArmResult, Report
 from hpo.storage.rows import Cell, value_of
+from hpo.storage.states import SEARCH
 
 MOST_POINTS = 400
 """Points of an arm in a panel; of more, every so-many-th is drawn."""

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from hpo.metric import Metric
-from hpo.plan import AUDIT, CONFIRM, SEARCH, changes, ranking, spent_alike
+from hpo.plan import changes, ranking, spent_alike
 from hpo.report.verdict.claims import Seeds, judge
 from hpo.report.verdict.efficiency import Efficiency, efficiencies
 from hpo.report.verdict.failing import failed_trials
@@ -40,6 +40,7 @@ from hpo.report.verdict.rules import (
 from hpo.report.verdict.selection import expected_best
 from hpo.report.verdict.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.storage.rows import Cell, CurvePoint
+from hpo.storage.states import AUDIT, CONFIRM, SEARCH, Phase
 from hpo.study import StudySpec
 
 
@@ -111,7 +112,7 @@ def _arm(
     study: StudySpec,
     name: str,
     cells: Sequence[Cell],
-    coming: Mapping[tuple[str, str], int],
+    coming: Mapping[tuple[str, Phase], int],
     values: Values,
     metric: Metric,
     fewest: int,

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpo.metric import Metric
-from hpo.plan import AUDIT, SEARCH, ranking
+from hpo.plan import ranking
 from hpo.report.verdict.statistics import CONFIDENCE
 from hpo.storage.rows import Cell
+from hpo.storage.states import AUDIT, SEARCH
 from hpo.study import StudySpec
 
 

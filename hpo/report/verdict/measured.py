@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from hpo.metric import Metric
-from hpo.plan import CONFIRM, changes, point, ranking
+from hpo.plan import changes, point, ranking
 from hpo.report.verdict.statistics import Summary, summarize
-from hpo.storage.rows import WITHDRAWN, Cell, CurvePoint, value_of
+from hpo.storage.rows import Cell, CurvePoint, value_of
+from hpo.storage.states import CONFIRM, WITHDRAWN
 from hpo.study import StudySpec
 
 Values = Mapping[str, Mapping[int, float]]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.metric import Metric
-from hpo.plan import CONFIRM, SEARCH
 from hpo.report.verdict.measured import measured, representative, summary
 from hpo.report.verdict.statistics import Summary
 from hpo.storage.rows import Cell, CurvePoint
+from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Published, StudySpec
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpo.plan import CONFIRM, SEARCH
 from hpo.report.numbers import count
 from hpo.report.verdict.power import POWER
 from hpo.report.verdict.results import ArmResult
 from hpo.report.verdict.statistics import CONFIDENCE, equal_seeds
 from hpo.storage.rows import Cell
+from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Extension, StudySpec
 
 EQUAL = 1.05
