@@ -53,6 +53,7 @@ def worker(
     from hpo.signals import while_listening
     from hpo.storage import create_storage, open_storage
     from hpo.storage.retry import Retry
+    from hpo.trainers import default_trainer
     from hpo.worker import WorkerOptions, call_deadline, work
 
     log_to_stderr()
@@ -65,6 +66,7 @@ def worker(
         stall_seconds=stall,
         forever=forever,
     )
+    default_trainer().load()  # before signals are listened to, which end the process at once until then
     with while_listening() as stop:
         open_or_create = create_storage if forever else open_storage
         opened = open_or_create(storage, Retry(retry_for, stop), lambda: call_deadline(stop))

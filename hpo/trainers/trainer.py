@@ -177,6 +177,9 @@ class Trainer(Protocol):
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         """What of a trial goes beyond what can be stored, a line for each: the key, and what is allowed."""
 
+    def load(self) -> None:
+        """Import what training needs, which may take seconds; it is done by itself later if it was not asked for."""
+
     def machine(self, device: str) -> Machine:
         """The device called `device` (`auto`: the best there is), prepared for training in this process.
 

@@ -34,17 +34,18 @@ threading.Event().wait()
 
 
 class Importing:
-    """The command in the middle of its imports for certain: its torch is one that never comes to an end."""
+    """The command in the middle of its imports for certain: one of them never comes to an end."""
 
     def __init__(self, folder: Path) -> None:
-        self.mark = folder / "imports-torch"
-        (folder / "torch").mkdir()
-        (folder / "torch" / "__init__.py").write_text(WAITS_FOR_EVER.format(mark=str(self.mark)))
+        self.mark = folder / "imports"
+        for name in ("torch", "sqlalchemy"):  # which are what takes time, of workers and of other commands
+            (folder / name).mkdir()
+            (folder / name / "__init__.py").write_text(WAITS_FOR_EVER.format(mark=str(self.mark)))
         self._environment = os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
 
     @contextmanager
     def begun(self, *arguments: str, under: Sequence[str] = ()) -> Iterator[subprocess.Popen[str]]:
-        """Once it imports torch."""
+        """Once it imports one of them."""
         with subprocess.Popen(
             [*under, sys.executable, "-m", "hpo", *arguments],
             env=self._environment,

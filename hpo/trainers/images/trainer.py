@@ -74,6 +74,9 @@ class ImageTrainer:
         if steps > MOST_STEPS:
             yield f"epochs: {steps:,} optimizer steps, at most {MOST_STEPS:,} are allowed; raise batch_size"
 
+    def load(self) -> None:
+        import hpo.trainers.images.loop  # noqa: F401 (torch)
+
     def machine(self, device: str) -> Machine:
         from hpo.trainers.images.device import TorchMachine
 
