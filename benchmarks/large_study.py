@@ -24,8 +24,8 @@ from hpo.optuna_private import (
     TRIALS,
 )
 from hpo.plan import advance
+from hpo.search.space import Params, Values
 from hpo.service import begin_study
-from hpo.space import Params, Values
 from hpo.storage import Storage
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM
@@ -33,7 +33,7 @@ from hpo.storage.tables import cell as cell_table
 from hpo.storage.tables import curve as curve_table
 from hpo.storage.trials import study_name
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.file import parse
 
 Row = tuple[Any, dict[str, Any]]
 """A table and what is inserted into it."""

@@ -25,11 +25,11 @@ import optuna
 
 from benchmarks.curves import Curve, Table, load, nearest
 from benchmarks.curves.replay import PEAK, SCHEDULE, STRENGTH, Search, Space, best, curve_at, replay
-from hpo.parameters import grid
 from hpo.search import Grid, Hyperband, Median, NoPruner, Pruner, Random, Sampler, Tpe
+from hpo.search.parameters import grid
+from hpo.search.space import Params, Range, Values
 from hpo.seeds import derive
-from hpo.space import Params, Range, Values
-from hpo.study_file import load as load_study
+from hpo.study.file import load as load_study
 
 FLAGSHIP = Path(__file__).parents[1] / "studies" / "adaptive_vs_grid.toml"
 SCHEDULES = Values(values=("constant", "cosine", "exponential", "stages"))

@@ -39,7 +39,7 @@ from benchmarks.peers import EPOCHS, SHAPES, accuracy
 from hpo.storage import create_storage, open_storage
 from hpo.storage.trials import study_name
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.file import parse
 from hpo.trainers.images.clock import Evaluation, Score
 from hpo.trainers.trainer import Identity, Result, Trial
 from tests.postgres import PostgresServer

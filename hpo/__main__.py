@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from hpo.errors import WorkLeft
-from hpo.signals import end_on_signal
+from hpo.process.signals import end_on_signal
 
 
 def main() -> None:

@@ -16,15 +16,15 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from dataclasses import dataclass
 from itertools import count, islice
 
-from hpo.checks.budgets import MOST_CELLS, ArmPlan, arm_plans
-from hpo.checks.limits import CONFIRM_SEEDS
 from hpo.metric import Metric
-from hpo.parameters import grid
-from hpo.space import Params
+from hpo.search.parameters import grid
+from hpo.search.space import Params
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, Cell, PlanChanges, PlannedCell, StudyRow
 from hpo.storage.states import AUDIT, CONFIRM, SEARCH, WITHDRAWN
 from hpo.study import StudySpec
+from hpo.study.checks.budgets import MOST_CELLS, ArmPlan, arm_plans
+from hpo.study.checks.limits import CONFIRM_SEEDS
 
 
 def spent_alike(study: StudySpec, spent: Mapping[str, int]) -> bool:

@@ -16,11 +16,10 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, JsonValue, StringConstraints
 from pydantic.fields import FieldInfo
 
-from hpo.explain import quoted
-from hpo.protocol import Budget, Confirm, Protocol
 from hpo.search import Pruner, Sampler
-from hpo.space import Searched
+from hpo.search.space import Searched
 from hpo.study import Arm, Claim, Comparison, Extension, Pair, Published, Source, StudyFile
+from hpo.study.protocol import Budget, Confirm, Protocol
 from hpo.trainers.images.augment import Augment
 from hpo.trainers.images.clock import Duration
 from hpo.trainers.images.data import Data
@@ -31,6 +30,7 @@ from hpo.trainers.images.policies import Policy
 from hpo.trainers.images.regularizers import RegularizerSpec
 from hpo.trainers.images.schedules import Schedule
 from hpo.trainers.images.trial import EarlyStopping, TrialSpec
+from hpo.words.explain import quoted
 
 HEAD = """\
 # Reference: the study file

@@ -12,10 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 import hpo
-from hpo.checks.budgets import budget_mistakes
-from hpo.corrections import corrected
 from hpo.errors import StudyError, UserError
-from hpo.extensions import extended
 from hpo.plan import advance, first_cells
 from hpo.report.render.files import replace
 from hpo.report.verdict.compare import compare
@@ -28,7 +25,10 @@ from hpo.storage.repair import Repaired, repair
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.storage.states import CONFIRM
 from hpo.study import Extension, StudySpec, read_study
-from hpo.study_file import differences
+from hpo.study.checks.budgets import budget_mistakes
+from hpo.study.corrections import corrected
+from hpo.study.extensions import extended
+from hpo.study.file import differences
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from hpo.suggest import did_you_mean, nearest
+from hpo.words.suggest import did_you_mean, nearest
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
 """Letters, digits, `_` and `-`, beginning with a letter; at most 64."""

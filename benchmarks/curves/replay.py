@@ -16,9 +16,9 @@ import optuna
 from optuna.trial import Trial, TrialState
 
 from benchmarks.curves import Curve, Table
-from hpo.parameters import grid
 from hpo.search import Grid, Pruner, Sampler
-from hpo.space import Params, Range, Values
+from hpo.search.parameters import grid
+from hpo.search.space import Params, Range, Values
 
 SCHEDULE, PEAK, STRENGTH = "lr", "lr.peak", "regularizers.l2.strength"
 Space = Mapping[str, Range | Values]

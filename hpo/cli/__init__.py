@@ -10,9 +10,10 @@ import click
 
 from hpo import __version__
 from hpo.cli import streams
-from hpo.cli.launch import start_workers, stop_workers
+from hpo.cli.launch_study import check, launch_study
 from hpo.cli.results import best, dashboard, export, fetch, report, status
-from hpo.cli.studies import check, delete, extend, launch_study, resume, retry, stop
+from hpo.cli.start_workers import start_workers, stop_workers
+from hpo.cli.studies import delete, extend, resume, retry, stop
 from hpo.cli.upkeep import accept_images, clean, migrate, repair
 from hpo.cli.workers import nodes, worker
 

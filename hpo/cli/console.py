@@ -1,6 +1,6 @@
 """A terminal that shows what others wrote without doing it.
 
-No text that is shown acts (`hpo.visible`) or is read as rich's markup, and no number of a table is cut.
+No text that is shown acts (`hpo.words.visible`) or is read as rich's markup, and no number of a table is cut.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hpo.cli.narrow import fitted
 from hpo.cli.streams import let_go
-from hpo.visible import visible
+from hpo.words.visible import visible
 
 
 class Console(rich.console.Console):

@@ -17,7 +17,7 @@ def warn_of_password(context: click.Context, parameter: click.Parameter, url: st
     """Says that a secret on a command line is public on the machine."""
     from click.core import ParameterSource
 
-    from hpo.masking import masked
+    from hpo.words.masking import masked
 
     given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
     if given and url is not None and masked(url) != url:

@@ -10,7 +10,7 @@ import click
 from hpo.cli.exit_codes import exit_codes
 from hpo.cli.options import DEFAULT_ARTIFACTS, checkpoints_option, storage_option
 from hpo.cli.terminal import display, refresh, say
-from hpo.signals import on_signal
+from hpo.process.signals import on_signal
 
 
 @click.command()

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import IO
 
 from hpo.errors import HpoError
-from hpo.visible import visible
+from hpo.words.visible import visible
 
 
 def prepare() -> None:

@@ -1,143 +1,19 @@
-"""Verbs on a study: check, launch, stop, resume, retry, repair, delete; and on the tables that hold it."""
+"""Verbs on a study in the storage: stop, resume, extend, retry, delete."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-import tempfile
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from hpo.cli.exit_codes import exit_codes
-from hpo.cli.folders import try_folders
 from hpo.cli.options import (
-    DEFAULT_ARTIFACTS,
-    DEFAULT_STORAGE,
-    REPORTS,
-    checkpoint_option,
-    checkpoints_option,
-    device_option,
-    lease_option,
     storage_option,
 )
-from hpo.cli.terminal import display, say, shown_progress
-from hpo.signals import on_signal
+from hpo.cli.terminal import say
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
-    from hpo.study import StudySpec
-
-profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
-settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value over the file's and the profile's."
-)
-
-
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@profile_option
-@settings_option
-@click.option("--data", is_flag=True, help="Load the images on this machine as a worker would, and say what they are.")
-@exit_codes
-def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
-    """Say what FILE would run, without running it."""
-    from hpo.report.render.plan_summary import plan_summary
-    from hpo.study_file import load
-
-    study = load(file, settings, profile=profile)
-    plan = plan_summary(study)
-    found = _images_of(study) if data else None
-    display(plan)
-    if found:
-        display(found)
-
-
-def _images_of(study: StudySpec) -> RenderableType:
-    from hpo.study import parse_trial
-
-    return study.trainer.look_at_data(parse_trial(study.trial, "trial"))
-
-
-@click.command("launch-study")
-@click.argument("file", type=click.Path(path_type=Path))
-@storage_option
-@click.option(
-    "--workers",
-    type=click.IntRange(0, 1024),
-    help="Workers on this machine; 0: only plan.  [default: one per GPU, else one]",
-)
-@profile_option
-@settings_option
-@click.option("--name", help="Call the study so, not as the file and the profile do.")
-@device_option
-@lease_option
-@checkpoint_option
-@checkpoints_option
-@exit_codes
-def launch_study(
-    file: Path,
-    storage: str,
-    workers: int | None,
-    profile: str | None,
-    settings: tuple[str, ...],
-    name: str | None,
-    device: str,
-    lease: float,
-    checkpoint_every: float,
-    checkpoints: str | None,
-) -> None:
-    """Plan the study in FILE, run it with workers on this machine, and give its verdict.
-
-    The same command again goes on where it was; Ctrl-C leaves everything resumable.
-    """
-    from hpo import service
-    from hpo.launch import local
-    from hpo.launch.request import handed_over
-    from hpo.local_run import RETRY_SECONDS, run_locally
-    from hpo.report.render.text import terminal
-    from hpo.report.verdict.failing import not_done, trials_failed
-    from hpo.report.verdict.measured import reported
-    from hpo.storage import create_storage, open_storage
-    from hpo.storage.retry import Retry
-    from hpo.study_file import load
-
-    study = load(file, settings, name, profile)
-    if workers != 0:
-        try_folders(REPORTS / study.name, DEFAULT_ARTIFACTS)
-    opened = create_storage(storage)
-    row = service.begin_study(opened, study)
-    if workers == 0:
-        say(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
-        return
-    gpus = local.gpus_for(device)
-    options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
-    placements = local.placements(device, gpus.names, options, workers)
-    logs = Path(tempfile.mkdtemp(prefix=f"hpo-{row.name}-"))
-    say(f"{row.name} in {opened}, workers: {len(placements)} on {local.where(device, gpus)}", err=True)
-    say(f"logs: {logs}", err=True)
-    interrupted = on_signal()
-    environment = handed_over(storage, checkpoints)
-
-    with shown_progress(study.objective) as show:
-        pass_on = partial(say, err=True)
-        watched = open_storage(storage, Retry(RETRY_SECONDS, interrupted))
-        done = run_locally(watched, row.name, placements, environment, logs, show, pass_on, interrupted)
-    if interrupted.is_set() and not done:
-        say("stopped; to go on, give the same command again", err=True)
-        sys.exit(130)
-    if not done:
-        raise not_done(opened.ledger.study(row.name), logs)
-    found = service.findings(opened, row.name)
-    display(terminal(found.report))
-    [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
-    say(f"the page: {page}", err=True)
-    say(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
-    if failure := trials_failed(row.name, reported(found.study, found.cells), logs):
-        raise failure
+    pass
 
 
 @click.command()
@@ -222,12 +98,3 @@ def delete(study: str, storage: str, yes: bool) -> None:
         return
     service.delete_study(opened, study)
     say(f"deleted {study}", err=True)
-
-
-def _storage_flag(storage: str) -> str:
-    """What a further command needs to find the storage; a URL that may hold a password is left to HPO_STORAGE."""
-    from hpo.masking import masked
-
-    if storage == DEFAULT_STORAGE or not storage.startswith("sqlite"):
-        return ""
-    return f" --storage {shlex.quote(masked(storage))}"

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hpo.cli.streams import VisibleLines, written
-from hpo.signals import on_signal
-from hpo.visible import visible
+from hpo.process.signals import on_signal
+from hpo.words.visible import visible
 
 if TYPE_CHECKING:
     from rich.console import Console

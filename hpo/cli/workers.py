@@ -50,7 +50,7 @@ def worker(
     """
     import warnings
 
-    from hpo.signals import while_listening
+    from hpo.process.signals import while_listening
     from hpo.storage import create_storage, open_storage
     from hpo.storage.retry import Retry
     from hpo.trainers import default_trainer

@@ -15,8 +15,8 @@ from threading import Thread
 from typing import IO
 
 from hpo.errors import HpoError
-from hpo.gpus import VARIABLE, Gpus, visible
 from hpo.launch.request import HERE
+from hpo.process.gpus import VARIABLE, Gpus, visible
 
 PR_SET_PDEATHSIG = 1  # prctl.h
 PRCTL = ctypes.CDLL(None).prctl  # looked up here: little is safe between fork and exec

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from hpo.errors import UserError
-from hpo.masking import HIDDEN, masked
+from hpo.words.masking import HIDDEN, masked
 
 HERE = (sys.executable, "-P", "-m", "hpo")
 """The present command. Without -P Python would look for modules in the working directory, where others may write."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.study import StudySpec
-from hpo.visible import visible
+from hpo.words.visible import visible
 
 
 def study_file(study: StudySpec) -> str:

@@ -1,245 +1,38 @@
-"""How an arm searches: samplers propose points, pruners stop trials early. Each is built from a spec.
-
-They are Optuna's but for three, which decide as its own do: `qmc`, which repeats no point when several workers ask,
-`cmaes`, which unpickles nothing, and `percentile`, whose looks don't take longer the more trials are done. Options
-whose defaults have changed between Optuna's releases are always given explicitly.
-"""
+"""How an arm searches: what is searched, samplers that propose points, pruners that stop trials early."""
 
 from __future__ import annotations
 
-import warnings
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
-
-from pydantic import Field, NonNegativeInt, PositiveInt
-
-from hpo.seeds import derive
-from hpo.spec import Spec
-
-if TYPE_CHECKING:
-    from optuna.distributions import BaseDistribution
-    from optuna.pruners import BasePruner
-    from optuna.samplers import BaseSampler
-
-    Space = dict[str, BaseDistribution]
-
-# Samplers: build(seed, slot, space, branches). `seed` belongs to the arm; with the slot, the cell's place in the arm,
-# it fixes the cell's own random numbers, so no two workers propose the same point. `branches`: whether some parameters
-# of the space exist under a choice alone.
-
-
-class SamplerSpec(Spec):
-    """What every sampler says of itself."""
-
-    proposes: ClassVar[bool] = True
-    """Whether it draws a point when a trial begins; otherwise all points are listed in the plan."""
-    fewest_ranges: ClassVar[int] = 0
-    """How many ranges of numbers it needs at least; a sampler that needs some can search nothing else."""
-
-
-class Grid(SamplerSpec):
-    """Every combination of the values, each exactly once. The points are planned, so nothing is left to propose."""
-
-    kind: Literal["grid"] = "grid"
-    proposes: ClassVar[bool] = False
-
-    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
-        from optuna.samplers import RandomSampler
-
-        return RandomSampler(seed=derive(seed, slot))
-
-
-class Random(SamplerSpec):
-    """Independent draws (Bergstra and Bengio 2012)."""
-
-    kind: Literal["random"] = "random"
-
-    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
-        from optuna.samplers import RandomSampler
-
-        return RandomSampler(seed=derive(seed, slot))
-
-
-class Tpe(SamplerSpec):
-    """Tree-structured Parzen estimator (Bergstra et al. 2011), trials in progress counted as bad ones."""
-
-    kind: Literal["tpe"] = "tpe"
-    startup: NonNegativeInt = 10
-    """Random trials before the model is trusted."""
-    candidates: PositiveInt = 24
-    """Points drawn per proposal, of which the best is taken."""
-    multivariate: bool = True
-    """Model the parameters jointly."""
-
-    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
-        from optuna.exceptions import ExperimentalWarning
-        from optuna.samplers import TPESampler
-
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ExperimentalWarning)  # `group`
-            return TPESampler(
-                n_startup_trials=self.startup,
-                n_ei_candidates=self.candidates,
-                multivariate=self.multivariate,
-                # What is always met together is modelled jointly; otherwise all that exists under a choice alone would
-                # be modelled by itself.
-                group=self.multivariate and branches,
-                constant_liar=True,
-                seed=derive(seed, slot),
-            )
-
-
-class CmaEs(SamplerSpec):
-    """Covariance matrix adaptation (Hansen and Ostermeier 2001), for two or more ranges of numbers."""
-
-    kind: Literal["cmaes"] = "cmaes"
-    fewest_ranges: ClassVar[int] = 2
-
-    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
-        from hpo.search.cmaes import ReplayedCmaEs
-
-        return ReplayedCmaEs(seed=derive(seed, slot), warn_independent_sampling=False)
-
-
-class Qmc(SamplerSpec):
-    """The slot-th point of a scrambled low-discrepancy sequence: covers the space more evenly than random draws."""
-
-    kind: Literal["qmc"] = "qmc"
-    sequence: Literal["sobol", "halton"] = "sobol"
-    """Which one: Sobol' (1967), best balanced when the trials are a power of two, or Halton (1960)."""
-
-    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
-        from hpo.search.qmc import QmcPoint
-
-        return QmcPoint(self.sequence, seed, slot, space)
-
-
-Sampler = Annotated[Grid | Random | Tpe | CmaEs | Qmc, Field(discriminator="kind")]
-DEFAULT_SAMPLER = Grid()
-
-
-# Pruners: build(epochs). They see a trial at its rungs only, not at every epoch: each look costs a read of the study.
-# A pruner that was built serves all trials of an Optuna study.
-
-
-class Rungs(Spec):
-    """When a pruner looks: after `warmup` epochs, and every `every` epochs from there on."""
-
-    prunes: ClassVar[bool] = True
-    """Whether it may stop a trial; otherwise a rung is only where the trial is reported."""
-    warmup: NonNegativeInt = 0
-    """Epochs before the first look."""
-    every: PositiveInt = 1
-    """Epochs between two looks."""
-
-    def at_rung(self, epoch: int) -> bool:
-        """Whether epoch `epoch` (from 1) is one at which the trial is reported and may be pruned."""
-        first = max(self.warmup, 1)
-        return epoch >= first and (epoch - first) % self.every == 0
-
-
-class NoPruner(Rungs):
-    """Every trial runs to its end; `every` says how often its accuracy is shown in the dashboard."""
-
-    kind: Literal["none"] = "none"
-    prunes: ClassVar[bool] = False
-
-    def build(self, epochs: int) -> BasePruner:
-        from optuna.pruners import NopPruner
-
-        return NopPruner()
-
-
-class Median(Rungs):
-    """Stops a trial whose best accuracy so far is below the median of the others at the same epoch."""
-
-    kind: Literal["median"] = "median"
-    startup: NonNegativeInt = 5
-    """Finished trials before anything is pruned."""
-
-    def build(self, epochs: int) -> BasePruner:
-        from hpo.search.percentile import PercentilePruner
-
-        return PercentilePruner(50.0, self.startup)
-
-
-class Percentile(Rungs):
-    """Keeps the given best percentage of the trials at each rung."""
-
-    kind: Literal["percentile"] = "percentile"
-    percentile: float = Field(default=25.0, gt=0.0, lt=100.0)
-    """How many of a hundred go on."""
-    startup: NonNegativeInt = 5
-    """Finished trials before anything is pruned."""
-
-    def build(self, epochs: int) -> BasePruner:
-        from hpo.search.percentile import PercentilePruner
-
-        return PercentilePruner(self.percentile, self.startup)
-
-
-class SuccessiveHalving(Rungs):
-    """Asynchronous successive halving (Li et al. 2020): one of `reduction` trials goes on at each rung."""
-
-    kind: Literal["successive_halving"] = "successive_halving"
-    min_epochs: PositiveInt = 1
-    """Epochs before the first halving."""
-    reduction: int = Field(default=4, ge=2)
-    """One of so many goes on; the halvings lie further apart by the same factor."""
-
-    def build(self, epochs: int) -> BasePruner:
-        from optuna.pruners import SuccessiveHalvingPruner
-
-        return SuccessiveHalvingPruner(min_resource=self.min_epochs, reduction_factor=self.reduction)
-
-
-class Hyperband(Rungs):
-    """Hyperband (Li et al. 2018): several successive halvings side by side, from cautious to eager."""
-
-    kind: Literal["hyperband"] = "hyperband"
-    min_epochs: PositiveInt = 1
-    """Epochs before the first halving of the most eager one."""
-    reduction: int = Field(default=3, ge=2)
-    """One of so many goes on; the halvings lie further apart by the same factor."""
-
-    def build(self, epochs: int) -> BasePruner:
-        from optuna.pruners import HyperbandPruner
-
-        return HyperbandPruner(
-            min_resource=min(self.min_epochs, epochs), max_resource=epochs, reduction_factor=self.reduction
-        )
-
-
-class Wilcoxon(Rungs):
-    """Compares with the best trial, epoch by epoch, by a Wilcoxon signed-rank test."""
-
-    kind: Literal["wilcoxon"] = "wilcoxon"
-    p: float = Field(default=0.1, gt=0.0, lt=1.0)
-    """The trial is stopped when the test says that it is worse with a p value below this."""
-
-    def build(self, epochs: int) -> BasePruner:
-        from optuna.pruners import WilcoxonPruner
-
-        return WilcoxonPruner(p_threshold=self.p)
-
-
-class Patient(Rungs):
-    """Lets a trial that `wrapped` would stop go on for `patience` rungs without an improvement."""
-
-    kind: Literal["patient"] = "patient"
-    wrapped: Annotated[Median | Percentile | SuccessiveHalving | Hyperband, Field(discriminator="kind")]
-    """The pruner that is asked."""
-    patience: NonNegativeInt = 2
-    """Rungs without an improvement that are forgiven."""
-    min_delta: float = Field(default=0.0, ge=0.0)
-    """A rise of the accuracy by less than this is no improvement (share, 0..1)."""
-
-    def build(self, epochs: int) -> BasePruner:
-        from optuna.pruners import PatientPruner
-
-        return PatientPruner(self.wrapped.build(epochs), patience=self.patience, min_delta=self.min_delta)
-
-
-Pruner = Annotated[
-    NoPruner | Median | Percentile | SuccessiveHalving | Hyperband | Wilcoxon | Patient, Field(discriminator="kind")
+from hpo.search.pruners import (
+    NO_PRUNER,
+    Hyperband,
+    Median,
+    NoPruner,
+    Patient,
+    Percentile,
+    Pruner,
+    Rungs,
+    SuccessiveHalving,
+    Wilcoxon,
+)
+from hpo.search.samplers import DEFAULT_SAMPLER, CmaEs, Grid, Qmc, Random, Sampler, SamplerSpec, Tpe
+
+__all__ = [
+    "DEFAULT_SAMPLER",
+    "NO_PRUNER",
+    "CmaEs",
+    "Grid",
+    "Hyperband",
+    "Median",
+    "NoPruner",
+    "Patient",
+    "Percentile",
+    "Pruner",
+    "Qmc",
+    "Random",
+    "Rungs",
+    "Sampler",
+    "SamplerSpec",
+    "SuccessiveHalving",
+    "Tpe",
+    "Wilcoxon",
 ]
-NO_PRUNER = NoPruner()

@@ -18,10 +18,10 @@ from contextlib import suppress
 from typing import Any
 
 from hpo.errors import CheckpointError, StorageError, UserError
-from hpo.masking import ENCODED, looks_misread, masked, masked_text
 from hpo.storage.parts import LAST, MOST_PARTS, PART, Parts
 from hpo.storage.rows import Lease
 from hpo.storage.sqlstate import is_database_error, reason
+from hpo.words.masking import ENCODED, looks_misread, masked, masked_text
 
 log = logging.getLogger(__name__)
 

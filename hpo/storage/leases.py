@@ -23,7 +23,7 @@ from typing import Any
 from sqlalchemy import Row, Update, select
 
 from hpo.errors import LeaseLost, OptunaStudyGone
-from hpo.space import Params
+from hpo.search.space import Params
 from hpo.storage import lease_statements as sql
 from hpo.storage.database import Database
 from hpo.storage.guarded import Change, Query, Rows, Statement, Upsert, execute_guarded_with_query

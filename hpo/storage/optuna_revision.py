@@ -26,7 +26,7 @@ def check_revision(connection: Connection) -> None:
     found = connection.execute(text(f"select version_num from {_TABLE}")).scalar()
     if found is None or found == needed_revision():
         return
-    from hpo.masking import masked
+    from hpo.words.masking import masked
 
     where = masked(connection.engine.url)
     is_older = found in _revisions()

@@ -9,8 +9,8 @@ from collections.abc import Callable
 from threading import Event
 from typing import TypeVar
 
-from hpo import pulse
 from hpo.errors import StorageError
+from hpo.process import pulse
 from hpo.storage.sqlstate import CANCELED, passes, reason, sqlstate
 
 log = logging.getLogger(__name__)

@@ -12,12 +12,12 @@ from typing import Any, Self
 from sqlalchemy import ColumnElement, Row, func
 
 from hpo.errors import StorageError, StudyError
-from hpo.explain import shown
 from hpo.metric import Metric
-from hpo.space import Params
+from hpo.search.space import Params
 from hpo.storage import tables
 from hpo.storage.states import ENDED, OPEN, CellState, Ending, Phase, StudyState
 from hpo.trainers.trainer import Evaluation
+from hpo.words.explain import shown
 
 
 @dataclass(frozen=True, slots=True)

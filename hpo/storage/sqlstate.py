@@ -17,7 +17,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL
 
 from hpo.errors import HpoError, StorageError
-from hpo.masking import masked
+from hpo.words.masking import masked
 
 #: Classes and codes of what passes. The longest prefix of a code that stands here or in `_MEND` decides.
 _PASSES = frozenset(

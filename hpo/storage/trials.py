@@ -17,10 +17,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from hpo.errors import HpoError, OptunaStudyGone
 from hpo.optuna_private import id_of, inferred_space, set_inferred_space
-from hpo.parameters import point
 from hpo.search import Pruner
+from hpo.search.parameters import point
+from hpo.search.space import Params
 from hpo.seeds import derive
-from hpo.space import Params
 from hpo.storage import optuna_studies
 from hpo.storage.guarded import Query, Rows, Statement
 from hpo.storage.new_trial import NewTrial

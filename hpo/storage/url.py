@@ -16,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from hpo.errors import StorageError
-from hpo.masking import ENCODED, looks_misread, split_authority
+from hpo.words.masking import ENCODED, looks_misread, split_authority
 
 ALLOWED = "postgresql://USER@HOST/DATABASE or sqlite:///FILE.db"
 POSTGRES = "postgresql+psycopg2"

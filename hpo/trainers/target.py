@@ -23,7 +23,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, JsonValue
 
 from hpo.errors import HpoError, TargetError
-from hpo.pulse import Interrupted
+from hpo.process.pulse import Interrupted
 from hpo.spec import Name
 
 

@@ -10,10 +10,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hpo.protocol import Protocol
 from hpo.storage.rows import ArmProgress
 from hpo.storage.states import AUDIT, CONFIRM, SEARCH, Phase
 from hpo.study import ResolvedArm, StudySpec
+from hpo.study.protocol import Protocol
 
 UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
 SMALLEST = 2

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from optuna.trial import Trial
 
 from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine, StudyError
-from hpo.pulse import Interrupted
+from hpo.process.pulse import Interrupted
 from hpo.storage.parts import FINAL
 from hpo.storage.rows import Lease, PrefixCheckpoint, value_of
 from hpo.storage.sqlstate import is_database_error

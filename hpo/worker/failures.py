@@ -8,8 +8,8 @@ import re
 import traceback
 
 from hpo.errors import MachineError, SickMachine
-from hpo.failure import cause
 from hpo.storage.rows import Lease
+from hpo.words.failure import cause
 from hpo.worker.session import Session
 from hpo.worker.studies import Study
 

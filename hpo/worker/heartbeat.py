@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Event, Lock, Thread
 
-from hpo import pulse
 from hpo.errors import LeaseLost
+from hpo.process import pulse
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Lease
 from hpo.storage.sqlstate import reason

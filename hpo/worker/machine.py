@@ -10,7 +10,7 @@ from pathlib import Path
 
 import hpo
 from hpo.errors import MachineError
-from hpo.outside import ask
+from hpo.process.outside import ask
 from hpo.trainers.trainer import Machine, Trainer
 
 PROBE_BYTES = 64 << 10

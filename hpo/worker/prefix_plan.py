@@ -12,7 +12,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Any
 
-from hpo.space import Params
+from hpo.search.space import Params
 from hpo.storage.rows import Cell, PrefixCheckpoint
 from hpo.study import StudySpec
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from hpo import pulse
 from hpo.errors import DataError, LeaseLost, StudyError, StudyFileError
-from hpo.parameters import point
+from hpo.process import pulse
+from hpo.search.parameters import point
 from hpo.storage.rows import Lease, StudyRow
 from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study

@@ -15,8 +15,8 @@ import time
 import traceback
 from threading import Event, Thread
 
-from hpo import pulse
 from hpo.errors import HpoError, LeaseLost, SickMachine, WorkLeft
+from hpo.process import pulse
 from hpo.storage.ledger import Ledger
 from hpo.storage.sqlstate import reason
 from hpo.worker.heartbeat import Heartbeat

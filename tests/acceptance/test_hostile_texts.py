@@ -21,8 +21,8 @@ from hpo.report.render import folder
 from hpo.report.render.context import context
 from hpo.service import begin_study, findings
 from hpo.storage import create_storage, tables
-from hpo.study_file import load
-from hpo.visible import visible
+from hpo.study.file import load
+from hpo.words.visible import visible
 
 HOSTILE = (
     "\x1b]52;c;ZXZpbA==\x07 \x1b[2J \x1b[31m \u202etxet \u200b \x9b2J [bold]b[/bold] <b>b</b> [l](http://x) \x1b[2J"

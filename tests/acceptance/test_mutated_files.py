@@ -124,7 +124,7 @@ def check(path: Path, content: bytes) -> None:
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the file lies. What the command imports is imported by now."""
     import hpo.report.render.plan_summary
-    import hpo.study_file  # noqa: F401
+    import hpo.study.file  # noqa: F401
 
     return tmp_path_factory.mktemp("mutated") / "study.toml"
 

@@ -112,7 +112,7 @@ class Campaign:
         self._places, self._faults, self._folder, self._tally = places, faults, folder, tally
         # Forking from a process that has torch loaded already starts a worker in milliseconds.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["hpo.worker", "hpo.cli", "hpo.study_file", "sklearn.datasets"])
+        self._context.set_forkserver_preload(["hpo.worker", "hpo.cli", "hpo.study.file", "sklearn.datasets"])
 
     def run(self, name: str, storage: Storage, most_faults: int, dice: random.Random) -> None:
         """Run one study to its end while faults are injected, at most `most_faults` of them."""

@@ -59,7 +59,7 @@ class Laboratory:
         stack.callback(self.storage.close)
         # Forking from a process that has torch loaded already starts a worker in milliseconds.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["hpo.worker", "hpo.cli", "hpo.study_file", "sklearn.datasets"])
+        self._context.set_forkserver_preload(["hpo.worker", "hpo.cli", "hpo.study.file", "sklearn.datasets"])
 
     @contextmanager
     def line(self, delay: float, loss: float) -> Iterator[str]:

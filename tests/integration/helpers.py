@@ -17,15 +17,15 @@ from sqlalchemy import func, select
 from hpo.errors import WorkLeft
 from hpo.launch import local
 from hpo.launch.local import LocalWorker, Placement
+from hpo.search.space import merge
 from hpo.service import find_study
-from hpo.space import merge
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.states import AUDIT, CONFIRM, SEARCH
 from hpo.storage.tables import checkpoint
 from hpo.storage.trials import study_name
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.file import parse
 from hpo.trainers.images.clock import Evaluation
 from hpo.trainers.images.data import Splits, split
 from hpo.trainers.images.loop import Decision, fit

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hpo.checks.limits import CONFIRM_SEEDS
+from hpo.study.checks.limits import CONFIRM_SEEDS
 from tests.integration.ledger_tables import (
     BUDGET,
     ENDED,

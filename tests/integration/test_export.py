@@ -23,7 +23,7 @@ from hpo.report.render.export import Table
 from hpo.report.render.sheets import parquet_bytes, write
 from hpo.service import begin_study
 from hpo.storage import Storage, open_storage
-from hpo.study_file import parse
+from hpo.study.file import parse
 from tests.integration.helpers import TRIAL
 
 TRIALS, EPOCHS = 20, 3

@@ -15,7 +15,7 @@ from hpo.service import begin_study, find_study, verdict
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.file import parse
 from tests.integration.helpers import make_study, work_here
 
 RANGE = {"search": {"lr.peak": {"low": 0.01, "high": 0.2}}}

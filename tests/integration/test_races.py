@@ -49,7 +49,7 @@ def command(arguments: list[str], url: str, log: str) -> None:
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts commands, quickly: each is forked from a process that has torch loaded already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hpo.worker", "hpo.study_file", "sklearn.datasets", __name__])
+    context.set_forkserver_preload(["hpo.worker", "hpo.study.file", "sklearn.datasets", __name__])
     processes: list[BaseProcess] = []
 
     def begin(url: str, *arguments: str) -> BaseProcess:

@@ -6,9 +6,9 @@ import numpy as np
 
 from benchmarks.curves import Curve
 from benchmarks.curves.replay import Search, replay
+from hpo.search.space import Params
 from hpo.seeds import derive
 from hpo.service import begin_study
-from hpo.space import Params
 from hpo.storage import open_storage
 from tests.integration.helpers import make_study, work_here
 

@@ -17,7 +17,7 @@ from tests.integration.helpers import wait_until
 from tests.machine import require
 
 LISTENER = """
-from hpo.signals import on_signal
+from hpo.process.signals import on_signal
 stopped, seen = on_signal(), 0
 print("listening", flush=True)
 while seen < 4_000:
@@ -113,7 +113,7 @@ def test_no_signal_hangs_another() -> None:
 HANGS = """
 import ctypes, os
 from threading import Thread
-from hpo.signals import on_signal
+from hpo.process.signals import on_signal
 stopped = on_signal()
 Thread(target=lambda: os._exit(7 if stopped.wait() else 8)).start()
 mutex, lock = ctypes.create_string_buffer(128), ctypes.CDLL(None).pthread_mutex_lock
@@ -137,7 +137,7 @@ def test_a_call_that_does_not_come_back() -> None:
 
 LEFT_ALONE = """
 import sys
-from hpo.signals import on_signal
+from hpo.process.signals import on_signal
 stopped = on_signal()
 print("listening", flush=True)
 sys.stdin.readline()

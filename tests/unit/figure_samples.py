@@ -11,7 +11,7 @@ from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.file import parse
 from tests.unit.report_samples import cell
 
 STRENGTHS = [0.0, 1e-3, 1e-2]

@@ -7,7 +7,7 @@ from typing import Any
 
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.file import parse
 from hpo.trainers.images.reported import METRICS
 
 PEAKS = [0.1, 0.2, 0.3]

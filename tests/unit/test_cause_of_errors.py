@@ -12,7 +12,7 @@ from optuna.exceptions import StorageInternalError
 from sqlalchemy.exc import DBAPIError
 from torch import nn
 
-from hpo.failure import cause
+from hpo.words.failure import cause
 
 
 def kept(error: BaseException) -> str:

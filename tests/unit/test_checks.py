@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from hpo.errors import StudyFileError
-from hpo.study_file import MOST_MISTAKES, parse
+from hpo.study.file import MOST_MISTAKES, parse
 
 STUDY = """
 name = "s"

@@ -21,8 +21,8 @@ from hpo.report.render.text import terminal
 from hpo.storage import open_storage
 from hpo.storage.rows import ArmProgress, WorkerRow
 from hpo.trainers.images.reported import OBJECTIVE
-from hpo.visible import visible
 from hpo.watch import nodes, progress
+from hpo.words.visible import visible
 from tests.unit.figure_samples import workers
 from tests.unit.report_samples import study
 from tests.unit.test_remaining import counts

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from hpo.corrections import changes_nothing, corrected
 from hpo.errors import StudyError
 from hpo.service import begin_study
 from hpo.storage import create_storage, tables
-from hpo.study_file import parse
+from hpo.study.corrections import changes_nothing, corrected
+from hpo.study.file import parse
 
 STUDY: dict[str, Any] = {
     "name": "corrected",

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hpo import pulse
 from hpo.errors import DataError
+from hpo.process import pulse
 from hpo.trainers.images.data import Custom, ImageFolder, Npz, cache_dir
 from hpo.trainers.images.data import room as room_module
 from hpo.trainers.images.data.decoding import FORMATS, SUFFIXES, decode

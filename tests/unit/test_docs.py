@@ -13,7 +13,7 @@ import pytest
 
 from hpo import DISTRIBUTION
 from hpo.cli import cli
-from hpo.study_file import parse
+from hpo.study.file import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])

@@ -11,7 +11,7 @@ from pathlib import Path
 from hpo.report.figures import figures
 from hpo.report.render.folder import write
 from hpo.report.toml import study_file
-from hpo.study_file import load, parse
+from hpo.study.file import load, parse
 from tests.unit.figure_samples import reported, study
 
 STUDIES = Path(__file__).parents[2] / "studies"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from hpo.gpus import Card, Gpus, listed, named, place, visible
-from hpo.outside import ask
+from hpo.process.gpus import Card, Gpus, listed, named, place, visible
+from hpo.process.outside import ask
 from tests.integration.helpers import wait_until
 from tests.nvidia import DIVIDED, TWO_CARDS, NvidiaSmi
 

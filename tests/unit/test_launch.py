@@ -11,12 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 from hpo.cli import cli
-from hpo.gpus import Gpus
 from hpo.launch import kubernetes, local, slurm, ssh
 from hpo.launch.kubernetes import Pods
 from hpo.launch.request import WorkerRequest
 from hpo.launch.slurm import Job
 from hpo.launch.ssh import start_script, stop_script
+from hpo.process.gpus import Gpus
 from tests.nvidia import DIVIDED, NvidiaSmi
 
 ROOT = Path(__file__).parents[2]

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from hpo.checks.limits import CONFIRM_SEEDS, LARGEST_INTEGER, LONGEST_PARAMETER
 from hpo.errors import StudyFileError
 from hpo.plan import changes
 from hpo.service import begin_study
 from hpo.storage import create_storage
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.checks.limits import CONFIRM_SEEDS, LARGEST_INTEGER, LONGEST_PARAMETER
+from hpo.study.file import parse
 from tests.integration.helpers import work_here
 
 TRIAL: dict[str, Any] = {

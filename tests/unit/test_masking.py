@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.engine import make_url
 
-from hpo.masking import looks_misread, masked, masked_text
+from hpo.words.masking import looks_misread, masked, masked_text
 
 URLS = [
     ("/mnt/shared/checkpoints", "/mnt/shared/checkpoints"),

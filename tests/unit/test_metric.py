@@ -21,7 +21,7 @@ from hpo.report.verdict.efficiency import Step, best_so_far, efficiencies
 from hpo.report.verdict.selection import expected_best
 from hpo.search.percentile import PercentilePruner
 from hpo.storage.rows import Cell
-from hpo.study_file import parse
+from hpo.study.file import parse
 from hpo.trainers.images.reported import ACCURACY, LOSS, METRICS, OBJECTIVE
 from tests.unit.report_samples import confirm, diverged, search, study
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.parameters import Search, decode, grid, grid_size, parameters, point
-from hpo.space import Range, Values
+from hpo.search.parameters import Search, decode, grid, grid_size, parameters, point
+from hpo.search.space import Range, Values
 from hpo.study import Arm
 
 PLAIN: dict[str, Range | Values] = {"a": Values(values=[1, 2]), "b": Values(values=["x", "y", "z"])}

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from hpo.checks.budgets import ArmPlan, arm_plans
-from hpo.checks.limits import CONFIRM_SEEDS
 from hpo.errors import StudyFileError
 from hpo.plan import changes, first_cells, ranking
-from hpo.space import Params
+from hpo.search.space import Params
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
-from hpo.study_file import parse
+from hpo.study.checks.budgets import ArmPlan, arm_plans
+from hpo.study.checks.limits import CONFIRM_SEEDS
+from hpo.study.file import parse
 from hpo.trainers.images.reported import OBJECTIVE
 
 GRID: dict[str, Any] = {"search": {"lr.peak": {"values": [0.1, 0.2, 0.3]}}}

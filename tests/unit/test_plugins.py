@@ -34,7 +34,7 @@ def home_of(plug_in: type[BaseModel]) -> Path:
     """The file that a plug-in is in, or its folder where that is a package of such plug-ins."""
     file = PACKAGE.parent / Path(*plug_in.__module__.split(".")).with_suffix(".py")
     package = file.with_suffix("") if file.with_suffix("").is_dir() else file.parent
-    return package if package.name in ("search", "data", "models", "regularizers") else file
+    return package if package.name in ("data", "models", "regularizers") else file
 
 
 HOMES: Mapping[str, Path] = {each.__name__: home_of(each) for union in UNIONS for each in members(union)}

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hpo.errors import CheckpointError
-from hpo.space import merge
+from hpo.search.space import merge
 from hpo.trainers.images.data import Splits
 from hpo.trainers.images.prefix import Prefix
 from hpo.trainers.images.run import Run

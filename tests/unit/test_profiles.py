@@ -10,11 +10,11 @@ from click.testing import CliRunner
 
 from hpo.cli import cli
 from hpo.errors import StudyFileError
+from hpo.search.space import Range, Values
 from hpo.service import find_study
-from hpo.space import Range, Values
 from hpo.storage import open_storage
 from hpo.study import StudySpec
-from hpo.study_file import load
+from hpo.study.file import load
 
 STUDY = """
 name = "sample"

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from hpo.plan import changes, first_cells
 from hpo.report.verdict.measured import judged_by
 from hpo.storage.rows import Cell, PlanChanges, PlannedCell
-from hpo.storage.states import WITHDRAWN
-from hpo.storage.states import CONFIRM, SEARCH
+from hpo.storage.states import CONFIRM, SEARCH, WITHDRAWN
 from hpo.study import StudySpec
 from tests.unit.report_samples import cell
 from tests.unit.test_plan import GRID, TPE, study

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks.curves.replay import replay
 from benchmarks.search import GRID, TRAINING_SEEDS, methods, recorded, repeat, space_scores
-from hpo.parameters import grid
+from hpo.search.parameters import grid
 
 EPOCHS, BUDGET = 20, 240
 METHODS = methods()

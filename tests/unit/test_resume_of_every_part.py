@@ -13,7 +13,7 @@ from typing import Any, get_args
 import pytest
 import torch
 
-from hpo.space import merge
+from hpo.search.space import merge
 from hpo.trainers.images.clock import Evaluation
 from hpo.trainers.images.data import Splits, split
 from hpo.trainers.images.data.images import Images

@@ -8,7 +8,7 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.space import Range, Searched, Values, merge, overlay
+from hpo.search.space import Range, Searched, Values, merge, overlay
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,11 @@ from rich.console import Console
 
 from hpo.report.render.plan_summary import plan_summary
 from hpo.report.verdict.compare import compare
+from hpo.search.space import merge
 from hpo.service import begin_study
-from hpo.space import merge
 from hpo.storage import create_storage
 from hpo.study import StudySpec
-from hpo.study_file import load, parse
+from hpo.study.file import load, parse
 from tests.integration.helpers import work_here
 
 STUDIES = Path(__file__).parents[2] / "studies"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from hpo.errors import StudyFileError
-from hpo.explain import quoted, shown
 from hpo.search import Grid, Median, NoPruner, Tpe
-from hpo.space import Range, Values
+from hpo.search.space import Range, Values
 from hpo.study import StudySpec
-from hpo.study_file import LARGEST_FILE, differences, load
+from hpo.study.file import LARGEST_FILE, differences, load
 from hpo.trainers.images.policies import AccuracyGap, Hold, Ramp
+from hpo.words.explain import quoted, shown
 
 STUDY = """
 name = "adaptive-vs-grid"

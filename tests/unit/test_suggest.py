@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.suggest import NEARLY_SURE, did_you_mean, nearest
+from hpo.words.suggest import NEARLY_SURE, did_you_mean, nearest
 
 OPTIMIZERS = ["sgd", "adam", "adamw", "rmsprop"]
 

@@ -7,7 +7,7 @@ from unicodedata import category
 
 import pytest
 
-from hpo.visible import ACTING, on_one_line, visible
+from hpo.words.visible import ACTING, on_one_line, visible
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Sequence
 
 from hpo.report.figures.values import Axis, shortened
-from hpo.space import Label, Range, Values
+from hpo.search.space import Label, Range, Values
 
 
 class Scale:

@@ -11,7 +11,7 @@ from hpo.report.figures.scale import Scale
 from hpo.report.figures.spending import labelled, styled
 from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened, toward_best
 from hpo.report.verdict.statistics import Paired, paired
-from hpo.space import Label, Range, Values
+from hpo.search.space import Label, Range, Values
 from hpo.storage.rows import Cell
 from hpo.storage.states import SEARCH
 from hpo.study import StudySpec

@@ -2,7 +2,7 @@
 
 Rules come before the verdict, the verdict before the table, the table before the figures; at the end stands what it
 takes to repeat the study. Everything that a user wrote is escaped, what acts instead of showing is replaced
-(`hpo.visible`), and the page's content policy allows no script.
+(`hpo.words.visible`), and the page's content policy allows no script.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hpo.report.render.context import Context
 from hpo.report.render.tables import arm_cells, details, tables
 from hpo.report.render.text import configuration
 from hpo.report.verdict.results import ArmResult, ClaimResult, Report
-from hpo.visible import visible
+from hpo.words.visible import visible
 
 OPTIMISTIC = "search best, optimistic"
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"

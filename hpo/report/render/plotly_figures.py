@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.report.figures.palette import DASHES, LIGHT, PLOTLY_MARKERS, look
 from hpo.report.figures.values import Axis, Figure, Series
-from hpo.visible import on_one_line
+from hpo.words.visible import on_one_line
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure as PlotlyFigure

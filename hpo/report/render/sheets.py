@@ -19,7 +19,7 @@ from hpo.report.render.export import Table, by_column, curves, trials
 from hpo.report.render.files import replace
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
-from hpo.visible import visible
+from hpo.words.visible import visible
 
 _FORMULA = re.compile("(^|(?<=[;\t\r\n]))(?=[=+\\-@\t\r\n＝＋－＠])")
 """Where a formula begins, to a Japanese spreadsheet with the wide characters too: at the beginning of a text, or behind

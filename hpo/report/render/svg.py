@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hpo.report.figures.palette import DASHES, LIGHT, MARKERS, TOLD_APART, look
 from hpo.report.figures.values import Axis, Figure, Series, shortened
-from hpo.visible import on_one_line
+from hpo.words.visible import on_one_line
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -1,7 +1,7 @@
 """A report as text: for the terminal, at 80 columns or more, and as Markdown. Shares are in percent.
 
 Titles, claims and searched values are a user's own text: neither rich's markup nor Markdown in them is
-interpreted, and what acts instead of showing is replaced (`hpo.visible`).
+interpreted, and what acts instead of showing is replaced (`hpo.words.visible`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hpo.report.render.tables import Table as Numbers
 from hpo.report.render.tables import arm_cells, details, tables
 from hpo.report.toml import key_of, toml
 from hpo.report.verdict.results import ArmResult, ClaimResult, Report
-from hpo.visible import on_one_line
+from hpo.words.visible import on_one_line
 
 STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow", "incomplete": "bold red"}
 

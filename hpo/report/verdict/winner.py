@@ -15,8 +15,8 @@ from hpo.report.verdict.results import ArmResult, Report
 from hpo.report.verdict.statistics import Summary
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
-from hpo.suggest import did_you_mean
-from hpo.visible import on_one_line
+from hpo.words.suggest import did_you_mean
+from hpo.words.visible import on_one_line
 
 
 @dataclass(frozen=True, slots=True)

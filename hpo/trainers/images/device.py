@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from hpo import gpus
 from hpo.errors import MachineError, SickMachine, UserError
-from hpo.outside import ask
+from hpo.process import gpus
+from hpo.process.outside import ask
 from hpo.trainers.images.data.folders import check_folders
 
 log = logging.getLogger(__name__)

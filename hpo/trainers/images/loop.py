@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
-from hpo import pulse
+from hpo.process import pulse
 from hpo.trainers.images.clock import Evaluation, Score
 from hpo.trainers.images.data.images import Splits
 from hpo.trainers.images.run import Run

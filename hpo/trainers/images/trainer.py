@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
 
-from hpo import pulse
 from hpo.errors import MachineError
 from hpo.metric import Metric
+from hpo.process import pulse
 from hpo.trainers.images.reported import METRICS, OBJECTIVE
 from hpo.trainers.trainer import Identity, Machine, Result, Trial
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from hpo.errors import DataError, HpoError
-from hpo.pulse import Interrupted
+from hpo.process.pulse import Interrupted
 from hpo.trainers.images.data.arrays import REQUIRED, from_arrays
 from hpo.trainers.images.data.files import Identity
 from hpo.trainers.images.data.images import Dataset

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hpo.errors import DataError
-from hpo.pulse import Interrupted
+from hpo.process.pulse import Interrupted
 from hpo.trainers.images.data.files import open_regular
 from hpo.trainers.images.data.room import check_room
 from hpo.trainers.images.data.waiting import result

@@ -12,8 +12,8 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from hpo import pulse
 from hpo.errors import DataError
+from hpo.process import pulse
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer

@@ -16,8 +16,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from hpo import pulse
 from hpo.errors import DataError
+from hpo.process import pulse
 from hpo.trainers.images.data.waiting import POLL_SECONDS
 
 

@@ -11,8 +11,8 @@ from typing import IO, Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from hpo import pulse
 from hpo.errors import DataError
+from hpo.process import pulse
 from hpo.trainers.images.data.arrays import REQUIRED, from_arrays
 from hpo.trainers.images.data.files import Identity, create, file_identity, open_regular
 from hpo.trainers.images.data.folders import InDataDir, data_dir

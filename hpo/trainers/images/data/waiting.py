@@ -8,7 +8,7 @@ from concurrent.futures import Future, wait
 from threading import Thread, get_ident
 from typing import TypeVar
 
-from hpo import pulse
+from hpo.process import pulse
 
 POLL_SECONDS = 0.1
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpo.errors import StudyFileError
-from hpo.parameters import grid_size
+from hpo.search.parameters import grid_size
 from hpo.study import StudySpec
 
 MOST_CELLS = 10_000

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hpo.errors import StudyFileError
-from hpo.explain import quoted, shown
-from hpo.parameters import Parameter, point
-from hpo.space import Label, Params, Range, label_key
+from hpo.search.parameters import Parameter, point
+from hpo.search.space import Label, Params, Range, label_key
 from hpo.study import Arm, trial_at
 from hpo.trainers import trainer_of
+from hpo.words.explain import quoted, shown
 
 
 def arm_mistakes(trial: Mapping[str, Any], name: str, arm: Arm) -> Iterator[str]:

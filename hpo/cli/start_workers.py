@@ -29,7 +29,7 @@ from hpo.cli.options import (
 from hpo.cli.terminal import say
 from hpo.errors import HpoError, UserError
 from hpo.launch.request import HERE, WorkerRequest, handed_over, hidden
-from hpo.signals import on_signal
+from hpo.process.signals import on_signal
 
 SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
 """Handed over to other machines if they are set here, as the storage URL is."""

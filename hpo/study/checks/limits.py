@@ -9,11 +9,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hpo.explain import quoted, shown
-from hpo.parameters import parameters
-from hpo.space import Range, merge
+from hpo.search.parameters import parameters
+from hpo.search.space import Range, merge
 from hpo.study import StudySpec
 from hpo.trainers import trainer_of
+from hpo.words.explain import quoted, shown
 
 CONFIRM_SEEDS = 1000
 """Confirm seeds begin so far above the search phase's, which has at most so many."""

@@ -12,158 +12,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any, Self
 
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationError, model_validator
 
 from hpo.errors import StudyError, StudyFileError
-from hpo.explain import explain
-from hpo.metric import Metric, MetricName
-from hpo.parameters import Parameter, decode, parameters
-from hpo.places import Places, places
-from hpo.protocol import Budget, Protocol
-from hpo.search import DEFAULT_SAMPLER, NO_PRUNER, Pruner, Sampler
-from hpo.space import Params, Searched, by_path, merge, overlay
+from hpo.metric import Metric
+from hpo.search import NO_PRUNER
+from hpo.search.parameters import decode
+from hpo.search.space import Params, merge, overlay
 from hpo.spec import Name, Spec
+from hpo.study.arm import Arm, ResolvedArm
+from hpo.study.claim import Claim, Comparison, Published
+from hpo.study.protocol import Protocol
 from hpo.trainers import default_trainer, trainer_of
 from hpo.trainers.trainer import Trainer
-
-
-class Arm(Spec):
-    """One way of answering the study's question."""
-
-    trial: dict[str, Any] = {}
-    """Laid over the study's trial; a table that names another `kind` replaces the whole table."""
-    sampler: Sampler = DEFAULT_SAMPLER
-    """What proposes the points that are tried."""
-    search: dict[str, Searched] = Field(default={}, max_length=32)
-    """Dotted path into the trial -> the values or the range searched. Nothing searched: one configuration."""
-    pruner: Pruner | None = None
-    """A pruner for this arm, in place of the protocol's."""
-    budget: Budget | None = None
-    """A budget for this arm, in place of the protocol's."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _search_paths(cls, data: Any) -> Any:
-        if isinstance(data, dict) and isinstance(data.get("search"), dict):
-            return data | {"search": by_path(data["search"])}
-        return data
-
-    @property
-    def parameters(self) -> dict[str, Parameter]:
-        """All that is searched, by the parameter's name, what stands under a choice included."""
-        return parameters(self.search)
-
-    @model_validator(mode="after")
-    def _each_path_once(self) -> Self:
-        """What is set by two parameters that a point may both have would depend on their order."""
-        owner: dict[str, str | None] = {}
-        for parameter in self.parameters.values():
-            if owner.setdefault(parameter.path, parameter.choice) != parameter.choice:
-                raise ValueError(f"search: {parameter.path!r} is searched twice, by itself or under several choices")
-        return self
-
-
-@dataclass(frozen=True, slots=True)
-class ResolvedArm:
-    """An arm with all that it takes from its study."""
-
-    name: str
-    spec: Arm
-    trial: Mapping[str, Any]
-    """The study's trial with the arm's laid over it; a point of its search space is laid over that."""
-    length: int
-    """Units of each of its trials."""
-    stops_early: bool
-    """Whether its trials may end before."""
-    pruner: Pruner
-    """What stops trials of its search."""
-    budget: Budget | None
-    """What its search may spend; None: what the largest grid does."""
-
-
-class Compared(Spec):
-    """Two arms, and when they are looked at."""
-
-    arm: Name
-    """The arm that is claimed to differ."""
-    than: Name
-    """The arm that it is compared with."""
-    at: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """The moment that is looked at, as a share of the epochs; their end if not given. Not for test, which is scored at
-    the end alone."""
-
-
-class Pair(Compared):
-    """Two arms of which the difference is taken, seed by seed."""
-
-
-class Comparison(Compared):
-    """`arm` against `than` by `metric`, over the confirm phase's paired seeds.
-
-    With `against` two such differences are compared: whether an effect grows or shrinks from one setting to another.
-    """
-
-    metric: MetricName | None = None
-    """What is compared; the protocol's metric, on test, if not given."""
-    by: float = 0.0
-    """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
-    against: Pair | None = None
-    """A pair whose difference, by the same metric, has to be exceeded by `by`; zero if not given."""
-
-    @property
-    def pairs(self) -> tuple[Pair, ...]:
-        """The one pair, or both."""
-        own = Pair(arm=self.arm, than=self.than, at=self.at)
-        return (own,) if self.against is None else (own, self.against)
-
-
-class Claim(Spec):
-    """A statement that the study tests: exactly one of `greater` and `less`."""
-
-    text: str = Field(min_length=1, max_length=1000)
-    """The statement, in words."""
-    greater: Comparison | None = None
-    """The metric of `arm` is greater than that of `than`."""
-    less: Comparison | None = None
-    """The metric of `arm` is less than that of `than`."""
-
-    @model_validator(mode="after")
-    def _one_direction(self) -> Self:
-        if (self.greater is None) == (self.less is None):
-            raise ValueError("give exactly one of `greater` and `less`")
-        return self
-
-    @property
-    def comparison(self) -> Comparison:
-        comparison = self.greater or self.less
-        assert comparison is not None
-        return comparison
-
-    def by_default(self, metric: str) -> Claim:
-        """Return the claim, on `metric` if it names none."""
-        if self.comparison.metric:
-            return self
-        side = "greater" if self.greater else "less"
-        return self.model_copy(update={side: self.comparison.model_copy(update={"metric": metric})})
-
-
-class Published(Spec):
-    """A number that a publication prints, to stand beside the measured one."""
-
-    arm: Name
-    """The arm that repeats it."""
-    params: dict[str, Any] = {}
-    """Dotted path -> value, where one configuration of the arm is meant and not its best."""
-    metric: MetricName | None = None
-    """What it measures, after the last epoch; the protocol's metric, on test, if not given."""
-    value: float
-    """The number as it is printed, but accuracies as shares, 0..1."""
-    where: str = Field(min_length=1, max_length=200)
-    """Where it is printed, for example "table 2"."""
+from hpo.words.explain import explain
+from hpo.words.places import Places, places
 
 
 class Source(Spec):
@@ -191,7 +57,7 @@ class Extension(Spec):
 
 
 class StudySpec(Spec):
-    """One question, the arms that answer it, and how they are compared. `hpo.study_file` checks it as a whole."""
+    """One question, the arms that answer it, and how they are compared. `hpo.study.file` checks it as a whole."""
 
     name: Name
     """What the study is called in the storage and in commands."""
@@ -308,7 +174,7 @@ class StudySpec(Spec):
 class StudyFile(StudySpec):
     """One question, the arms that answer it, and how they are compared.
 
-    `hpo.study_file` checks it as a whole. What it makes of it, and what is stored, is the study without profiles.
+    `hpo.study.file` checks it as a whole. What it makes of it, and what is stored, is the study without profiles.
     """
 
     profiles: dict[Name, dict[str, Any]] = {}

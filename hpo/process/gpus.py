@@ -10,7 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 
-from hpo.outside import ask
+from hpo.process.outside import ask
 
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 NAME = re.compile(r"\d+|(GPU|MIG)-\S+")

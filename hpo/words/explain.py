@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hpo.places import Path, Places
-from hpo.suggest import LIKELY, NEARLY_SURE, did_you_mean
+from hpo.words.places import Path, Places
+from hpo.words.suggest import LIKELY, NEARLY_SURE, did_you_mean
 
 SHOWN = 80
 """Characters of a wrong value that a message repeats."""

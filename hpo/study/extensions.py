@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hpo.errors import StudyError
-from hpo.protocol import Budget
 from hpo.study import Arm, Extension, StudySpec
+from hpo.study.protocol import Budget
 
 
 def extended(study: StudySpec, by: Extension) -> StudySpec:

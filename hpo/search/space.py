@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from hpo.errors import StudyFileError
-from hpo.explain import shown
 from hpo.spec import Spec
-from hpo.suggest import did_you_mean
+from hpo.words.explain import shown
+from hpo.words.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

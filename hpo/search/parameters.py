@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-from hpo.space import Label, Params, Range, Values, label_key
+from hpo.search.space import Label, Params, Range, Values, label_key
 
 Search = Mapping[str, Range | Values]
 """Dotted path -> what is searched there, as an arm states it."""

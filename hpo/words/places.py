@@ -14,7 +14,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from hpo.suggest import plain
+from hpo.words.suggest import plain
 
 Path = tuple[str, ...]
 

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from hpo.checks.arms import arm_mistakes
 from hpo.errors import StudyFileError
-from hpo.explain import shown
 from hpo.spec import Spec
 from hpo.study import Arm, Claim, Comparison, Published, parse_trial
-from hpo.suggest import did_you_mean
+from hpo.study.checks.arms import arm_mistakes
 from hpo.trainers import trainer_of
+from hpo.words.explain import shown
+from hpo.words.suggest import did_you_mean
 
 T = TypeVar("T", bound=Spec)
 

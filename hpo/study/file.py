@@ -10,15 +10,15 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.checks import mistakes
-from hpo.checks.budgets import budget_mistakes
-from hpo.checks.limits import what_the_database_takes
 from hpo.errors import StudyFileError
-from hpo.explain import explain, quoted, shown
-from hpo.space import merge
+from hpo.search.space import merge
 from hpo.spec import Name
 from hpo.study import StudySpec, keys_of_a_file
-from hpo.suggest import did_you_mean
+from hpo.study.checks import mistakes
+from hpo.study.checks.budgets import budget_mistakes
+from hpo.study.checks.limits import what_the_database_takes
+from hpo.words.explain import explain, quoted, shown
+from hpo.words.suggest import did_you_mean
 
 LARGEST_FILE = 1 << 20
 """Bytes."""

@@ -1,0 +1,1 @@
+"""This process and what is around it: signs of life, signals, other programs, GPUs."""

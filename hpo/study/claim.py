@@ -1,0 +1,91 @@
+"""What a study is to be compared with: statements that it tests, and numbers that were published."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from hpo.metric import MetricName
+from hpo.spec import Name, Spec
+
+
+class Compared(Spec):
+    """Two arms, and when they are looked at."""
+
+    arm: Name
+    """The arm that is claimed to differ."""
+    than: Name
+    """The arm that it is compared with."""
+    at: float | None = Field(default=None, gt=0.0, lt=1.0)
+    """The moment that is looked at, as a share of the epochs; their end if not given. Not for test, which is scored at
+    the end alone."""
+
+
+class Pair(Compared):
+    """Two arms of which the difference is taken, seed by seed."""
+
+
+class Comparison(Compared):
+    """`arm` against `than` by `metric`, over the confirm phase's paired seeds.
+
+    With `against` two such differences are compared: whether an effect grows or shrinks from one setting to another.
+    """
+
+    metric: MetricName | None = None
+    """What is compared; the protocol's metric, on test, if not given."""
+    by: float = 0.0
+    """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
+    against: Pair | None = None
+    """A pair whose difference, by the same metric, has to be exceeded by `by`; zero if not given."""
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The one pair, or both."""
+        own = Pair(arm=self.arm, than=self.than, at=self.at)
+        return (own,) if self.against is None else (own, self.against)
+
+
+class Claim(Spec):
+    """A statement that the study tests: exactly one of `greater` and `less`."""
+
+    text: str = Field(min_length=1, max_length=1000)
+    """The statement, in words."""
+    greater: Comparison | None = None
+    """The metric of `arm` is greater than that of `than`."""
+    less: Comparison | None = None
+    """The metric of `arm` is less than that of `than`."""
+
+    @model_validator(mode="after")
+    def _one_direction(self) -> Self:
+        if (self.greater is None) == (self.less is None):
+            raise ValueError("give exactly one of `greater` and `less`")
+        return self
+
+    @property
+    def comparison(self) -> Comparison:
+        comparison = self.greater or self.less
+        assert comparison is not None
+        return comparison
+
+    def by_default(self, metric: str) -> Claim:
+        """Return the claim, on `metric` if it names none."""
+        if self.comparison.metric:
+            return self
+        side = "greater" if self.greater else "less"
+        return self.model_copy(update={side: self.comparison.model_copy(update={"metric": metric})})
+
+
+class Published(Spec):
+    """A number that a publication prints, to stand beside the measured one."""
+
+    arm: Name
+    """The arm that repeats it."""
+    params: dict[str, Any] = {}
+    """Dotted path -> value, where one configuration of the arm is meant and not its best."""
+    metric: MetricName | None = None
+    """What it measures, after the last epoch; the protocol's metric, on test, if not given."""
+    value: float
+    """The number as it is printed, but accuracies as shares, 0..1."""
+    where: str = Field(min_length=1, max_length=200)
+    """Where it is printed, for example "table 2"."""
