@@ -43,7 +43,7 @@ _clock: Any = None
 def prepare(ready: Any, clock: Any) -> None:
     """In each process: import what is imported late, before there are threads, and say so."""
     global _clock
-    import hpo.storage.trials  # noqa: F401
+    import hpo.storage.optuna.trials  # noqa: F401
 
     _clock = clock
     ready.release()

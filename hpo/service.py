@@ -18,10 +18,11 @@ from hpo.report.render.files import replace
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
 from hpo.report.verdict.winner import winner
-from hpo.storage import Storage, optuna_studies
+from hpo.storage import Storage
 from hpo.storage.checkpoints import UrlCheckpoints, open_checkpoints
+from hpo.storage.optuna import studies as optuna_studies
+from hpo.storage.optuna.repair import Repaired, repair
 from hpo.storage.parts import Parts
-from hpo.storage.repair import Repaired, repair
 from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.storage.states import CONFIRM
 from hpo.study import Extension, StudySpec, read_study

@@ -74,8 +74,8 @@ def of_file_system(error: OSError) -> HpoError:
 
 def of_database(error: Exception, storage: str) -> HpoError:
     """What the database said, and what to do about it."""
-    from hpo.storage.sqlstate import describe
-    from hpo.storage.url import parse_url
+    from hpo.storage.connection.sqlstate import describe
+    from hpo.storage.connection.url import parse_url
 
     return describe(error, parse_url(storage))
 
@@ -83,6 +83,6 @@ def of_database(error: Exception, storage: str) -> HpoError:
 def _is_of_database(error: Exception) -> bool:
     if "sqlalchemy" not in sys.modules:
         return False  # then it is no database's, and importing it takes long
-    from hpo.storage.sqlstate import is_database_error
+    from hpo.storage.connection.sqlstate import is_database_error
 
     return is_database_error(error)

@@ -102,7 +102,7 @@ def launch_study(
     from hpo.report.verdict.failing import not_done, trials_failed
     from hpo.report.verdict.measured import reported
     from hpo.storage import create_storage, open_storage
-    from hpo.storage.retry import Retry
+    from hpo.storage.connection.retry import Retry
     from hpo.study.file import load
 
     study = load(file, settings, name, profile)

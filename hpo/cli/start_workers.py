@@ -69,7 +69,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
     from hpo.launch import local as launcher
     from hpo.local_run import run_workers
     from hpo.storage import create_storage, open_storage
-    from hpo.storage.retry import Retry
+    from hpo.storage.connection.retry import Retry
 
     request = _request(studies, **given)
     gpus = launcher.gpus_for(device)
@@ -271,7 +271,7 @@ def _for_other_machines(
     studies: tuple[str, ...], storage: str, names: Sequence[str], **given: Any
 ) -> tuple[WorkerRequest, dict[str, str], dict[str, str]]:
     """What is to run there, what is handed over to it, and that as it may be shown."""
-    from hpo.storage.url import parse_url
+    from hpo.storage.connection.url import parse_url
 
     if parse_url(storage).drivername == "sqlite":
         raise UserError("SQLite is for one machine", hint="several machines need Postgres: docs/storage.md")

@@ -52,7 +52,7 @@ def worker(
 
     from hpo.process.signals import while_listening
     from hpo.storage import create_storage, open_storage
-    from hpo.storage.retry import Retry
+    from hpo.storage.connection.retry import Retry
     from hpo.trainers import default_trainer
     from hpo.worker import WorkerOptions, call_deadline, work
 

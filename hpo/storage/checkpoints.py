@@ -18,9 +18,9 @@ from contextlib import suppress
 from typing import Any
 
 from hpo.errors import CheckpointError, StorageError, UserError
+from hpo.storage.connection.sqlstate import is_database_error, reason
 from hpo.storage.parts import LAST, MOST_PARTS, PART, Parts
 from hpo.storage.rows import Lease
-from hpo.storage.sqlstate import is_database_error, reason
 from hpo.words.masking import ENCODED, looks_misread, masked, masked_text
 
 log = logging.getLogger(__name__)

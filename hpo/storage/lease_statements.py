@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from hpo.storage import tables
-from hpo.storage.engine import synchronous_commit_off
+from hpo.storage.connection.engine import synchronous_commit_off
 from hpo.storage.rows import CELL_COLUMNS
 from hpo.storage.states import WITHDRAWN
 from hpo.storage.tables import cell, checkpoint, curve, now, part, study

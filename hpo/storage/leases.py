@@ -25,9 +25,9 @@ from sqlalchemy import Row, Update, select
 from hpo.errors import LeaseLost, OptunaStudyGone
 from hpo.search.space import Params
 from hpo.storage import lease_statements as sql
-from hpo.storage.database import Database
-from hpo.storage.guarded import Change, Query, Rows, Statement, Upsert, execute_guarded_with_query
-from hpo.storage.new_trial import NewTrial, new_trial
+from hpo.storage.connection.database import Database
+from hpo.storage.connection.guarded import Change, Query, Rows, Statement, Upsert, execute_guarded_with_query
+from hpo.storage.optuna.new_trial import NewTrial, new_trial
 from hpo.storage.rows import Lease, curve_row, metrics_text, read_cell
 from hpo.storage.tables import checkpoint, curve, fork
 from hpo.storage.texts import storable

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 
 from hpo.storage import tables
-from hpo.storage.optuna_studies import MARK, mark, names_in
+from hpo.storage.optuna.studies import MARK, mark, names_in
 from hpo.storage.rows import new_identity
 from hpo.storage.tables import study
 

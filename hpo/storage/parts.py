@@ -8,8 +8,8 @@ import secrets
 from sqlalchemy import bindparam, delete, select
 
 from hpo.errors import CheckpointError
-from hpo.storage.database import Database
-from hpo.storage.guarded import Upsert, execute_guarded
+from hpo.storage.connection.database import Database
+from hpo.storage.connection.guarded import Upsert, execute_guarded
 from hpo.storage.lease_statements import HOLDS
 from hpo.storage.leases import lease_lost, lease_params
 from hpo.storage.rows import Lease

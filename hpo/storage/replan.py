@@ -11,7 +11,7 @@ from __future__ import annotations
 from optuna.trial import TrialState
 from sqlalchemy import Connection, bindparam, case, update
 
-from hpo.storage.optuna_changes import set_open_trials
+from hpo.storage.optuna.changes import set_open_trials
 from hpo.storage.rows import PlanChanges
 from hpo.storage.states import WITHDRAWN
 from hpo.storage.tables import cell

@@ -18,20 +18,20 @@ from sqlalchemy.engine import URL
 
 from hpo.errors import StorageError
 from hpo.storage import tables
-from hpo.storage.database import Database
-from hpo.storage.deadline import Deadlines
-from hpo.storage.engine import PrePing, begin_immediately, create_engine, explained
+from hpo.storage.connection.database import Database
+from hpo.storage.connection.deadline import Deadlines
+from hpo.storage.connection.engine import PrePing, begin_immediately, create_engine, explained
+from hpo.storage.connection.retry import NEVER, Retry
+from hpo.storage.connection.url import parse_url
 from hpo.storage.ledger import Ledger
-from hpo.storage.retry import NEVER, Retry
 from hpo.storage.rows import new_identity
 from hpo.storage.texts import check_encoding
-from hpo.storage.url import parse_url
 from hpo.words.masking import masked
 
 if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
-    from hpo.storage.optuna_storage import OptunaStorage
+    from hpo.storage.optuna.storage import OptunaStorage
 
 SCHEMA_LOCK = 0x68706F  # "hpo": the key of the advisory lock under which a schema is created
 
@@ -59,7 +59,7 @@ class Storage:
     @cached_property
     def optuna(self) -> OptunaStorage:
         """Optuna's storage, keeping finished trials in memory; imported only when something needs it."""
-        from hpo.storage.optuna_storage import OptunaStorage
+        from hpo.storage.optuna.storage import OptunaStorage
 
         self.database.retry(lambda: _check_optunas_tables(self))
         rdb = self.database.retry(lambda: _optuna_storage(self, skip_table_creation=True))
@@ -208,7 +208,7 @@ def _create_schema(storage: Storage) -> None:
 
 
 def _check_optunas_tables(storage: Storage) -> None:
-    from hpo.storage.optuna_revision import check_revision
+    from hpo.storage.optuna.revision import check_revision
 
     with storage.engine.connect() as connection:
         check_revision(connection)

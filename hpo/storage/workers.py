@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import and_, exists, insert, literal, select, update
 
-from hpo.storage.database import Database
+from hpo.storage.connection.database import Database
 from hpo.storage.rows import WorkerRow, a_time, bounded, read_environment
 from hpo.storage.tables import now, worker
 from hpo.storage.texts import storable

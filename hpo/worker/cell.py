@@ -9,9 +9,9 @@ from optuna.trial import Trial
 
 from hpo.errors import CheckpointError, LeaseLost, MachineError, SickMachine, StudyError
 from hpo.process.pulse import Interrupted
+from hpo.storage.connection.sqlstate import is_database_error
 from hpo.storage.parts import FINAL
 from hpo.storage.rows import Lease, PrefixCheckpoint, value_of
-from hpo.storage.sqlstate import is_database_error
 from hpo.trainers.trainer import Result
 from hpo.worker import failures
 from hpo.worker.reporter import Reporter

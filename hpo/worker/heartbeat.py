@@ -10,9 +10,9 @@ from threading import Event, Lock, Thread
 
 from hpo.errors import LeaseLost
 from hpo.process import pulse
+from hpo.storage.connection.sqlstate import reason
 from hpo.storage.ledger import Ledger
 from hpo.storage.rows import Lease
-from hpo.storage.sqlstate import reason
 
 log = logging.getLogger(__name__)
 

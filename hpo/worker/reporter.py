@@ -11,7 +11,7 @@ from optuna.trial import Trial
 
 from hpo.errors import CheckpointError
 from hpo.metric import Metric
-from hpo.storage.guarded import Rows
+from hpo.storage.connection.guarded import Rows
 from hpo.storage.parts import LAST, SHARED
 from hpo.storage.rows import Lease
 from hpo.trainers.trainer import Evaluation

@@ -12,8 +12,8 @@ from typing import Any
 from hpo.errors import DataError, LeaseLost, StudyError, StudyFileError
 from hpo.process import pulse
 from hpo.search.parameters import point
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Lease, StudyRow
-from hpo.storage.trials import Trials
 from hpo.study import StudySpec, read_study
 from hpo.trainers.target import check_code
 from hpo.worker.prefix_plan import PrefixPlan

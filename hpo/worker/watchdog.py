@@ -17,8 +17,8 @@ from threading import Event, Thread
 
 from hpo.errors import HpoError, LeaseLost, SickMachine, WorkLeft
 from hpo.process import pulse
+from hpo.storage.connection.sqlstate import reason
 from hpo.storage.ledger import Ledger
-from hpo.storage.sqlstate import reason
 from hpo.worker.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)

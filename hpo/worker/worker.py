@@ -21,9 +21,9 @@ from hpo.errors import HpoError, LeaseLost, StudyError, UserError, WorkLeft
 from hpo.plan import advance
 from hpo.storage import Storage
 from hpo.storage.checkpoints import open_checkpoints
+from hpo.storage.connection.sqlstate import is_database_error, reason
 from hpo.storage.parts import Parts
 from hpo.storage.rows import Activity, Lease
-from hpo.storage.sqlstate import is_database_error, reason
 from hpo.study import read_study
 from hpo.trainers import default_trainer
 from hpo.worker.cell import run_cell

@@ -20,10 +20,10 @@ from hpo.launch.local import LocalWorker, Placement
 from hpo.search.space import merge
 from hpo.service import find_study
 from hpo.storage import Storage, open_storage
+from hpo.storage.optuna.trials import study_name
 from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.states import AUDIT, CONFIRM, SEARCH
 from hpo.storage.tables import checkpoint
-from hpo.storage.trials import study_name
 from hpo.study import StudySpec
 from hpo.study.file import parse
 from hpo.trainers.images.clock import Evaluation

@@ -13,9 +13,9 @@ from optuna.trial import Trial
 from hpo.service import begin_study
 from hpo.storage import Storage
 from hpo.storage.checkpoints import IN_PARTS, DatabaseCheckpoints
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.parts import LAST, Parts
 from hpo.storage.rows import Lease, PrefixCheckpoint
-from hpo.storage.trials import Trials
 from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study
 from tests.integration.ledger_model import LedgerModel

@@ -8,11 +8,11 @@ from hypothesis.stateful import precondition, rule
 from sqlalchemy import update
 
 from hpo.errors import LeaseLost
-from hpo.storage.optuna_terms import rungs_from
+from hpo.storage.optuna.terms import rungs_from
+from hpo.storage.optuna.trials import study_name
 from hpo.storage.parts import LAST, SHARED
 from hpo.storage.rows import PrefixCheckpoint
 from hpo.storage.tables import cell, now
-from hpo.storage.trials import study_name
 from tests.integration.ledger_bench import GONE, LATE, LONG, STUDY, Bench, Run, one_of, seconds_of
 from tests.integration.ledger_tables import EPOCHS, RANDOM
 

@@ -17,8 +17,8 @@ from hpo.cli import cli
 from hpo.plan import ranking
 from hpo.service import begin_study, repair_study, verdict
 from hpo.storage import Storage, create_storage
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Cell, StudyRow
-from hpo.storage.trials import Trials
 from tests.integration.helpers import make_study, work_here
 
 WILD = 1e7

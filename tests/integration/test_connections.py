@@ -7,7 +7,7 @@ from sqlalchemy import NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from hpo.storage import Storage
-from hpo.storage.engine import autocommit
+from hpo.storage.connection.engine import autocommit
 from tests.integration.helpers import wait_until
 
 OTHERS = "from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"

@@ -16,10 +16,10 @@ from sqlalchemy import text, update
 from hpo.errors import StorageError
 from hpo.service import begin_study
 from hpo.storage import Storage, create_storage, open_storage
-from hpo.storage.deadline import Deadlines
-from hpo.storage.retry import Retry
+from hpo.storage.connection.deadline import Deadlines
+from hpo.storage.connection.retry import Retry
+from hpo.storage.connection.url import parse_url
 from hpo.storage.tables import cell as cell_table
-from hpo.storage.url import parse_url
 from hpo.worker import Worker, WorkerOptions
 from tests.integration.gate import Gate
 from tests.integration.helpers import Crew, check_study, holder_after, make_study, the_cell, wait_until

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from hpo.errors import StorageError
 from hpo.service import begin_study, find_study
 from hpo.storage import create_storage, open_storage
-from hpo.storage.url import parse_url
+from hpo.storage.connection.url import parse_url
 from tests.integration.helpers import make_study, optuna_trials
 
 TEXT = "Größe und λ, 😀"

@@ -9,9 +9,9 @@ from sqlalchemy import update
 from hpo.cli import cli
 from hpo.service import begin_study, is_done
 from hpo.storage import Storage
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.tables import study as study_table
-from hpo.storage.trials import Trials
 from tests.integration.helpers import Crew, make_study, optuna_trials, the_cell, work_here
 
 ONE_VALUE = {"search": {"lr.peak": {"values": [0.05]}}}

@@ -12,7 +12,7 @@ from optuna.trial import create_trial
 
 from hpo.service import begin_study, delete_study
 from hpo.storage import Storage, open_storage
-from hpo.storage.optuna_storage import OptunaStorage
+from hpo.storage.optuna.storage import OptunaStorage
 from tests.dashboard import Application
 from tests.integration.helpers import make_study, wait_until, work_here
 

@@ -15,8 +15,8 @@ from hpo.errors import LeaseLost, StudyError
 from hpo.service import begin_study, delete_study
 from hpo.storage import Storage, open_storage
 from hpo.storage.ledger import Ledger
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Cell, Lease, PlanChanges, PrefixCheckpoint, StudyRow
-from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study, optuna_trials

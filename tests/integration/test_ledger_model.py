@@ -21,8 +21,8 @@ from hpo.errors import LeaseLost, StudyError
 from hpo.plan import advance
 from hpo.service import begin_study, delete_study, resume_study, retry_failed, stop_study
 from hpo.storage import Storage, checkpoints, open_storage, parts
-from hpo.storage.optuna_rows import trials
-from hpo.storage.optuna_studies import studies
+from hpo.storage.optuna.rows import trials
+from hpo.storage.optuna.studies import studies
 from hpo.storage.tables import metadata
 from tests.integration.ledger_bench import PART, STUDY
 from tests.integration.ledger_rows import differences, rows

@@ -12,9 +12,9 @@ from sqlalchemy import func, select
 
 from hpo.service import begin_study, find_study
 from hpo.storage import Storage, create_storage, open_storage
-from hpo.storage.retry import Retry
+from hpo.storage.connection.retry import Retry
+from hpo.storage.connection.url import parse_url
 from hpo.storage.tables import worker
-from hpo.storage.url import parse_url
 from hpo.worker import Worker, WorkerOptions
 from tests.faults.lossy import lossy
 from tests.integration.helpers import make_study, optuna_trials
@@ -60,7 +60,7 @@ def test_every_answer_lost_once(
     """No cell, trial or epoch is lost or doubled, no worker is noted twice, and no second is counted twice."""
     monkeypatch.setattr("hpo.storage.checkpoints.LARGEST_WHOLE", 100)
     monkeypatch.setattr("hpo.storage.parts.PART", 20_000)
-    monkeypatch.setattr("hpo.storage.retry.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr("hpo.storage.connection.retry.FIRST_PAUSE_SECONDS", 0.001)
     monkeypatch.setattr("hpo.worker.worker.IDLE_SECONDS", 0.05)
     caplog.set_level(logging.ERROR)
     storage, there = open_storage(postgres_url), parse_url(postgres_url)

@@ -17,7 +17,7 @@ from hpo.cli import cli
 from hpo.errors import StorageError
 from hpo.service import begin_study, delete_study
 from hpo.storage import create_storage, migrate_storage, migrations, open_storage, tables
-from hpo.storage.url import parse_url
+from hpo.storage.connection.url import parse_url
 from tests.integration.helpers import make_study
 
 GOLDEN = Path(__file__).parents[1] / "golden"

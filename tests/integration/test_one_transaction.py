@@ -18,7 +18,7 @@ from hpo.errors import StudyError
 from hpo.optuna_private import ALL_TABLES
 from hpo.service import begin_study, delete_study
 from hpo.storage import Storage, open_storage, tables
-from hpo.storage.retry import Retry
+from hpo.storage.connection.retry import Retry
 from tests.integration.helpers import make_study, work_here
 
 ARMS = {

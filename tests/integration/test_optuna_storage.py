@@ -26,8 +26,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
 
 from hpo.search import Median, Patient, Percentile
 from hpo.storage import Storage, open_storage
-from hpo.storage.optuna_storage import OptunaStorage
-from hpo.storage.trial_buffer import TrialBuffer
+from hpo.storage.optuna.storage import OptunaStorage
+from hpo.storage.optuna.trial_buffer import TrialBuffer
 
 SPACE: dict[str, BaseDistribution] = {
     "float": FloatDistribution(0.0, 1.0),

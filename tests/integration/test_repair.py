@@ -20,8 +20,8 @@ from hpo.cli import cli
 from hpo.errors import StudyError
 from hpo.service import begin_study, repair_study
 from hpo.storage import Storage, create_storage, open_storage
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Lease, StudyRow
-from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.trainers.trainer import Evaluation
 from tests.dashboard import Application

@@ -12,9 +12,9 @@ from sqlalchemy import select
 from hpo.cli import cli
 from hpo.service import begin_study
 from hpo.storage import Storage
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.tables import checkpoint as checkpoint_table
-from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.trainers.images.clock import Evaluation
 from hpo.trainers.images.loop import Decision, fit

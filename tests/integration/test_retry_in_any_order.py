@@ -14,9 +14,9 @@ from hpo.cli import cli
 from hpo.plan import advance
 from hpo.service import begin_study, findings, is_done, repair_study, retry_failed
 from hpo.storage import Storage, open_storage
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.states import CONFIRM, SEARCH
-from hpo.storage.trials import Trials
 from hpo.study import StudySpec
 from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study

@@ -19,10 +19,10 @@ from hpo.cli import cli
 from hpo.errors import HpoError, StudyError
 from hpo.service import begin_study, delete_study
 from hpo.storage import create_storage, open_storage
-from hpo.storage.repair import repair
+from hpo.storage.optuna.repair import repair
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Cell
 from hpo.storage.tables import fork, part
-from hpo.storage.trials import Trials
 from hpo.worker import Worker, WorkerOptions
 from tests.conftest import start_postgres
 from tests.dashboard import running_dashboard

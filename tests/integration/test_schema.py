@@ -14,8 +14,8 @@ from sqlalchemy import text
 from hpo.cli import cli
 from hpo.errors import StorageError
 from hpo.storage import create_storage, open_storage, tables
+from hpo.storage.connection.url import parse_url
 from hpo.storage.tables import SCHEMA_VERSION
-from hpo.storage.url import parse_url
 
 PROCESSES = 8
 RACE = f"""

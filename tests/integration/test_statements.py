@@ -13,8 +13,8 @@ from sqlalchemy import event
 
 from hpo.service import begin_study
 from hpo.storage import Storage
+from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Lease
-from hpo.storage.trials import Trials
 from hpo.trainers.trainer import Evaluation
 from tests.integration.helpers import make_study
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from hpo.storage import open_storage
-from hpo.storage.url import parse_url
+from hpo.storage.connection.url import parse_url
 
 
 def asked(url: str, what: str) -> str:

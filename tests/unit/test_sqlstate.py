@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import make_url
 
 from hpo.errors import HpoError, StorageError
-from hpo.storage.sqlstate import describe, passes, reason
+from hpo.storage.connection.sqlstate import describe, passes, reason
 
 URL = make_url("postgresql+psycopg2://me:secret@host/studies")
 

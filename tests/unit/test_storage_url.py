@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from hpo.errors import StorageError
-from hpo.storage.url import DEFAULTS, connection_defaults, parse_url
+from hpo.storage.connection.url import DEFAULTS, connection_defaults, parse_url
 
 LIBPQ: list[tuple[str, dict[str, Any]]] = [
     ("postgresql://", {}),

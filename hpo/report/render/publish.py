@@ -23,8 +23,8 @@ from hpo.optuna_private import place_of
 from hpo.report.render.note import note, with_ours
 from hpo.report.verdict.results import Report
 from hpo.storage import Storage
-from hpo.storage.optuna_studies import study_name
-from hpo.storage.sqlstate import is_database_error, reason, sqlstate
+from hpo.storage.connection.sqlstate import is_database_error, reason, sqlstate
+from hpo.storage.optuna.studies import study_name
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:

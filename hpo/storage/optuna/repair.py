@@ -21,13 +21,14 @@ from sqlalchemy.exc import ProgrammingError
 
 from hpo.errors import LeaseLost, StudyError
 from hpo.optuna_private import TRIAL_USER_ATTRS, TRIALS
-from hpo.storage import optuna_studies, tables
-from hpo.storage.database import Database
-from hpo.storage.optuna_changes import Changes
-from hpo.storage.optuna_rows import CELL, OPEN
-from hpo.storage.optuna_terms import as_told, trial_state
+from hpo.storage import tables
+from hpo.storage.connection.database import Database
+from hpo.storage.connection.sqlstate import sqlstate
+from hpo.storage.optuna import studies as optuna_studies
+from hpo.storage.optuna.changes import Changes
+from hpo.storage.optuna.rows import CELL, OPEN
+from hpo.storage.optuna.terms import as_told, trial_state
 from hpo.storage.rows import CELL_COLUMNS, CURVE_COLUMNS, Cell, CurvePoint, read_cell, read_curve_point
-from hpo.storage.sqlstate import sqlstate
 from hpo.study import StudySpec
 
 _NO_RIGHT = "42501"

@@ -8,8 +8,8 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import TrialState
 
 from hpo.search import NO_PRUNER, Pruner
-from hpo.storage.optuna_changes import Changes
-from hpo.storage.optuna_rows import CELL
+from hpo.storage.optuna.changes import Changes
+from hpo.storage.optuna.rows import CELL
 from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.storage.states import WITHDRAWN
 from hpo.study import StudySpec

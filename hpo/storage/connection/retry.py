@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from hpo.errors import StorageError
 from hpo.process import pulse
-from hpo.storage.sqlstate import CANCELED, passes, reason, sqlstate
+from hpo.storage.connection.sqlstate import CANCELED, passes, reason, sqlstate
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from operator import attrgetter
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.optuna_private import id_of
-from hpo.storage.optuna_rows import Identity
+from hpo.storage.optuna.rows import Identity
 
 _number = attrgetter("number")
 

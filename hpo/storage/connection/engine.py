@@ -20,8 +20,8 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from hpo.errors import StorageError
-from hpo.storage.sqlstate import describe, is_database_error
-from hpo.storage.url import connection_defaults
+from hpo.storage.connection.sqlstate import describe, is_database_error
+from hpo.storage.connection.url import connection_defaults
 
 AUTOCOMMIT = "hpo_autocommit"
 USED = "hpo_used"

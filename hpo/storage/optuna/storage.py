@@ -25,12 +25,12 @@ from sqlalchemy import Connection, bindparam, select
 
 from hpo.errors import OptunaStudyGone
 from hpo.optuna_private import TRIALS, FrozenStudy, id_of
-from hpo.storage.database import Database
-from hpo.storage.guarded import Query, Rows, Statement, execute_guarded
-from hpo.storage.optuna_changes import Changes
-from hpo.storage.optuna_rows import OPEN, Identity, new_trials, one_trial, read_identity, read_trials
-from hpo.storage.retry import Retry
-from hpo.storage.study_cache import StudyCache
+from hpo.storage.connection.database import Database
+from hpo.storage.connection.guarded import Query, Rows, Statement, execute_guarded
+from hpo.storage.connection.retry import Retry
+from hpo.storage.optuna.changes import Changes
+from hpo.storage.optuna.rows import OPEN, Identity, new_trials, one_trial, read_identity, read_trials
+from hpo.storage.optuna.study_cache import StudyCache
 
 MOST_OPEN = 1000
 """Unfinished trials that are asked for by name; beyond that, all from the first of them on are read."""

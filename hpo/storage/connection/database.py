@@ -11,8 +11,8 @@ from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from hpo.storage.engine import autocommit
-from hpo.storage.retry import NEVER, Retry
+from hpo.storage.connection.engine import autocommit
+from hpo.storage.connection.retry import NEVER, Retry
 
 Result = TypeVar("Result")
 

@@ -22,8 +22,8 @@ from hpo.optuna_private import (
     stored_intermediate_value,
     stored_value,
 )
-from hpo.storage.guarded import Change, Statement, Upsert
-from hpo.storage.optuna_rows import CELL, OPEN
+from hpo.storage.connection.guarded import Change, Statement, Upsert
+from hpo.storage.optuna.rows import CELL, OPEN
 from hpo.storage.tables import cell
 
 _OPEN_TRIAL = (

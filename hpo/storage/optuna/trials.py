@@ -21,16 +21,16 @@ from hpo.search import Pruner
 from hpo.search.parameters import point
 from hpo.search.space import Params
 from hpo.seeds import derive
-from hpo.storage import optuna_studies
-from hpo.storage.guarded import Query, Rows, Statement
-from hpo.storage.new_trial import NewTrial
-from hpo.storage.optuna_changes import Changes, failure
-from hpo.storage.optuna_rows import CELL
-from hpo.storage.optuna_studies import direction_of, study_name
-from hpo.storage.optuna_terms import SEED, end_state, pruner_of, rungs_from, space_of
-from hpo.storage.repair import repair
+from hpo.storage.connection.guarded import Query, Rows, Statement
+from hpo.storage.optuna import studies as optuna_studies
+from hpo.storage.optuna.changes import Changes, failure
+from hpo.storage.optuna.new_trial import NewTrial
+from hpo.storage.optuna.repair import repair
+from hpo.storage.optuna.rows import CELL
+from hpo.storage.optuna.studies import direction_of, study_name
+from hpo.storage.optuna.terms import SEED, end_state, pruner_of, rungs_from, space_of
+from hpo.storage.optuna.trial_buffer import TrialBuffer
 from hpo.storage.rows import Cell, Lease
-from hpo.storage.trial_buffer import TrialBuffer
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from hpo.storage.database import Database
+from hpo.storage.connection.database import Database
 from hpo.storage.tables import now
 
 

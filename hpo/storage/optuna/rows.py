@@ -39,7 +39,7 @@ from hpo.optuna_private import (
     TRIAL_VALUES,
     TRIALS,
 )
-from hpo.storage.optuna_studies import MARK
+from hpo.storage.optuna.studies import MARK
 
 OPEN = (TrialState.RUNNING, TrialState.WAITING)
 FINISHED = tuple(state for state in TrialState if state.is_finished())

@@ -16,11 +16,11 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from hpo.optuna_private import FrozenStudy, id_of, set_id
-from hpo.storage.guarded import Query, Rows, Statement
-from hpo.storage.optuna_changes import Changes
-from hpo.storage.optuna_rows import Identity
-from hpo.storage.optuna_storage import OptunaStorage
-from hpo.storage.optuna_studies import mark
+from hpo.storage.connection.guarded import Query, Rows, Statement
+from hpo.storage.optuna.changes import Changes
+from hpo.storage.optuna.rows import Identity
+from hpo.storage.optuna.storage import OptunaStorage
+from hpo.storage.optuna.studies import mark
 from hpo.storage.rows import Lease
 
 

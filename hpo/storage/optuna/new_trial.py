@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, DateTime, TextClause, bindparam, text
 
-from hpo.storage.database import Database
+from hpo.storage.connection.database import Database
 
 
 @dataclass(frozen=True, slots=True)
