@@ -17,10 +17,11 @@ import torch
 
 from hpo.service import begin_study
 from hpo.storage import create_storage
-from hpo.trainers.images.clock import Evaluation, Score
 from hpo.trainers.images.data import Images, Splits
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec
+from hpo.trainers.moving.clock import Score
 from tests.integration.helpers import make_study
 from tests.postgres import PostgresServer
 

@@ -17,8 +17,9 @@ from typing import Any
 import hpo.worker.worker
 from hpo.storage import open_storage
 from hpo.storage.ledger import Ledger
-from hpo.trainers.images.clock import Evaluation, Score
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.trainer import ImageTrainer
+from hpo.trainers.moving.clock import Score
 from hpo.trainers.trainer import Identity, Result, Trial
 from hpo.worker import Worker, WorkerOptions
 

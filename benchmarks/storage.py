@@ -40,7 +40,8 @@ from hpo.storage import create_storage, open_storage
 from hpo.storage.optuna.trials import study_name
 from hpo.study import StudySpec
 from hpo.study.file import parse
-from hpo.trainers.images.clock import Evaluation, Score
+from hpo.trainers.images.evaluation import Evaluation
+from hpo.trainers.moving.clock import Score
 from hpo.trainers.trainer import Identity, Result, Trial
 from tests.postgres import PostgresServer
 

@@ -21,15 +21,15 @@ from hpo.search.space import Searched
 from hpo.study import Arm, Claim, Comparison, Extension, Pair, Published, Source, StudyFile
 from hpo.study.protocol import Budget, Confirm, Protocol
 from hpo.trainers.images.augment import Augment
-from hpo.trainers.images.clock import Duration
 from hpo.trainers.images.data import Data
 from hpo.trainers.images.models import Initialization, Model
 from hpo.trainers.images.optimizers import Optimizer
 from hpo.trainers.images.plateau import Plateau
-from hpo.trainers.images.policies import Policy
 from hpo.trainers.images.regularizers import RegularizerSpec
-from hpo.trainers.images.schedules import Schedule
 from hpo.trainers.images.trial import EarlyStopping, TrialSpec
+from hpo.trainers.moving.clock import Duration
+from hpo.trainers.moving.policies import Policy
+from hpo.trainers.moving.schedules import Schedule
 from hpo.words.explain import quoted
 
 HEAD = """\

@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from hpo.trainers.images.clock import Evaluation
 from hpo.trainers.images.data import Splits, split
 from hpo.trainers.images.device import TorchMachine, configure_torch
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, Outcome, fit
 from hpo.trainers.images.trial import TrialSpec
 from hpo.worker.machine import environment

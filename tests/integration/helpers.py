@@ -26,8 +26,8 @@ from hpo.storage.states import AUDIT, CONFIRM, SEARCH
 from hpo.storage.tables import checkpoint
 from hpo.study import StudySpec
 from hpo.study.file import parse
-from hpo.trainers.images.clock import Evaluation
 from hpo.trainers.images.data import Splits, split
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, fit
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec

@@ -56,7 +56,7 @@ trial.regularizers.l2.policy.threshold = 0.9999
 def package(tmp_path: Path) -> Path:
     """A copy of the package with the policy in it."""
     shutil.copytree(Path(hpo.__file__).parent, tmp_path / "hpo", ignore=shutil.ignore_patterns("__pycache__"))
-    file = tmp_path / "hpo" / "trainers" / "images" / "policies.py"
+    file = tmp_path / "hpo" / "trainers" / "moving" / "policies.py"
     text, union = file.read_text(), re.compile(r"^Policy = Annotated\[Hold", re.MULTILINE)
     assert union.search(text)
     file.write_text(union.sub(POLICY.lstrip("\n") + "Policy = Annotated[Above | Hold", text))

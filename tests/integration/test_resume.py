@@ -16,7 +16,7 @@ from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Cell, StudyRow
 from hpo.storage.tables import checkpoint as checkpoint_table
 from hpo.study import StudySpec
-from hpo.trainers.images.clock import Evaluation
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, fit
 from tests.integration.gate import EPOCHS, Gate
 from tests.integration.helpers import (

@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from hpo.trainers.images.clock import Evaluation, Score
 from hpo.trainers.images.data import Splits
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec
+from hpo.trainers.moving.clock import Score
 from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 60}

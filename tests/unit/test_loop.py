@@ -17,8 +17,8 @@ from hpo.errors import CheckpointError, StudyFileError
 from hpo.trainers.images import run as run_module
 from hpo.trainers.images.augment import Augment
 from hpo.trainers.images.batches import Batches, Normalize
-from hpo.trainers.images.clock import Evaluation
 from hpo.trainers.images.data import Images, Splits
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec

@@ -12,11 +12,12 @@ import torch
 from pydantic import ValidationError
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from hpo.trainers.images.clock import Evaluation, Score
 from hpo.trainers.images.data import Splits
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
 from hpo.trainers.images.plateau import Plateau, PlateauState
 from hpo.trainers.images.trial import TrialSpec
+from hpo.trainers.moving.clock import Score
 from tests.unit.digits import digits
 
 SOURCE = {"kind": "digits", "validation": 100, "train_limit": 60}

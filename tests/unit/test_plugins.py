@@ -15,9 +15,9 @@ from hpo.search import Pruner, Sampler
 from hpo.trainers.images.data import Data
 from hpo.trainers.images.models import Initialization, Model
 from hpo.trainers.images.optimizers import Optimizer
-from hpo.trainers.images.policies import Policy
 from hpo.trainers.images.regularizers import RegularizerSpec
-from hpo.trainers.images.schedules import Schedule
+from hpo.trainers.moving.policies import Policy
+from hpo.trainers.moving.schedules import Schedule
 
 PACKAGE = Path(hpo.__file__).parent
 UNIONS = (Sampler, Pruner, Data, Initialization, Model, Optimizer, Policy, RegularizerSpec, Schedule)

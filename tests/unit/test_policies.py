@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.trainers.images.clock import Clock, Duration, Observation, Score
-from hpo.trainers.images.policies import AccuracyGap, FollowsLr, Hold, LossGap, Policy, Ramp, Replay, Stages
-from hpo.trainers.images.schedules import Restarts
-from hpo.trainers.images.schedules import Stages as StagesOfRate
+from hpo.trainers.moving.clock import Clock, Duration, Observation, Score
+from hpo.trainers.moving.policies import AccuracyGap, FollowsLr, Hold, LossGap, Policy, Ramp, Replay, Stages
+from hpo.trainers.moving.schedules import Restarts
+from hpo.trainers.moving.schedules import Stages as StagesOfRate
 
 BASE = 0.01
 

@@ -14,16 +14,16 @@ import pytest
 import torch
 
 from hpo.search.space import merge
-from hpo.trainers.images.clock import Evaluation
 from hpo.trainers.images.data import Splits, split
 from hpo.trainers.images.data.images import Images
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
 from hpo.trainers.images.models import Model
 from hpo.trainers.images.optimizers import Optimizer
-from hpo.trainers.images.policies import Policy
 from hpo.trainers.images.regularizers import RegularizerSpec
-from hpo.trainers.images.schedules import Schedule
 from hpo.trainers.images.trial import TrialSpec
+from hpo.trainers.moving.policies import Policy
+from hpo.trainers.moving.schedules import Schedule
 
 BASE: dict[str, Any] = {
     "epochs": 4,

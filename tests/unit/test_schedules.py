@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from hpo.trainers.images.clock import Clock, Duration
-from hpo.trainers.images.schedules import Constant, Cosine, Exponential, Linear, Restarts, Schedule, Stages, Warmup
+from hpo.trainers.moving.clock import Clock, Duration
+from hpo.trainers.moving.schedules import Constant, Cosine, Exponential, Linear, Restarts, Schedule, Stages, Warmup
 
 
 def at(step: int, steps_per_epoch: int = 4, epochs: int = 10) -> Clock:

@@ -13,7 +13,7 @@ from hpo.search import Grid, Median, NoPruner, Tpe
 from hpo.search.space import Range, Values
 from hpo.study import StudySpec
 from hpo.study.file import LARGEST_FILE, differences, load
-from hpo.trainers.images.policies import AccuracyGap, Hold, Ramp
+from hpo.trainers.moving.policies import AccuracyGap, Hold, Ramp
 from hpo.words.explain import quoted, shown
 
 STUDY = """

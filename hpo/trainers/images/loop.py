@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from hpo.process import pulse
-from hpo.trainers.images.clock import Evaluation, Score
 from hpo.trainers.images.data.images import Splits
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec
+from hpo.trainers.moving.clock import Score
 
 
 class Decision(Enum):

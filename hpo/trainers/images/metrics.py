@@ -10,8 +10,8 @@ from torch.nn import functional
 
 from hpo.errors import StudyFileError
 from hpo.trainers.images.batches import Normalize
-from hpo.trainers.images.clock import Score
 from hpo.trainers.images.data.images import Images
+from hpo.trainers.moving.clock import Score
 
 EVALUATION_BATCH = 1024
 

@@ -14,7 +14,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeFloat, PositiveInt
 
 from hpo.spec import Spec
-from hpo.trainers.images.clock import Score
+from hpo.trainers.moving.clock import Score
 
 
 @dataclass(frozen=True, slots=True)

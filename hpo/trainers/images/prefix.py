@@ -15,9 +15,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any, cast
 
-from hpo.trainers.images.clock import Clock, Observation, Score
 from hpo.trainers.images.regularizers import RegularizerSpec
 from hpo.trainers.images.trial import TrialSpec
+from hpo.trainers.moving.clock import Clock, Observation, Score
 
 
 class ScoresRead(Exception):

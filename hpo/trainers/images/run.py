@@ -17,14 +17,15 @@ from torch.nn import functional
 from hpo.errors import CheckpointError
 from hpo.seeds import derive
 from hpo.trainers.images.batches import Batches, Normalize
-from hpo.trainers.images.clock import Clock, Evaluation, Observation, Score
 from hpo.trainers.images.compilation import compiled
 from hpo.trainers.images.data.images import Images, Splits
+from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.metrics import gradient_norm, named_parameters, score
 from hpo.trainers.images.plateau import PlateauState
 from hpo.trainers.images.prefix import Prefix
 from hpo.trainers.images.regularizers import decay, decay_groups
 from hpo.trainers.images.trial import TrialSpec
+from hpo.trainers.moving.clock import Clock, Observation, Score
 
 CHECKPOINT_VERSION = 4
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights

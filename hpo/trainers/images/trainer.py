@@ -17,7 +17,7 @@ from hpo.trainers.images.reported import METRICS, OBJECTIVE
 from hpo.trainers.trainer import Identity, Machine, Result, Trial
 
 if TYPE_CHECKING:
-    from hpo.trainers.images.clock import Evaluation
+    from hpo.trainers.images.evaluation import Evaluation
     from hpo.trainers.images.loop import Decision
     from hpo.trainers.images.trial import TrialSpec
 

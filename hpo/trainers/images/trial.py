@@ -13,7 +13,7 @@ from hpo.trainers.images.models import Model
 from hpo.trainers.images.optimizers import Optimizer
 from hpo.trainers.images.plateau import Plateau
 from hpo.trainers.images.regularizers import RegularizerSpec
-from hpo.trainers.images.schedules import Schedule
+from hpo.trainers.moving.schedules import Schedule
 
 
 class EarlyStopping(Spec):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from hpo.trainers.images.policies import Governed
 from hpo.trainers.images.regularizers.record import Regularizer
+from hpo.trainers.moving.policies import Governed
 
 if TYPE_CHECKING:
     from torch import nn

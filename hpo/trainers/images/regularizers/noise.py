@@ -9,8 +9,8 @@ from pydantic import Field
 
 from hpo.errors import StudyFileError
 from hpo.seeds import derive
-from hpo.trainers.images.policies import Governed
 from hpo.trainers.images.regularizers.record import Regularizer, Which, parameters
+from hpo.trainers.moving.policies import Governed
 
 if TYPE_CHECKING:
     import torch

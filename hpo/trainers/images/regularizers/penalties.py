@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import PositiveFloat
 
-from hpo.trainers.images.policies import Governed
 from hpo.trainers.images.regularizers.record import Regularizer, Which, parameters
+from hpo.trainers.moving.policies import Governed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

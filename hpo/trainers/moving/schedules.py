@@ -15,7 +15,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from hpo.spec import Spec
-from hpo.trainers.images.clock import Clock, Length
+from hpo.trainers.moving.clock import Clock, Length
 
 
 class Constant(Spec):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -11,7 +9,6 @@ from pydantic import PositiveInt, model_validator
 
 from hpo.metric import Metric, Split
 from hpo.spec import Spec
-from hpo.trainers import trainer
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,46 +78,6 @@ class Score:
     def of(self, metric: Metric) -> float:
         """The one of the two that `metric` names."""
         return self.loss if metric.name.endswith("loss") else self.accuracy
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What is known at the end of an epoch; `train` is the running mean over the epoch's own minibatches."""
-
-    epoch: int
-    """Epochs done, from 1."""
-    step: int
-    """Optimizer steps done."""
-    train: Score
-    validation: Score
-    lr: float
-    """Learning rate of the epoch's last step."""
-    strengths: Mapping[str, float]
-    """Strength of every regularizer at the epoch's last step, by its name in the study file."""
-    gradient_norms: Mapping[str, float]
-    """2-norm of the last minibatch's gradient of the parameters that the trial names."""
-    seconds: float
-    """Wall time of the epoch, evaluation included."""
-    images_per_second: float
-    """Training images per second of training, evaluation left out."""
-
-    @property
-    def finite(self) -> bool:
-        """Whether both losses are numbers; otherwise the trial has diverged."""
-        return math.isfinite(self.train.loss) and math.isfinite(self.validation.loss)
-
-    def reported(self) -> trainer.Evaluation:
-        """The evaluation as everything outside of training sees it: numbers by name."""
-        metrics = {
-            "step": self.step,
-            **self.train.by_name("train"),
-            **self.validation.by_name("validation"),
-            "lr": self.lr,
-            **{f"strength.{name}": strength for name, strength in self.strengths.items()},
-            **{f"gradient_norm.{name}": norm for name, norm in self.gradient_norms.items()},
-            "images_per_second": self.images_per_second,
-        }
-        return trainer.Evaluation(self.epoch, self.seconds, metrics)
 
 
 @dataclass(frozen=True, slots=True)

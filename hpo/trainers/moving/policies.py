@@ -13,8 +13,8 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
 
 from hpo.spec import Spec
-from hpo.trainers.images.clock import Clock, Duration, Observation
-from hpo.trainers.images.schedules import StageLengths
+from hpo.trainers.moving.clock import Clock, Duration, Observation
+from hpo.trainers.moving.schedules import StageLengths
 
 
 class Hold(Spec):

@@ -1,0 +1,1 @@
+"""What moves while a trial trains: schedules of the clock, and policies that also see what was measured."""
