@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
+    from hpo.client import Trial
     from hpo.notebook import LoadedStudy
     from hpo.trainers.images.nets import Net
 
@@ -27,3 +29,10 @@ def load_net(file: str | Path) -> Net:
     from hpo.trainers.images.nets import load_net
 
     return load_net(file)
+
+
+def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
+    """The trial that this script was started for; by hand, one of these values. See `hpo.client`."""
+    from hpo.client import trial
+
+    return trial(length=length, seed=seed, **values)

@@ -120,7 +120,8 @@ def launch_study(
     say(f"{row.name} in {opened}, workers: {len(placements)} on {local.where(device, gpus)}", err=True)
     say(f"logs: {logs}", err=True)
     interrupted = on_signal()
-    environment = handed_over(storage, checkpoints)
+    trials = [study.arm(arm).trial for arm in study.arms]
+    environment = {**handed_over(storage, checkpoints), **study.trainer.allows(trials)}
 
     with shown_progress(study.objective) as show:
         pass_on = partial(say, err=True)

@@ -94,6 +94,11 @@ class StudySpec(Spec):
         return trainer_of(self.trial)
 
     @property
+    def unit(self) -> str:
+        """What the length of trials is counted in: `epoch`."""
+        return self.trainer.unit(self.trial)
+
+    @property
     def metrics(self) -> Mapping[str, Metric]:
         """All that trials report, by name."""
         return self.trainer.metrics(self.trial)

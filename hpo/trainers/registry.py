@@ -14,7 +14,7 @@ from typing import Any, cast
 from hpo.metric import Metric
 from hpo.trainers.trainer import Trainer
 
-TRAINERS = {"images": "hpo.trainers.images.trainer"}
+TRAINERS = {"images": "hpo.trainers.images.trainer", "program": "hpo.trainers.program.trainer"}
 """Name -> the module that has it as `TRAINER`."""
 
 
@@ -30,8 +30,8 @@ def default_trainer() -> Trainer:
 
 
 def trainer_of(trial: Mapping[str, Any]) -> Trainer:
-    """The trainer of a study's `[trial]`."""
-    return default_trainer()
+    """The trainer of a study's `[trial]`: that of programs if it names one."""
+    return named("program") if "program" in trial else default_trainer()
 
 
 def default_objective() -> Metric:

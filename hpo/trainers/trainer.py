@@ -139,15 +139,18 @@ class Trainer(Protocol):
     A `trial` is the table `[trial]` as a study file has it, a `config` the same as an object of `spec`.
     """
 
-    unit: str
-    """What the length of a trial is counted in: `epoch`."""
     fixed: Mapping[str, str]
     """Parts of a trial that decide what it costs or what it is scored on, so no search may touch them; what to do."""
     shared: tuple[str, ...]
     """Parts that all arms have in common."""
+    keeps_weights: bool
+    """Whether it hands back what was learned, if asked for."""
 
     def spec(self) -> type[BaseModel]:
         """The model that checks a trial."""
+
+    def unit(self, trial: Mapping[str, Any]) -> str:
+        """What the length of a trial is counted in: `epoch`."""
 
     def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
         """All that is reported and has a goal, by name."""
@@ -164,8 +167,8 @@ class Trainer(Protocol):
     def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
         """What so many units of a trial take besides, by name, such as images and steps; empty if that isn't known."""
 
-    def data(self, trial: Mapping[str, Any]) -> str:
-        """What a trial is trained on, in a few words."""
+    def summary(self, trial: Mapping[str, Any]) -> str:
+        """What is trained on, or run, in a line."""
 
     def look_at_data(self, config: Any) -> RenderableType:
         """What the data is on this machine, loaded as for a trial.
@@ -176,6 +179,9 @@ class Trainer(Protocol):
 
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         """What of a trial goes beyond what can be stored, a line for each: the key, and what is allowed."""
+
+    def allows(self, trials: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        """The environment variables with which workers may run what these trials name; for whoever trusts them."""
 
     def load(self) -> None:
         """Import what training needs, which may take seconds; it is done by itself later if it was not asked for."""

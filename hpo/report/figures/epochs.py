@@ -41,14 +41,14 @@ def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cu
     for metric in _during_training(study):
         own = [_spread(arm, len(panels), points, _measured(metric)) for arm, points in runs.items()]
         y = Axis(metric.axis, limits=_risen(own)) if metric.share else Axis(metric.axis, log=_all_positive(own))
-        panels.append(Panel(metric.words.capitalize(), Axis(study.trainer.unit, whole=True), y))
+        panels.append(Panel(metric.words.capitalize(), Axis(study.unit, whole=True), y))
         series += own
     of = "; ".join(f"{arm}: {_whose(shown[arm])}" for arm in runs)
     return Figure(
         id="learning-curves",
         title="Learning curves",
         caption=f"Mean (line) and lowest to highest (band) of the trials shown. {of}. Train values are running "
-        f"means over {a(study.trainer.unit)}, regularization as it was; the beginning may lie outside of an accuracy "
+        f"means over {a(study.unit)}, regularization as it was; the beginning may lie outside of an accuracy "
         "axis.",
         arms=tuple(study.arms),
         panels=tuple(panels),
@@ -67,7 +67,7 @@ def what_moved(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePo
         values,
         id="what-moved",
         title="What moved during training",
-        caption=f"At the end of each {study.trainer.unit}, as recorded while training: mean (line) and lowest to "
+        caption=f"At the end of each {study.unit}, as recorded while training: mean (line) and lowest to "
         "highest (band) of the trials of the configuration that represents an arm.",
     )
 
@@ -82,7 +82,7 @@ def gradient_norms(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cur
         {shortened(name, 40): _traced(f"{NORM}{name}") for name in names},
         id="gradient-norms",
         title="Gradient norms",
-        caption=f"2-norm of the gradient of the last minibatch of each {study.trainer.unit}: mean (line) and lowest to "
+        caption=f"2-norm of the gradient of the last minibatch of each {study.unit}: mean (line) and lowest to "
         "highest (band) of the trials of the configuration that represents an arm.",
     )
 
@@ -130,7 +130,7 @@ def _traces(
         own = [one for one in own if one.x]
         if own:
             log = label != LEARNING_RATE and _all_positive(own) and _ratio(own) >= LOG_FROM
-            panels.append(Panel(label, Axis(study.trainer.unit, whole=True), Axis(log=log)))
+            panels.append(Panel(label, Axis(study.unit, whole=True), Axis(log=log)))
             series += own
     return Figure(id, title, caption, tuple(study.arms), tuple(panels), tuple(series)) if panels else None
 

@@ -20,7 +20,7 @@ def plan_summary(study: StudySpec) -> RenderableType:
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("arm", "sampler", "pruner"):
         view.add_column(name, overflow="fold")
-    units = f"{study.trainer.unit}s"
+    units = f"{study.unit}s"
     for name in ("cells", f"{units} each", f"{units} at most"):
         view.add_column(name, justify="right")
     for plan in plans:
@@ -41,7 +41,7 @@ def plan_summary(study: StudySpec) -> RenderableType:
         *lines,
         Text(f"\n{_confirm(study)}"),
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
-        Text(f"data: {study.trainer.data(study.trial)}; to see what its images are: hpo check --data"),
+        Text(study.trainer.summary(study.trial)),
         Text(f"cost: {_cost(study, plans)}"),
     )
 
@@ -69,7 +69,7 @@ def _cost(study: StudySpec, plans: list[ArmPlan]) -> str:
     again = confirm.top * confirm.seeds if confirm else 0
     units = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
     cells = sum(plan.cells + again for plan in plans)
-    parts = [f"at most {sum(units.values()):,} {trainer.unit}s in all, in {cells:,} trials if none is pruned"]
+    parts = [f"at most {sum(units.values()):,} {study.unit}s in all, in {cells:,} trials if none is pruned"]
     amounts: Counter[str] = Counter()
     for arm, length in units.items():
         amounts.update(trainer.amounts(study.arm(arm).trial, length))
@@ -82,7 +82,7 @@ def _of_one(study: StudySpec) -> str:
     """What all arms' units take alike."""
     of_one = [study.trainer.amounts(study.arm(arm).trial, 1).items() for arm in study.arms]
     alike = [f"{amount:,} {name}" for name, amount in of_one[0] if all((name, amount) in other for other in of_one)]
-    return f" ({alike[0]} per {study.trainer.unit})" if alike else ""
+    return f" ({alike[0]} per {study.unit})" if alike else ""
 
 
 def _short(number: int) -> str:

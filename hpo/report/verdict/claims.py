@@ -46,7 +46,7 @@ def judge(study: StudySpec, seeds: Seeds) -> tuple[ClaimResult, ...]:
     corrected = holm([difference.p if difference else None for difference in differences])
     level = LEVEL / max(len(study.claims), 1)
     return tuple(
-        _judge(claim, metric, difference, p, level, seeds, study.trainer.unit)
+        _judge(claim, metric, difference, p, level, seeds, study.unit)
         for claim, metric, difference, p in zip(study.claims, metrics, differences, corrected, strict=True)
     )
 

@@ -90,7 +90,7 @@ def compare(
         name=study.name,
         title=study.title,
         baseline=study.baseline,
-        unit=study.trainer.unit,
+        unit=study.unit,
         objective=study.objective,
         metric=metric,
         rules=tuple(rules(study)),
@@ -99,8 +99,8 @@ def compare(
         published=tuple(published(study, cells, last)),
         fewest=fewest,
         search_ratio=ratio,
-        compute=compute(study.trainer.unit, tuple(spent.values()), ratio, spent_alike(study, spent))
-        + shared(study.trainer.unit, cells),
+        compute=compute(study.unit, tuple(spent.values()), ratio, spent_alike(study, spent))
+        + shared(study.unit, cells),
         devices=devices_mixed(cells, devices or {}),
         unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
         incomplete=tuple(failed_trials(study.name, cells, stopped_early)),

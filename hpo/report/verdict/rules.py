@@ -20,7 +20,7 @@ EQUAL = 1.05
 def rules(study: StudySpec) -> Iterator[str]:
     """How the arms are compared, one rule after the other."""
     confirm, metric = study.protocol.confirm, study.objective
-    unit = study.trainer.unit
+    unit = study.unit
     last = f"after the last {unit}" if study.protocol.select == "last" else f"of its best {unit}"
     diverged = "diverged ranks last" if metric.worst is None else f"diverged is {metric.worst:g}"
     yield (
@@ -41,7 +41,7 @@ def rules(study: StudySpec) -> Iterator[str]:
             f"every arm, and only then scored on test.{chosen} {_diverged(study)}"
         )
     for extension in study.extensions:
-        yield _extension(extension, study.trainer.unit)
+        yield _extension(extension, study.unit)
     level = 1 - CONFIDENCE
     yield (
         f"Intervals: {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by seed (to "

@@ -39,6 +39,8 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     confirmed = "confirm" in protocol
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
+    if protocol.get("keep_weights") is True and not trainer_of(trial).keeps_weights:
+        yield "protocol.keep_weights: a program keeps its weights itself; leave it out"
     for number, raw in enumerate(_list(table.get("claims"))):
         claim = _well_formed(Claim, raw)
         if claim is not None:

@@ -28,18 +28,21 @@ MOST_STEPS = 2**31 - 1
 class ImageTrainer:
     """Nets that classify images: data, models, optimizers, schedules, regularizers and policies by their names."""
 
-    unit = "epoch"
     fixed = {
         "data": "make each value a study of its own",
         "epochs": "make each value an arm of its own",
         "batch_size": "make each value an arm of its own, or search the strength of a regularizer of kind 'batch_size'",
     }
     shared = ("data",)
+    keeps_weights = True
 
     def spec(self) -> type[TrialSpec]:
         from hpo.trainers.images.trial import TrialSpec
 
         return TrialSpec
+
+    def unit(self, trial: Mapping[str, Any]) -> str:
+        return "epoch"
 
     def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
         return METRICS
@@ -61,8 +64,8 @@ class ImageTrainer:
         steps = images // min(images, config.batch_size)
         return {"images": length * images, "steps": length * steps}
 
-    def data(self, trial: Mapping[str, Any]) -> str:
-        return str(trial["data"]["kind"])
+    def summary(self, trial: Mapping[str, Any]) -> str:
+        return f"data: {trial['data']['kind']}; to see what its images are: hpo check --data"
 
     def look_at_data(self, config: TrialSpec) -> RenderableType:
         from hpo.trainers.images.overview import overview
@@ -73,6 +76,9 @@ class ImageTrainer:
         steps = self.amounts(trial, self.spec().model_validate(trial).epochs).get("steps", 0)
         if steps > MOST_STEPS:
             yield f"epochs: {steps:,} optimizer steps, at most {MOST_STEPS:,} are allowed; raise batch_size"
+
+    def allows(self, trials: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        return {}  # code of the user's own is for each worker's operator to allow
 
     def load(self) -> None:
         import hpo.trainers.images.loop  # noqa: F401 (torch)

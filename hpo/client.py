@@ -1,0 +1,278 @@
+"""A trial as a training script sees it: one function, `hpo.trial()`, and five verbs.
+
+    trial = hpo.trial(length=20, lr=0.1, width=64)      # started by hand, these count, and reports are printed
+    for epoch in trial.loop(keep=[net, optimizer]):     # what is left of it, wherever another worker stopped
+        for i, batch in enumerate(batches):
+            trial.drive(optimizer, at=epoch + i / len(batches))
+            ...
+        trial.report(train=score(train), validation=score(validation))
+    trial.finish(test=lambda: score(test))
+
+A worker starts the script and talks to it over a socket, one line of JSON at a time; the script holds no password and
+no database. This module needs nothing but the standard library; torch and numpy are used where the script has imported
+them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+SOCKET, FOLDER = "HPO_SOCKET", "HPO_DIR"
+"""The environment variables by which a script finds its worker."""
+CHECKPOINT = "checkpoint"
+"""The file in the trial's folder that holds what a script keeps."""
+SPLITS = ("train", "validation")
+
+Score = float | Mapping[str, float]
+"""A number, which is that of the study's metric, or several by name."""
+
+
+def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
+    """The trial that this process was started for; by hand, one of this length with these values.
+
+    Raises:
+        TypeError: the study gives a value that the script does not name here, or the other way round.
+    """
+    where = os.environ.get(SOCKET)
+    if where is None:
+        return Trial(_ByHand(length or 1, seed, values))
+    if int(os.environ.get("RANK", "0")) > 0:
+        raise RuntimeError("hpo.trial() is for one process: call it where RANK is 0, and pass on what it says")
+    worker = _Worker(where)
+    given = worker.given["values"]
+    for name in given.keys() - values.keys() if values else ():
+        raise TypeError(f"the study gives {name!r}, which hpo.trial() is not told of: add {name}=…")
+    worker.given["values"] = values | given
+    return Trial(worker)
+
+
+class Trial:
+    """One trial; made by `trial`."""
+
+    def __init__(self, worker: _Worker | _ByHand) -> None:
+        given = worker.given
+        self.seed: int = given["seed"]
+        """What all randomness is to be drawn from."""
+        self.length: int = given["length"]
+        """How many units it is long."""
+        self.dir = Path(given["folder"])
+        """A folder of its own, which is removed at its end."""
+        self.state: dict[str, Any] = {}
+        """Small things that the checkpoint keeps: numbers, texts, lists, dicts."""
+        self._worker = worker
+        self._values: dict[str, Any] = given["values"]
+        self._begin: int = given["at"]
+        self._scores_test: bool = given["scores_test"]
+        self._keep: list[Any] = []
+        self._groups: list[list[dict[str, float]]] = []
+        """What each optimizer's groups began with, in the order in which optimizers were driven first."""
+        self._driven: list[Any] = []
+        self._at = self._begin
+        self._goes_on = True
+
+    def __getitem__(self, name: str) -> Any:
+        """A value as the study states it: a schedule's peak, a strength before it moves."""
+        if name not in self._values:
+            raise KeyError(f"the trial has no value {name!r}; it has {', '.join(self._values) or 'none'}")
+        return self._values[name]
+
+    def moved(self, at: float) -> dict[str, float]:
+        """The values that move, as they are after so many units."""
+        return self._worker.moved(at)
+
+    def loop(self, keep: Iterable[Any] = ()) -> Iterator[int]:
+        """The units that are left, from 0 on; each ends with `report`.
+
+        `keep` is whatever has `state_dict` and `load_state_dict`: what another process saved is restored first, and the
+        generators of Python, numpy and torch with it. When the trial is pruned, or is to go on elsewhere, the process
+        ends here, with exit code 0.
+        """
+        self._keep = list(keep)
+        if self._begin > 0:
+            self._restore()
+        for unit in range(self._begin, self.length):
+            yield unit
+            if self._at != unit + 1:
+                raise RuntimeError(f"report() was not called in unit {unit}: it is, once a unit")
+            if not self._goes_on:
+                sys.exit(0)
+
+    def drive(self, optimizer: Any, at: float) -> None:
+        """Set what the study moves in every group of the optimizer, after so many units.
+
+        Each is set to the same multiple of what the group began with as the value is of the stated one, so a group
+        without weight decay keeps none.
+        """
+        moved = self.moved(at)
+        for group, began in zip(optimizer.param_groups, self._began(optimizer), strict=True):
+            for name, value in moved.items():
+                if name in began:
+                    stated = self._values[name]
+                    group[name] = began[name] * value / stated if stated else value
+
+    def report(self, train: Score | None = None, validation: Score | None = None, **more: float) -> None:
+        """Tell what was measured in the unit that has just ended: of train and validation, and whatever else."""
+        metrics = dict(more)
+        for split, score in zip(SPLITS, (train, validation), strict=True):
+            if score is not None:
+                metrics |= self._by_name(split, score)
+        self._at += 1
+        self._goes_on = self._worker.report(self._at, metrics, self._save)
+
+    def finish(self, test: Score | Callable[[], Score] | None = None) -> None:
+        """Say that the trial has come to its end; what `test` measures is asked for in the confirm phase alone."""
+        metrics: dict[str, float] = {}
+        if self._scores_test and test is not None:
+            metrics = self._by_name("test", test() if callable(test) else test)
+        self._worker.finish(metrics)
+
+    def _by_name(self, split: str, score: Score) -> dict[str, float]:
+        by_name = score if isinstance(score, Mapping) else {self._worker.given["metric"]: score}
+        return {f"{split}_{name}": float(value) for name, value in by_name.items()}
+
+    def _began(self, optimizer: Any) -> list[dict[str, float]]:
+        known = next((place for place, driven in enumerate(self._driven) if driven is optimizer), None)
+        if known is None:
+            known = len(self._driven)
+            self._driven.append(optimizer)
+        if known == len(self._groups):
+            self._groups.append([_numbers(group) for group in optimizer.param_groups])
+        return self._groups[known]
+
+    # Checkpoints: tensors, numbers and texts only, so that reading one can't run code.
+
+    def _save(self) -> None:
+        content = {
+            "keep": [each.state_dict() for each in self._keep],
+            "state": self.state,
+            "groups": self._groups,
+            "generators": _generators(),
+        }
+        fresh = self.dir / f"{CHECKPOINT}.new"
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.save(content, fresh)
+        else:
+            fresh.write_text(json.dumps(content))
+        fresh.replace(self.dir / CHECKPOINT)
+
+    def _restore(self) -> None:
+        file = self.dir / CHECKPOINT
+        with file.open("rb") as opened:
+            is_json = opened.read(1) == b"{"
+        if is_json:
+            content = json.loads(file.read_text())
+        else:
+            import torch
+
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        for each, kept in zip(self._keep, content["keep"], strict=True):
+            each.load_state_dict(kept)
+        self.state.update(content["state"])
+        self._groups = content["groups"]
+        _set_generators(content["generators"])
+
+
+class _Worker:
+    """The worker that has started this process."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.connect(path)
+        self._lines = self._socket.makefile("r", encoding="utf-8")
+        self.given = self._ask({"say": "hello"})
+
+    def moved(self, at: float) -> dict[str, float]:
+        found: dict[str, float] = self._ask({"say": "moved", "at": at})["values"]
+        return found
+
+    def report(self, at: int, metrics: Mapping[str, float], save: Callable[[], None]) -> bool:
+        answer = self._ask({"say": "report", "at": at, "metrics": metrics})
+        while answer.get("save"):
+            save()
+            answer = self._ask({"say": "saved"})
+        return bool(answer["goes_on"])
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        self._ask({"say": "finish", "metrics": metrics})
+
+    def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        self._socket.sendall(json.dumps(message).encode() + b"\n")
+        line = self._lines.readline()
+        if not line:
+            self._is_gone()
+        answer: dict[str, Any] = json.loads(line)
+        if "error" in answer:
+            raise RuntimeError(answer["error"])
+        return answer
+
+    def _is_gone(self) -> NoReturn:
+        print("hpo: the worker of this trial is gone", file=sys.stderr)
+        sys.exit(1)
+
+
+class _ByHand:
+    """Nobody: the script was started by hand, and what it reports is printed."""
+
+    def __init__(self, length: int, seed: int, values: Mapping[str, Any]) -> None:
+        self.given: dict[str, Any] = {
+            "seed": seed,
+            "length": length,
+            "folder": ".",
+            "values": dict(values),
+            "at": 0,
+            "scores_test": True,
+            "metric": "score",
+        }
+
+    def moved(self, at: float) -> dict[str, float]:
+        return {}
+
+    def report(self, at: int, metrics: Mapping[str, float], save: Callable[[], None]) -> bool:
+        _print(f"{at}", metrics)
+        return True
+
+    def finish(self, metrics: Mapping[str, float]) -> None:
+        _print("finished", metrics)
+
+
+def _print(what: str, metrics: Mapping[str, float]) -> None:
+    print(f"hpo {what}: {', '.join(f'{name} {value:.6g}' for name, value in metrics.items())}", flush=True)
+
+
+def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in group.items() if isinstance(value, int | float) and name != "params"}
+
+
+def _generators() -> dict[str, Any]:
+    version, state, gauss = random.getstate()
+    found: dict[str, Any] = {"python": [version, list(state), gauss]}
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None:
+        kind, keys, *rest = numpy.random.get_state()
+        found["numpy"] = [kind, keys.tolist(), *rest]
+    if torch is not None:
+        found["torch"] = torch.get_rng_state()
+        if torch.cuda.is_available() and torch.cuda.is_initialized():
+            found["cuda"] = torch.cuda.get_rng_state_all()
+    return found
+
+
+def _set_generators(found: Mapping[str, Any]) -> None:
+    version, state, gauss = found["python"]
+    random.setstate((version, tuple(state), gauss))
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    if numpy is not None and "numpy" in found:
+        kind, keys, *rest = found["numpy"]
+        numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
+    if torch is not None and "torch" in found:
+        torch.set_rng_state(found["torch"])
+        if "cuda" in found and torch.cuda.is_available():
+            torch.cuda.set_rng_state_all(found["cuda"])

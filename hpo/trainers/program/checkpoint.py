@@ -1,0 +1,53 @@
+"""The checkpoint of a program: what it keeps itself, and what the worker must know to go on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from hpo.errors import CheckpointError
+
+VERSION = 1
+DIGEST_BYTES = 32  # SHA-256, before the content
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Taken after the report of a unit."""
+
+    at: int
+    """Units done."""
+    strengths: Mapping[str, float]
+    """Of what policies move, as they were asked for last."""
+    metrics: Mapping[str, float]
+    """What was reported last, which policies may look at."""
+    program: str
+    """A digest of what the program was given: a checkpoint of another trial is of no use."""
+
+
+def packed(checkpoint: Checkpoint, content: bytes) -> bytes:
+    """Both in one."""
+    head = json.dumps({"version": VERSION, **asdict(checkpoint)}).encode()
+    body = head + b"\n" + content
+    return hashlib.sha256(body).digest() + body
+
+
+def unpacked(kept: bytes, program: str) -> tuple[Checkpoint, bytes]:
+    """The two again.
+
+    Raises:
+        CheckpointError: it is damaged, of another version or of another trial.
+    """
+    digest, body = kept[:DIGEST_BYTES], kept[DIGEST_BYTES:]
+    if hashlib.sha256(body).digest() != digest:
+        raise CheckpointError("the checkpoint is damaged")
+    head, _, content = body.partition(b"\n")
+    table = json.loads(head)
+    if table.pop("version", None) != VERSION:
+        raise CheckpointError("the checkpoint is one of another version of hpo, or of another trainer")
+    checkpoint = Checkpoint(**table)
+    if checkpoint.program != program:
+        raise CheckpointError("the checkpoint belongs to another trial")
+    return checkpoint, content

@@ -1,0 +1,176 @@
+"""The trainer of programs, as the rest of the project sees it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.console import RenderableType
+
+from hpo.client import CHECKPOINT
+from hpo.errors import StudyError, TargetError, UserError
+from hpo.metric import Metric
+from hpo.process import gpus
+from hpo.trainers.program.allowed import allowing, check_allowed
+from hpo.trainers.program.checkpoint import unpacked
+from hpo.trainers.program.host import Host
+from hpo.trainers.program.spec import ProgramSpec
+from hpo.trainers.trainer import Identity, Machine, Result, Trial
+
+LONGEST_PATH = 80
+"""Of the folder of a trial: the name of a socket in it has at most 107 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramMachine:
+    """The device that programs are told to use; whether it works is seen when they run."""
+
+    device: str
+    description: str
+
+    def environment(self) -> Mapping[str, str]:
+        return {"device": self.description}
+
+    def examine(self) -> None:
+        pass
+
+    def recover(self) -> None:
+        pass
+
+    def is_to_blame(self, error: BaseException) -> bool:
+        return False
+
+
+class ProgramTrainer:
+    """Any command that trains: started for each trial, given its values, and told when to stop."""
+
+    fixed = {
+        "program": "make each value an arm of its own",
+        "code": "make each value a study of its own",
+        "length": "make each value an arm of its own",
+        "metric": "make each value a study of its own",
+        "metrics": "make each value a study of its own",
+    }
+    shared = ("metric", "metrics")
+    keeps_weights = False
+
+    def spec(self) -> type[ProgramSpec]:
+        return ProgramSpec
+
+    def unit(self, trial: Mapping[str, Any]) -> str:
+        [name] = trial["length"]
+        return str(name).removesuffix("s")
+
+    def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
+        try:
+            return ProgramSpec.model_validate(trial).reported
+        except ValidationError:  # told elsewhere
+            return {}
+
+    def objective(self, trial: Mapping[str, Any]) -> str:
+        return f"validation_{trial['metric']['name']}"
+
+    def length(self, trial: Mapping[str, Any]) -> int:
+        [length] = trial["length"].values()
+        return int(length)
+
+    def stops_early(self, trial: Mapping[str, Any]) -> bool:
+        return False
+
+    def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
+        return {}
+
+    def summary(self, trial: Mapping[str, Any]) -> str:
+        return f"program: {trial['program']}"
+
+    def look_at_data(self, config: Any) -> RenderableType:
+        raise UserError("a program brings its own data, which hpo does not see", hint="leave out --data")
+
+    def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
+        yield from ()
+
+    def allows(self, trials: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        return allowing(str(trial["program"]) for trial in trials)
+
+    def load(self) -> None:
+        pass
+
+    def machine(self, device: str) -> Machine:
+        name = ("cuda" if gpus.visible().names else "cpu") if device == "auto" else device
+        if name == "cpu":
+            return ProgramMachine("cpu", f"CPU ({platform.machine()})")
+        names = gpus.visible().names
+        if not names:
+            raise UserError(f"--device {device!r}: {gpus.visible().why_none}", hint="--device cpu trains on the CPU")
+        return ProgramMachine(name, names[0])
+
+    def identity(self, config: ProgramSpec, study: str) -> Identity:
+        command = shlex.split(config.program)
+        check_allowed(command)
+        found = hashlib.sha256(config.program.encode())
+        for name in _files(config, command):
+            try:
+                content = Path(name).read_bytes()
+            except OSError as error:
+                raise TargetError(
+                    f"{name}, on which the result depends, can't be read here: {error.strerror}",
+                    hint="start the worker in the folder that `code` is named from",
+                ) from None
+            found.update(json.dumps([name, len(content)]).encode() + content)
+        return Identity(
+            found.hexdigest(),
+            what="the program's files on this machine",
+            hint="copy them from a machine that works on the study, or start a new study for other code",
+        )
+
+    def prefixes(self, config: Any, study: str, device: str) -> Sequence[str]:
+        return ()
+
+    def packed(self, weights: bytes, trial: Mapping[str, Any], about: Mapping[str, Any]) -> bytes:
+        raise StudyError("a program keeps its weights itself: hpo has none")
+
+    def run(self, trial: Trial) -> Result:
+        config: ProgramSpec = trial.config
+        command = shlex.split(config.program)
+        check_allowed(command)
+        digest = _digest(config, trial.seed)
+        begin = None
+        folder = _folder()
+        try:
+            if trial.checkpoint is not None:
+                begin, content = unpacked(trial.checkpoint, digest)
+                (folder / CHECKPOINT).write_bytes(content)
+            return Host(trial, command, folder, begin, digest).run()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _files(config: ProgramSpec, command: Sequence[str]) -> list[str]:
+    """Those that the study names, and those that the command itself names."""
+    own = [word for word in command[1:] if not word.startswith("-") and os.path.isfile(word)]
+    return list(dict.fromkeys([*config.code, *own]))
+
+
+def _digest(config: ProgramSpec, seed: int) -> str:
+    return hashlib.sha256(json.dumps([config.model_dump(mode="json"), seed]).encode()).hexdigest()
+
+
+def _folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="hpo-"))
+    if len(str(folder)) > LONGEST_PATH:
+        folder.rmdir()
+        folder = Path(tempfile.mkdtemp(prefix="hpo-", dir="/tmp"))
+    return folder
+
+
+TRAINER = ProgramTrainer()

@@ -1,0 +1,107 @@
+"""What a program is given at each moment: values as stated, and those that move as they stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue
+
+from hpo.errors import StudyFileError
+from hpo.spec import Spec
+from hpo.trainers.moving.clock import Clock, Observation
+from hpo.trainers.program.spec import ProgramSpec, Strength
+
+RESOLUTION = 10_000
+"""Moments of a unit that are told apart: what moves is asked for at a share of a unit."""
+LEARNING_RATE = "lr"
+"""The value that policies follow which follow the learning rate."""
+
+
+class Values:
+    """The values of one trial, asked for in the order of time; policies remember their strength from moment to moment.
+
+    Between two reports a policy is asked once for every moment that the program asks for. What it was asked last goes
+    into a checkpoint, so a trial that is resumed at a report gets the same values as one that was not interrupted.
+    """
+
+    def __init__(self, config: ProgramSpec, strengths: Mapping[str, float] | None = None) -> None:
+        self._config = config
+        self._moving = {name: value for name, value in config.values.items() if isinstance(value, Spec)}
+        stated = {name: value.strength for name, value in self._moving.items() if isinstance(value, Strength)}
+        self.strengths: dict[str, float] = dict(strengths if strengths is not None else stated)
+        """Those that policies move, as they were asked for last."""
+        self.asked: dict[str, float] = {}
+        """What the program was given last of what moves; empty if it has not asked."""
+        self._train: Reported | None = None
+        self._validation: Reported | None = None
+        self._moment = -1
+        self._found: dict[str, float] = {}
+
+    @property
+    def moving(self) -> list[str]:
+        """The names of the values that move."""
+        return list(self._moving)
+
+    def stated(self) -> dict[str, JsonValue]:
+        """All of them as the study states them: a schedule by its peak, a strength by itself."""
+        return {name: _stated(value) for name, value in self._config.values.items()}
+
+    def measured(self, metrics: Mapping[str, float]) -> None:
+        """Let policies see what was reported last."""
+        if metrics:
+            self._train, self._validation = Reported(metrics, "train"), Reported(metrics, "validation")
+
+    def at(self, moment: float) -> dict[str, float]:
+        """Those that move, after so many units."""
+        step = min(round(moment * RESOLUTION), self._config.units * RESOLUTION)
+        if step != self._moment:  # feedback answers once at each moment, however often it is asked
+            self._moment, self._found = step, self._at(Clock(step, RESOLUTION, self._config.units))
+        return dict(self._found)
+
+    def _at(self, clock: Clock) -> dict[str, float]:
+        found = {name: value(clock) for name, value in self._moving.items() if not isinstance(value, Strength)}
+        lr, peak = self._learning_rate(found)
+        for name, value in self._moving.items():
+            if isinstance(value, Strength):
+                seen = Observation(clock, value.strength, lr, peak, self._train, self._validation)  # type: ignore[arg-type]
+                found[name] = self.strengths[name] = value.policy(self.strengths[name], seen)
+        return {name: found[name] for name in self._moving}
+
+    def _learning_rate(self, moved: Mapping[str, float]) -> tuple[float, float]:
+        """The learning rate now, and the highest one, where there is a value of that name."""
+        stated = _stated(self._config.values.get(LEARNING_RATE))
+        peak = float(stated) if isinstance(stated, int | float) else math.nan
+        return moved.get(LEARNING_RATE, peak), peak
+
+
+def _stated(value: Any) -> JsonValue:
+    if isinstance(value, Strength):
+        return value.strength
+    if isinstance(value, Spec):
+        return float(value.peak)  # type: ignore[attr-defined]
+    return value  # type: ignore[no-any-return]
+
+
+class Reported:
+    """What a program has reported of one split, as policies look at it: what is missing can't be looked at."""
+
+    def __init__(self, metrics: Mapping[str, float], split: str) -> None:
+        self._metrics = metrics
+        self._split = split
+
+    @property
+    def loss(self) -> float:
+        return self._of("loss")
+
+    @property
+    def accuracy(self) -> float:
+        return self._of("accuracy")
+
+    def _of(self, name: str) -> float:
+        full = f"{self._split}_{name}"
+        if full not in self._metrics:
+            said = ", ".join(self._metrics)
+            raise StudyFileError(f"a policy looks at {full}, which the program does not report; it reports {said}")
+        return self._metrics[full]
