@@ -13,12 +13,14 @@ from typing import NamedTuple
 
 LONGEST = 200
 """Characters of a cause that are shown."""
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 FRAME = re.compile(r'^  File "(?P<path>[^"\n]+)", line (?P<line>\d+), in (?P<function>.+)$', re.MULTILINE)
 BEGINS = "Traceback (most recent call last):"
 OF_DATABASE = re.compile(r"sqlalchemy\.exc\.\w+: \([\w.]+\) (?P<said>.+)")
 """The class of SQLAlchemy's error, that of the driver's, and the first line of what the database said."""
 WRAPPED = "optuna.exceptions.StorageInternalError: "
+OURS = re.compile(r"hpo\.[\w.]+: (?P<said>.+)")
+"""An exception of this package's own, whose message says all."""
 LIBRARIES = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3[^/\\]*)[/\\]|^<")
 
 
@@ -37,6 +39,8 @@ def cause(error: str) -> str:
     if not frames:
         return _short(said)
     own = [frame for frame in frames if _is_users(frame.path)]
+    if not own and (ours := OURS.match(said)):
+        return _short(ours["said"])
     place = (own or frames)[-1]
     return _short(f"{PurePath(place.path).name}:{place.line} in {place.function}: {said}")
 

@@ -91,7 +91,7 @@ def test_a_standby_that_has_everything(pair: Pair, storage: Storage, crew: Crew,
     pair.confirm_by_standby()
     study = make_study(trial=gate.trial)
     row = begin_study(storage, study)
-    crew.start()
+    crew.start(lease=20.0)  # a machine that is busy must not let it run out
     holder_after(storage, crew, row, epochs=1)
     pair.fail_over()
     before = the_cell(storage, row).epochs

@@ -18,11 +18,10 @@ from hypothesis.stateful import invariant, precondition, rule, run_state_machine
 from sqlalchemy import func, select
 
 from hpo.errors import LeaseLost, StudyError
+from hpo.optuna_private import STUDIES, TRIALS
 from hpo.plan import advance
 from hpo.service import begin_study, delete_study, resume_study, retry_failed, stop_study
 from hpo.storage import Storage, checkpoints, open_storage, parts
-from hpo.storage.optuna.rows import trials
-from hpo.storage.optuna.studies import studies
 from hpo.storage.tables import metadata
 from tests.integration.ledger_bench import PART, STUDY
 from tests.integration.ledger_rows import differences, rows
@@ -157,7 +156,7 @@ class LedgerMachine(WorkersMachine):
             delete_study(self.storage, STUDY.name)
         with self.storage.engine.connect() as connection:
             tables = [table for table in metadata.sorted_tables if table.name not in ("hpo_version", "hpo_worker")]
-            for table in [*tables, studies, trials]:
+            for table in [*tables, STUDIES, TRIALS]:
                 assert 0 == connection.execute(select(func.count()).select_from(table)).scalar(), table.name
 
     def is_as_predicted(self) -> bool:

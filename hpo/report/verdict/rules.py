@@ -73,7 +73,7 @@ def _diverged(study: StudySpec) -> str:
     parts = [f"Diverged is {', '.join(counted)}"] if counted else []
     if without:
         which = " and ".join("losses" if name == "loss" else f"means of {name}" for name in without)
-        parts.append(f"left out of {which}")
+        parts.append(f"left out of {which}" if counted else f"Diverged is left out of {which}")
     return f"{', and '.join(parts)}."
 
 

@@ -1,0 +1,264 @@
+"""Programs as trials: real processes, started, driven, stopped, killed and resumed by real workers."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from hpo.cli import cli
+from hpo.errors import TargetError
+from hpo.service import begin_study
+from hpo.storage import Storage, create_storage
+from hpo.storage.rows import Cell, StudyRow
+from hpo.study import StudySpec
+from hpo.study.file import parse
+from tests.integration.helpers import Crew, wait_until, work_here
+
+SCRIPT = Path(__file__).with_name("train_program.py")
+UNITS = 6
+
+
+@pytest.fixture
+def storage(sqlite_url: str) -> Iterator[Storage]:
+    """An empty one."""
+    opened = create_storage(sqlite_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the script, which workers may run."""
+    copy = tmp_path / "train.py"
+    shutil.copy(SCRIPT, copy)
+    monkeypatch.setenv("HPO_PROGRAMS", f"{sys.executable} {copy}")
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    return copy
+
+
+def study_of(script: Path, mode: str = "", name: str = "own", **changes: Any) -> StudySpec:
+    """One cell of it, unless `arms` says otherwise."""
+    values = {
+        "mode": mode,
+        "folder": str(script.parent),
+        "lr": {"kind": "cosine", "peak": 0.1, "per": "step"},
+        "weight_decay": {"strength": 0.01, "policy": {"kind": "ramp", "direction": "up", "factor": 3.0}},
+    }
+    trial = {
+        "program": f"{sys.executable} {script}",
+        "length": {"rounds": UNITS},
+        "metric": {"name": "loss", "goal": "minimize"},
+        "metrics": [{"name": "accuracy", "goal": "maximize", "share": True}],
+        "values": values | changes.pop("values", {}),
+        **changes.pop("trial", {}),
+    }
+    arms = changes.pop("arms", {"only": {}})
+    return parse({"name": name, "trial": trial, "protocol": changes, "arms": arms})
+
+
+def run(storage: Storage, study: StudySpec) -> tuple[StudyRow, list[Cell]]:
+    """The study run to its end by a worker in this process."""
+    row = begin_study(storage, study)
+    work_here(storage)
+    return row, storage.ledger.cells(row.id)
+
+
+def curve(storage: Storage, cell: Cell) -> list[dict[str, float | None]]:
+    """What a cell has reported, unit by unit."""
+    return [dict(point.metrics) for point in storage.ledger.curve(cell.id)]
+
+
+def test_what_is_given_moved_and_reported(storage: Storage, script: Path) -> None:
+    """Values as schedule and policy have them at the last step of each unit; all that is reported is kept."""
+    _, [cell] = run(storage, study_of(script))
+    assert ("done", "finished", UNITS) == (cell.state, cell.ended, cell.epochs)
+    points = curve(storage, cell)
+    moments = [(unit + 0.75) / UNITS for unit in range(UNITS)]
+    assert [pytest.approx(0.05 * (1 + math.cos(math.pi * at))) for at in moments] == [p["lr"] for p in points]
+    decays = [pytest.approx(0.01 * 3**at) for at in moments]
+    assert decays == [p["strength.weight_decay"] for p in points]
+    assert decays == [p["decay"] for p in points]
+    assert cell.score == points[-1]["validation_loss"] == cell.metrics["validation_loss"]
+    assert {"validation_loss": cell.score, "validation_accuracy": 0.5} == cell.metrics  # nothing of test
+    assert list(range(1, UNITS + 1)) == [p["units"] for p in points]
+
+
+def test_the_confirm_phase_is_scored_on_test(storage: Storage, script: Path) -> None:
+    """It alone, with seeds of its own."""
+    _, cells = run(storage, study_of(script, confirm={"seeds": 2}))
+    assert [False, True, True] == ["test_loss" in cell.metrics for cell in cells]
+    assert 3 == len({cell.metrics["validation_loss"] for cell in cells})
+
+
+def test_no_secret_reaches_it(storage: Storage, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the database's URL nor a password."""
+    monkeypatch.setenv("HPO_STORAGE", "postgresql://somebody:secret@nowhere/db")
+    monkeypatch.setenv("PGPASSWORD", "secret")
+    run(storage, study_of(script))
+    names = set(json.loads((script.parent / "environment.json").read_text()))
+    assert {"HPO_DIR", "HPO_SEED", "HPO_SOCKET"} == {name for name in names if name.startswith(("HPO_", "PG"))}
+
+
+def undisturbed(script: Path, folder: Path) -> list[dict[str, float | None]]:
+    """The curve of the same cell, trained in one go."""
+    storage = create_storage(f"sqlite:///{folder / 'undisturbed.db'}")
+    (script.parent / "go").touch()
+    _, [cell] = run(storage, study_of(script, "waits"))
+    points = curve(storage, cell)
+    storage.close()
+    (script.parent / "go").unlink()
+    (script.parent / "started").unlink()
+    return points
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_resumed_exactly(script: Path, postgres_url: str, tmp_path: Path, crew: Crew, number: signal.Signals) -> None:
+    """A worker that goes in the middle of a trial: the next one goes on, and the curve is the same bit for bit."""
+    expected = undisturbed(script, tmp_path)
+    storage = create_storage(postgres_url)
+    row = begin_study(storage, study_of(script, "waits", trial={"grace": 0.5}))
+    [worker] = crew.start()
+    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 3)
+    worker.process.send_signal(number)
+    wait_until(lambda: worker.process.poll() is not None)
+    (script.parent / "go").touch()
+    crew.start()
+    crew.wait()
+    [cell] = storage.ledger.cells(row.id)
+    assert ("finished", 2) == (cell.ended, cell.claims)
+    assert expected == curve(storage, cell)
+    assert 2 == len((script.parent / "started").read_text().split())
+    storage.close()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process that has not ended."""
+    try:
+        return "zombie" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
+
+
+def test_what_it_has_started_ends_with_it(storage: Storage, script: Path) -> None:
+    """A process that it has left behind is gone."""
+    run(storage, study_of(script, "child"))
+    assert not is_alive(int((script.parent / "child").read_text()))
+
+
+def test_pruned(storage: Storage, script: Path) -> None:
+    """The ones whose loss is ten times that of the others end before their time, and are told so."""
+    arms = {"all": {"search": {"values.width": {"values": [1, 2, 3, 9]}}, "pruner": {"kind": "median", "startup": 2}}}
+    _, cells = run(storage, study_of(script, arms=arms))
+    assert ["finished", "finished", "finished", "pruned"] == [cell.ended for cell in cells]
+    assert cells[-1].epochs < UNITS
+
+
+def test_diverged(storage: Storage, script: Path) -> None:
+    """A loss that is no number ends it, and it ranks last."""
+    _, [cell] = run(storage, study_of(script, "diverges"))
+    assert ("diverged", 3, None) == (cell.ended, cell.epochs, cell.score)
+
+
+def test_feedback(storage: Storage, script: Path) -> None:
+    """A policy sees what was reported: a gap of 0.4 raises the strength once a unit."""
+    policy = {"kind": "accuracy_gap", "raise_above": 0.1, "factor": 2.0}
+    _, [cell] = run(storage, study_of(script, values={"weight_decay": {"strength": 0.01, "policy": policy}}))
+    found = [point["strength.weight_decay"] for point in curve(storage, cell)]
+    assert [pytest.approx(0.01 * 2**unit) for unit in range(UNITS)] == found
+
+
+@pytest.mark.parametrize(
+    ("mode", "trial", "said"),
+    [
+        ("raises", {}, "the program has ended with exit code 1; its last output: "),
+        ("exits", {}, "the program has ended after 2 of 6 units"),
+        ("hangs", {"silence": 0.5}, "the program has said nothing for 0.5 seconds"),
+        ("undriven", {}, "the study moves lr, weight_decay, which the program has not asked for"),
+        (
+            "",
+            {"metric": {"name": "error"}},
+            "validation_loss, validation_accuracy; the study is judged by validation_error",
+        ),
+        ("", {"length": {"rounds": 7}}, ""),
+    ],
+)
+def test_failures_in_words(storage: Storage, script: Path, mode: str, trial: dict[str, Any], said: str) -> None:
+    """What the program did, and what it wrote; a trial of another length than the script's own default is none."""
+    _, [cell] = run(storage, study_of(script, mode, trial=trial, attempts=1))
+    if not said:
+        assert ("finished", 7) == (cell.ended, cell.epochs)
+        return
+    assert "failed" == cell.state
+    assert said in (cell.error or "").replace("\n", " ")
+    if mode == "raises":
+        assert re.fullmatch(r"train.py:\d+ in <module>: ValueError: the walk has left the map", cell.reason or "")
+    elif not mode:
+        assert (cell.reason or "").startswith("the program reports ")
+
+
+def test_another_program_is_not_run(storage: Storage, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker runs what its operator names, and says how to name it."""
+    monkeypatch.setenv("HPO_PROGRAMS", "python other.py")
+    with pytest.raises(TargetError) as caught:
+        run(storage, study_of(script))
+    assert f"may not run {sys.executable} {script}; it may run python other.py" in str(caught.value)
+    assert "HPO_PROGRAMS=" in caught.value.hint
+    assert not (script.parent / "started").exists()
+
+
+def test_other_code_is_refused(storage: Storage, script: Path) -> None:
+    """As other images are: the script is part of what a study is on."""
+    study = study_of(script, arms={"a": {}, "b": {}})
+    row = begin_study(storage, study)
+    work_here(storage)
+    script.write_text(script.read_text() + "\n# changed\n")
+    begin_study(storage, study_of(script, name="another"))
+    work_here(storage)  # a new study takes the new code
+    storage.ledger.set_state(row.id, "running")
+    CliRunner().invoke(cli, ["extend", "own", "--trials=1"])
+    first = storage.ledger.study("own")
+    assert first.data is not None
+    assert first.data != storage.ledger.study("another").data
+    assert not storage.ledger.same_data(first.id, str(storage.ledger.study("another").data))
+
+
+def test_launch_study_allows_what_stands_in_its_file(script: Path, tmp_path: Path, sqlite_url: str) -> None:
+    """From check to verdict, with a worker of its own."""
+    file = tmp_path / "own.toml"
+    file.write_text(f"""
+name = "own"
+[trial]
+program = "{sys.executable} {script}"
+length = {{ rounds = 3 }}
+metric = {{ name = "loss" }}
+values.folder = "{script.parent}"
+[protocol.confirm]
+seeds = 2
+[arms.slow]
+trial.values.lr = 0.01
+[arms.fast]
+trial.values.lr = {{ kind = "constant", peak = 0.2 }}
+""")
+    environment = os.environ | {"HPO_STORAGE": sqlite_url}
+    environment.pop("HPO_PROGRAMS")
+    command = [sys.executable, "-m", "hpo"]
+    checked = subprocess.run([*command, "check", file], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert 0 == checked.returncode, checked.stderr
+    assert f"program: {sys.executable} {script}" in " ".join(checked.stdout.split())
+    assert "rounds each" in checked.stdout
+    launch = [*command, "launch-study", file, "--workers=1"]
+    launched = subprocess.run(launch, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert 0 == launched.returncode, launched.stderr
+    assert "Of test loss, of which the lowest is best; rounds of search + confirm." in launched.stdout
