@@ -93,8 +93,11 @@ class Trial(Protocol):
     def checkpoint(self) -> bytes | None:
         """Where to go on; None at the beginning."""
 
-    def report(self, evaluation: Evaluation, save: Callable[[], bytes]) -> bool:
-        """Tell what was measured; returns whether to go on. `save` makes a checkpoint and is called if one is due."""
+    def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
+        """Tell what was measured; returns whether to go on.
+
+        `save` makes a checkpoint and is called if one is due; None where a trial can't be saved.
+        """
 
     def should_stop(self) -> bool:
         """Whether to stop here and hand back a checkpoint; to be asked often, before every step."""

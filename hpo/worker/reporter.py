@@ -70,7 +70,7 @@ class Reporter:
         self._study_stopped = False
         self._saved_at = self._written_at = time.monotonic()
 
-    def report(self, evaluation: Evaluation, save: Callable[[], bytes]) -> bool:
+    def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
         """Note what was measured, and say whether the trial goes on."""
         self._session.health.epoch_trained(self._lease.study_uuid)
         self.last = evaluation
@@ -88,6 +88,8 @@ class Reporter:
 
     def should_stop(self) -> bool:
         """Whether the trial is to be saved and let go."""
+        if self.unwritten and time.monotonic() - self._written_at >= FLUSH_SECONDS:
+            self.flush()  # short units before a long one must not wait for its end
         return self._study_stopped or self._session.heartbeat.asked_to_let_go()
 
     @property
@@ -111,15 +113,17 @@ class Reporter:
             self._session.checkpoints.discard(self._kept)
         self._kept = saved
 
-    def _record(self, evaluation: Evaluation, is_finite: bool, save: Callable[[], bytes], looks: bool) -> Rows | None:
+    def _record(
+        self, evaluation: Evaluation, is_finite: bool, save: Callable[[], bytes] | None, looks: bool
+    ) -> Rows | None:
         self.unwritten.append(evaluation)
         now = time.monotonic()
-        due = now - self._saved_at >= self._session.options.checkpoint_seconds
+        due = save is not None and now - self._saved_at >= self._session.options.checkpoint_seconds
         shared = is_finite and evaluation.at in self._shared_after
         answer = None
         if looks or due or shared or now - self._written_at >= FLUSH_SECONDS:
-            saved = self._keep(save(), LAST) if due and is_finite else None
-            for_others = self._keep(save(), SHARED) if shared else None
+            saved = self._keep(save(), LAST) if save is not None and due and is_finite else None
+            for_others = self._keep(save(), SHARED) if save is not None and shared else None
             answer = self._write(saved, for_others, looks)
         if due:
             self._saved_at = time.monotonic()

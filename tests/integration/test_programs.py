@@ -262,3 +262,92 @@ trial.values.lr = {{ kind = "constant", peak = 0.2 }}
     launched = subprocess.run(launch, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert 0 == launched.returncode, launched.stderr
     assert "Of test loss, of which the lowest is best; rounds of search + confirm." in launched.stdout
+
+
+AWK = r"""
+BEGIN {{
+    srand(seed); loss = 1.0
+    for (unit = 1; unit <= 4; unit++) {{
+        loss = loss * (1 - lr) + 0.01 * rand()
+        printf "unit %d train %.6f val loss %.6f\n", unit, loss, loss * 1.1
+        fflush()
+        while (wait == 1 && unit >= 2) system("sleep 0.05")
+    }}
+    print loss > (dir "/model")
+}}
+"""
+
+
+def awk_study(folder: Path, **changes: Any) -> StudySpec:
+    """A program in another language, which knows nothing of hpo."""
+    (folder / "train.awk").write_text(AWK.replace("{{", "{").replace("}}", "}"))
+    program = f"awk -v lr={{lr}} -v seed={{seed}} -v dir={{dir}} -v wait={{wait}} -f {folder / 'train.awk'}"
+    trial = {
+        "program": program,
+        "length": {"units": 4},
+        "metric": {"name": "loss"},
+        "values": {"lr": 0.1, "wait": 0} | changes.pop("values", {}),
+        "reports": {"line": r"unit \d+ train (?P<train_loss>\S+) val loss (?P<validation_loss>\S+)"},
+        "test": "cat {dir}/model",
+    }
+    return parse({"name": "awk", "trial": trial, "protocol": changes, "arms": {"a": {}}})
+
+
+def test_a_program_that_cannot_be_changed(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its values on the command line, its reports out of what it prints, its test score by another command."""
+    monkeypatch.setenv("HPO_PROGRAMS", "awk")
+    _, cells = run(storage, awk_study(tmp_path, confirm={"seeds": 2}))
+    assert ["finished"] * 3 == [cell.ended for cell in cells], [cell.error for cell in cells]
+    assert [4] * 3 == [len(curve(storage, cell)) for cell in cells]
+    assert 3 == len({cell.score for cell in cells})
+    for cell in cells[1:]:
+        last = curve(storage, cell)[-1]
+        assert pytest.approx(last["train_loss"], abs=1e-4) == cell.metrics["test_loss"]
+
+
+def test_it_is_let_go_and_begun_anew(tmp_path: Path, postgres_url: str, crew: Crew) -> None:
+    """It can't be asked to save: the next worker trains it from its beginning."""
+    storage = create_storage(postgres_url)
+    row = begin_study(storage, awk_study(tmp_path, values={"wait": 1}))
+    os.environ["HPO_PROGRAMS"] = "awk"
+    try:
+        [worker] = crew.start()
+        wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 2)
+        worker.process.terminate()
+        assert 4 == wait_until(worker.process.poll)
+        [cell] = storage.ledger.cells(row.id)
+        assert ("planned", 2) == (cell.state, cell.epochs)
+        script = tmp_path / "train.awk"
+        assert not [
+            line for line in subprocess.check_output(["ps", "ax"], text=True).splitlines() if str(script) in line
+        ]
+    finally:
+        del os.environ["HPO_PROGRAMS"]
+        storage.close()
+
+
+SHELL = r"""
+decay() { sed 's/.*"decay": \([0-9.e-]*\).*/\1/' "$HPO_VALUES"; }
+for unit in 1 2 3; do
+    now=$(decay)
+    echo "{\"validation_loss\": 0.$unit, \"seen\": $now}" >> "$HPO_REPORTS"
+    for _ in $(seq 200); do [ "$(decay)" = "$now" ] || break; sleep 0.02; done
+done
+"""
+
+
+def test_any_language_follows_what_moves(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By two files: what it is given is written anew after each line of JSON that it appends."""
+    script = tmp_path / "train.sh"
+    script.write_text(SHELL)
+    monkeypatch.setenv("HPO_PROGRAMS", f"sh {script}")
+    trial = {
+        "program": f"sh {script}",
+        "length": {"units": 3},
+        "metric": {"name": "loss"},
+        "values": {"decay": {"strength": 0.5, "policy": {"kind": "ramp", "direction": "up", "factor": 8.0}}},
+        "reports": {"file": "reports.jsonl"},
+    }
+    _, [cell] = run(storage, parse({"name": "sh", "trial": trial, "arms": {"a": {}}}))
+    assert "finished" == cell.ended, cell.error
+    assert [pytest.approx(0.5 * 8 ** (unit / 3)) for unit in range(3)] == [p["seen"] for p in curve(storage, cell)]

@@ -21,6 +21,7 @@ class Hold(Spec):
     """The strength stays as it is: classical, fixed regularization."""
 
     kind: Literal["hold"] = "hold"
+    moves: ClassVar[bool] = False
 
     def __call__(self, strength: float, observation: Observation) -> float:
         return strength

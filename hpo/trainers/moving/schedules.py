@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
@@ -22,6 +22,7 @@ class Constant(Spec):
     """`peak`, always."""
 
     kind: Literal["constant"] = "constant"
+    moves: ClassVar[bool] = False
     peak: PositiveFloat
     """The learning rate."""
 

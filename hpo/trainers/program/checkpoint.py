@@ -20,7 +20,7 @@ class Checkpoint:
     at: int
     """Units done."""
     strengths: Mapping[str, float]
-    """Of what policies move, as they were asked for last."""
+    """The strengths that policies move, as they were asked for last."""
     metrics: Mapping[str, float]
     """What was reported last, which policies may look at."""
     program: str

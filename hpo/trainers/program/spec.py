@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
@@ -12,6 +14,7 @@ from hpo.metric import SPLITS, Goal, Metric, MetricName
 from hpo.spec import Name, Spec
 from hpo.trainers.moving.policies import Hold, Policy
 from hpo.trainers.moving.schedules import Schedule
+from hpo.words.suggest import did_you_mean
 
 
 class MetricSpec(Spec):
@@ -58,6 +61,27 @@ Value = Annotated[Strength | Schedule | JsonValue, BeforeValidator(_one_of_its_k
 """What the program is given under a name: a number, text, list or table; or one that moves."""
 
 
+PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+GIVEN = ("seed", "dir", "length")
+"""What stands for something in a command besides the names of values."""
+
+
+def filled(word: str, known: Mapping[str, Any]) -> str:
+    """A word of a command with each `{name}` replaced by what it stands for."""
+
+    def text_of(found: re.Match[str]) -> str:
+        value = known[found[1]]
+        return value if isinstance(value, str) else json.dumps(value)
+
+    return PLACE.sub(text_of, word)
+
+
+def stays(value: Spec) -> bool:
+    """Whether a value that could move does not."""
+    moved_by = value.policy if isinstance(value, Strength) else value
+    return not getattr(moved_by, "moves", True)
+
+
 def _words(command: str) -> str:
     try:
         words = shlex.split(command)
@@ -66,6 +90,28 @@ def _words(command: str) -> str:
     if not words:
         raise ValueError("the command has no words")
     return command
+
+
+class Reports(Spec):
+    """Where a program that does not call `hpo.trial()` reports, once a unit: exactly one of the two."""
+
+    line: str | None = Field(default=None, max_length=1000)
+    """A regular expression with named groups that finds a report in a line of the program's output, such as
+    `val loss (?P<validation_loss>\\S+)`."""
+    file: str | None = Field(default=None, max_length=255, pattern=r"^[\w.-]+$")
+    """The name of a file in the trial's folder to which the program appends a line of JSON, such as
+    `{"validation_loss": 0.31}`; the environment variable `HPO_REPORTS` has its path."""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> Self:
+        if (self.line is None) == (self.file is None):
+            raise ValueError("give exactly one of `line` and `file`")
+        if self.line is not None:
+            try:
+                re.compile(self.line)
+            except re.error as error:
+                raise ValueError(f"line: {self.line!r} is no regular expression: {error}") from None
+        return self
 
 
 class ProgramSpec(Spec):
@@ -83,6 +129,11 @@ class ProgramSpec(Spec):
     """Further metrics that are reported."""
     values: dict[Name, Value] = Field(default={}, max_length=256)
     """What the program is given, by name."""
+    reports: Reports | None = None
+    """How a program reports that can't be changed; without it the program calls `hpo.trial()`."""
+    test: Annotated[str, Field(max_length=4096), AfterValidator(_words)] | None = None
+    """A command that scores the finished trial on test, in the confirm phase, for such a program: its last line is a
+    number, or JSON by name. `{dir}` is the trial's folder."""
     silence: PositiveFloat = 3600.0
     """Seconds without a word from the program after which it counts as hung, and the trial has failed."""
     grace: PositiveFloat = 30.0
@@ -93,6 +144,46 @@ class ProgramSpec(Spec):
         names = [self.metric.name, *(metric.name for metric in self.metrics)]
         if len(set(names)) < len(names):
             raise ValueError(f"metrics: a name stands twice in {', '.join(names)}")
+        return self
+
+    @model_validator(mode="after")
+    def _known_places(self) -> Self:
+        known = [*self.values, *GIVEN]
+        for command in (self.program, self.test or ""):
+            for name in PLACE.findall(command):
+                if name not in known:
+                    raise ValueError(
+                        f"{{{name}}} names nothing; there are {', '.join(known)}{did_you_mean(name, known)}"
+                    )
+        if self.reports is None and self.test is not None:
+            raise ValueError("test: a program that calls hpo.trial() scores test itself, in trial.finish(test=…)")
+        if self.reports is None and PLACE.search(self.program):
+            raise ValueError(
+                "program: {…} is for programs that don't call hpo.trial(), whose `reports` say where to read"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _reports_the_metric(self) -> Self:
+        wanted = f"validation_{self.metric.name}"
+        if self.reports is not None and self.reports.line is not None:
+            groups = re.compile(self.reports.line).groupindex
+            if wanted not in groups:
+                said = ", ".join(groups) or "none"
+                raise ValueError(
+                    f"reports.line: no group is called {wanted}, by which trials are judged; there are {said}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _follows_what_moves(self) -> Self:
+        if self.reports is not None and self.reports.line is not None:
+            moving = [name for name, value in self.values.items() if isinstance(value, Spec) and not stays(value)]
+            if moving:
+                raise ValueError(
+                    f"values.{moving[0]} moves, and a program that reports by its output can't follow: let it call "
+                    "hpo.trial(), or use `reports = { file = … }` and read HPO_VALUES after each report"
+                )
         return self
 
     @property

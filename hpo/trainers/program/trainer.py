@@ -25,10 +25,11 @@ from hpo.trainers.program.allowed import allowing, check_allowed
 from hpo.trainers.program.checkpoint import unpacked
 from hpo.trainers.program.host import Host
 from hpo.trainers.program.spec import ProgramSpec
+from hpo.trainers.program.watcher import Watcher
 from hpo.trainers.trainer import Identity, Machine, Result, Trial
 
 LONGEST_PATH = 80
-"""Of the folder of a trial: the name of a socket in it has at most 107 bytes."""
+"""The most characters of the path of a trial's folder: the name of a socket in it has at most 107 bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,8 @@ class ProgramTrainer:
         begin = None
         folder = _folder()
         try:
+            if config.reports is not None:
+                return Watcher(trial, command, folder).run()
             if trial.checkpoint is not None:
                 begin, content = unpacked(trial.checkpoint, digest)
                 (folder / CHECKPOINT).write_bytes(content)

@@ -1,0 +1,99 @@
+"""The process of a program: started with its own session and environment, seen to its end, ended with all its own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from hpo.client import FOLDER
+
+log = logging.getLogger(__name__)
+
+END_SECONDS = 10.0
+"""How long a program that has said its last word may take to end."""
+TAIL_LINES = 40
+"""Lines of output that are kept of a program that has failed."""
+SECRET = ("HPO_", "PG")
+"""Beginnings of the environment variables that a program does not get."""
+OUTPUT = "output"
+"""The file in a trial's folder that has what the program writes."""
+
+
+class ProgramFailed(Exception):
+    """The program of a trial has ended as it should not; its last output is part of the message."""
+
+
+class Program:
+    """A program that runs, in a folder of its own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self.folder = folder
+        self._process = process
+
+    def has_ended(self) -> bool:
+        """Whether it runs no more."""
+        return self._process.poll() is not None
+
+    def end(self, has_said_all: bool, how_far: str) -> None:
+        """Wait for the program's end, and see that it is one.
+
+        Raises:
+            ProgramFailed: it has not said all, or goes on without anybody who listens.
+        """
+        try:
+            code = self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            if not has_said_all:
+                raise ProgramFailed(f"the program has closed its connection and goes on{self.tail()}") from None
+            log.warning("the program of the trial did not end after its last word: killed")
+            return
+        if has_said_all:
+            if code != 0:
+                log.warning("the program of the trial ended with exit code %d after its last word", code)
+        elif code != 0:
+            how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
+            raise ProgramFailed(f"the program has ended with {how}{self.tail()}")
+        else:
+            raise ProgramFailed(f"the program has ended after {how_far}{self.tail()}")
+
+    def tail(self) -> str:
+        """What it has written last, as the end of a message."""
+        lines = (self.folder / OUTPUT).read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        return "; its last output:\n" + "\n".join(lines) if lines else "; it has written nothing"
+
+
+@contextmanager
+def running(command: Sequence[str], folder: Path, device: str, given: Mapping[str, str]) -> Iterator[Program]:
+    """Run a command with the variables that it is `given`; what is left of it at the end of the block is killed.
+
+    Raises:
+        ProgramFailed: it can't be run.
+    """
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
+    environment |= {FOLDER: str(folder), "PYTHONUNBUFFERED": "1", **given}
+    if device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
+    try:
+        with (folder / OUTPUT).open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that what it starts ends with it
+            )
+    except OSError as error:
+        raise ProgramFailed(f"{command[0]} can't be run: {error.strerror}") from None
+    try:
+        yield Program(process, folder)
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)

@@ -1,0 +1,102 @@
+"""How far a program is: what it has reported, unit by unit, and what that means for its trial."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hpo.process import pulse
+from hpo.trainers.program.checkpoint import Checkpoint
+from hpo.trainers.program.process import ProgramFailed
+from hpo.trainers.program.spec import ProgramSpec
+from hpo.trainers.program.values import LEARNING_RATE, Values
+from hpo.trainers.trainer import Evaluation, Trial
+
+
+class Progress:
+    """The progress of one trial, from `begin` on."""
+
+    def __init__(self, trial: Trial, begin: Checkpoint | None = None) -> None:
+        self.config: ProgramSpec = trial.config
+        self.at = begin.at if begin else 0
+        self.values = Values(self.config, begin.strengths if begin else None)
+        self.metrics: Mapping[str, float] = begin.metrics if begin else {}
+        self.values.measured(self.metrics)
+        if begin:
+            self.values.at(float(self.at))
+        self._trial = trial
+        self._reported_at = self._heard_at = time.monotonic()
+
+    @property
+    def how_far(self) -> str:
+        """Its progress in words."""
+        return f"{self.at} of {self.config.units} units"
+
+    def heard(self) -> None:
+        """The program has given a sign of life."""
+        self._heard_at = time.monotonic()
+        pulse.beat()
+
+    def check_silence(self, tail: Callable[[], str]) -> None:
+        """See that the program has not been silent for too long.
+
+        Raises:
+            ProgramFailed: it has.
+        """
+        pulse.beat()  # it may train for as long as the study allows without a word
+        if time.monotonic() - self._heard_at > self.config.silence:
+            raise ProgramFailed(f"the program has said nothing for {self.config.silence:g} seconds{tail()}")
+
+    def report(self, at: int, metrics: Mapping[str, Any], save: Callable[[], bytes] | None) -> bool:
+        """Pass on what was reported of the unit that makes `at`; whether the trial goes on.
+
+        Raises:
+            ProgramFailed: it makes no sense.
+        """
+        if at != self.at + 1 or at > self.config.units:
+            raise ProgramFailed(f"the program reports unit {at}, after {self.how_far}")
+        self.metrics = self._checked(metrics)
+        now = time.monotonic()
+        evaluation = Evaluation(at, now - self._reported_at, {**self.metrics, **self._traced()})
+        self.at, self._reported_at = at, now
+        self.values.measured(self.metrics)
+        goes_on = self._trial.report(evaluation, save)
+        return goes_on and evaluation.is_finite(self.config.reported)
+
+    def turn(self) -> dict[str, float]:
+        """Let policies answer to what was reported, at the boundary of two units; the values that move from there."""
+        return self.values.at(float(self.at))
+
+    def check_test(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        """The metrics of test, which are needed in the confirm phase alone.
+
+        Raises:
+            ProgramFailed: they are missing there.
+        """
+        wanted = f"test_{self.config.metric.name}"
+        if not self._trial.scores_test:
+            return {}
+        if wanted not in metrics:
+            raise ProgramFailed(f"the confirm phase is scored on test, and the program gave no {wanted}")
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _checked(self, metrics: Mapping[str, Any]) -> dict[str, float]:
+        wanted = f"validation_{self.config.metric.name}"
+        if wanted not in metrics:
+            said = ", ".join(metrics) or "nothing"
+            raise ProgramFailed(f"the program reports {said}; the study is judged by {wanted}")
+        wrong = [name for name, value in metrics.items() if not isinstance(value, int | float)]
+        if wrong:
+            raise ProgramFailed(f"the program reports {wrong[0]} = {metrics[wrong[0]]!r}, which is no number")
+        return {name: float(value) for name, value in metrics.items()}
+
+    def _traced(self) -> dict[str, float]:
+        """What moved, as the program was given it last, by the names under which curves keep it."""
+        moved = self.values.asked
+        if self.values.moving and not moved:
+            raise ProgramFailed(
+                f"the study moves {', '.join(self.values.moving)}, which the program has not asked for: "
+                "call trial.drive(optimizer, at=…) or trial.moved(at)"
+            )
+        return {name if name == LEARNING_RATE else f"strength.{name}": value for name, value in moved.items()}

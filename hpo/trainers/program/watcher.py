@@ -1,0 +1,153 @@
+"""A program that does not speak: one that can't be changed, whose reports are read from what it writes.
+
+Its values are words of its command line (`--lr {lr}`), or the JSON file that `HPO_VALUES` names, which is written anew
+after each report. What it reports are lines of its output that a regular expression finds, or lines of JSON in a file.
+It can't be asked to save, so a trial that is interrupted begins anew.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpo.client import FOLDER
+from hpo.trainers.program.process import OUTPUT, Program, ProgramFailed, running
+from hpo.trainers.program.progress import Progress
+from hpo.trainers.program.spec import filled
+from hpo.trainers.trainer import Result, Trial
+
+POLL_SECONDS = 0.05
+"""How often what the program writes is looked at."""
+VALUES, REPORTS = "HPO_VALUES", "HPO_REPORTS"
+"""The environment variables by which a program finds the two files."""
+LAST_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+
+
+class Watcher:
+    """One trial of such a program."""
+
+    def __init__(self, trial: Trial, command: Sequence[str], folder: Path) -> None:
+        self._trial = trial
+        self._command = command
+        self._folder = folder
+        self._progress = Progress(trial)
+        config = self._progress.config
+        assert config.reports is not None
+        self._line = re.compile(config.reports.line) if config.reports.line else None
+        self._file = folder / (OUTPUT if self._line else (config.reports.file or "reports.jsonl"))
+        self._values = folder / "values.json"
+        self._read = 0
+
+    def run(self) -> Result:
+        """Run the program to its end, or until it is pruned or to be let go.
+
+        Raises:
+            ProgramFailed: it has ended otherwise, or reported what makes no sense.
+        """
+        self._write_values()
+        with running(self._words(self._command), self._folder, self._trial.device, self._given()) as program:
+            if not self._follow(program):
+                return Result(finished=False)
+            program.end(self._progress.at == self._progress.config.units, self._progress.how_far)
+        return Result(finished=True, test=self._tested())
+
+    def _follow(self, program: Program) -> bool:
+        """Pass on what is reported until the program has ended; False if the trial ends before."""
+        while True:
+            has_ended = program.has_ended()  # before what it wrote last is read
+            for metrics in self._new_reports():
+                self._progress.heard()
+                if not self._progress.report(self._progress.at + 1, metrics, None):
+                    return self._progress.at == self._progress.config.units and not self._diverged(metrics)
+                self._progress.values.asked = self._progress.turn()
+                self._write_values()
+            if has_ended:
+                return True
+            if self._trial.should_stop():
+                return False
+            self._progress.check_silence(program.tail)
+            time.sleep(POLL_SECONDS)
+
+    def _diverged(self, metrics: Mapping[str, float]) -> bool:
+        return any(value != value for value in metrics.values())
+
+    def _new_reports(self) -> list[dict[str, float]]:
+        """What the program has reported since the last look, line by line."""
+        if not self._file.exists():
+            return []
+        with self._file.open("rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        self._read += len(whole) + len(newline)
+        lines = whole.decode(errors="replace").splitlines()
+        return [found for line in lines if (found := self._reported(line)) is not None]
+
+    def _reported(self, line: str) -> dict[str, float] | None:
+        if self._line is None:
+            return _table(line)
+        found = self._line.search(line)
+        if found is None:
+            return None
+        try:
+            return {name: float(text) for name, text in found.groupdict().items() if text is not None}
+        except ValueError:
+            raise ProgramFailed(f"the program reports {line[:200]!r}, where a group is no number") from None
+
+    def _tested(self) -> dict[str, float]:
+        """What the study's `test` command prints: a number, or JSON by name, in its last line."""
+        command = self._progress.config.test
+        if not self._trial.scores_test or command is None:
+            return self._progress.check_test({})
+        folder = self._folder / "test"
+        folder.mkdir()
+        with running(self._words(shlex.split(command)), folder, self._trial.device, self._given()) as program:
+            while not program.has_ended():
+                self._progress.check_silence(program.tail)
+                time.sleep(POLL_SECONDS)
+            program.end(True, "")
+        lines = (folder / OUTPUT).read_text(errors="replace").split("\n")
+        last = next((line for line in reversed(lines) if line.strip()), "")
+        if last.lstrip().startswith("{"):
+            return self._progress.check_test({f"test_{name}": value for name, value in _table(last).items()})
+        numbers = LAST_NUMBER.findall(last)
+        if not numbers:
+            raise ProgramFailed(f"the test command printed no number in its last line: {last[:200]!r}")
+        return self._progress.check_test({f"test_{self._progress.config.metric.name}": float(numbers[-1])})
+
+    def _words(self, command: Sequence[str]) -> list[str]:
+        known = self._progress.values.stated() | {
+            "seed": self._trial.seed,
+            "dir": str(self._folder),
+            "length": self._progress.config.units,
+        }
+        return [filled(word, known) for word in command]
+
+    def _given(self) -> dict[str, str]:
+        return {
+            VALUES: str(self._values),
+            REPORTS: str(self._file),
+            FOLDER: str(self._folder),
+            "HPO_SEED": str(self._trial.seed),
+            "HPO_PHASE": "confirm" if self._trial.scores_test else "search",
+        }
+
+    def _write_values(self) -> None:
+        moved = self._progress.values.asked = self._progress.values.at(float(self._progress.at))
+        fresh = self._values.with_suffix(".new")
+        fresh.write_text(json.dumps(self._progress.values.stated() | moved))
+        fresh.replace(self._values)
+
+
+def _table(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise ProgramFailed(f"the program reports {line[:200]!r}, which is no table in JSON")
+    return found

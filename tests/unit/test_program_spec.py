@@ -1,0 +1,92 @@
+"""What a study file says of a program: what is allowed, and what is said of the rest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from hpo.search.space import merge
+from hpo.trainers import trainer_of
+from hpo.trainers.program.spec import ProgramSpec, filled
+from hpo.trainers.program.values import Values
+
+TRIAL: dict[str, Any] = {
+    "program": "python train.py",
+    "length": {"steps": 100},
+    "metric": {"name": "loss"},
+    "values": {
+        "width": 64,
+        "lr": {"kind": "constant", "peak": 0.1},
+        "decay": {"strength": 0.01, "policy": {"kind": "ramp", "direction": "down", "factor": 4.0}},
+    },
+}
+
+
+def spec(**changes: Any) -> ProgramSpec:
+    """The trial with `changes` laid over it."""
+    return ProgramSpec.model_validate(merge(TRIAL, changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"program": ""}, "the command has no words"),
+        ({"program": "python 'train.py"}, "No closing quotation; it is split into words as a shell would"),
+        ({"program": "python train.py --lr {lr}"}, "is for programs that don't call hpo.trial()"),
+        ({"test": "python score.py"}, "scores test itself"),
+        ({"length": {"steps": 10, "epochs": 2}}, "at most 1 item"),
+        ({"length": {"steps": 0}}, "greater than or equal to 1"),
+        ({"metrics": ({"name": "loss"},)}, "a name stands twice in loss, loss"),
+        ({"reports": {}}, "exactly one of `line` and `file`"),
+        ({"reports": {"line": "("}}, "'(' is no regular expression"),
+        ({"reports": {"line": "loss (?P<loss>.+)"}}, "no group is called validation_loss"),
+        ({"reports": {"line": "(?P<validation_loss>.+)"}}, "values.decay moves, and a program that reports by its"),
+        ({"reports": {"file": "../x"}}, "should match pattern"),
+        ({"reports": {"file": "r.jsonl"}, "program": "./train --lr {rl}"}, "{rl} names nothing; there are width, lr"),
+        ({"reports": {"file": "r.jsonl"}, "test": "./score {folder}"}, "{folder} names nothing"),
+        ({"values": {"lr": {"kind": "cosin", "peak": 0.1}}}, "cosin"),
+        ({"values": {"decay": {"strength": -1.0}}}, "greater than or equal to 0"),
+    ],
+)
+def test_refused(changes: dict[str, Any], said: str) -> None:
+    """With what was given and what is allowed."""
+    with pytest.raises(ValidationError) as caught:
+        spec(**changes)
+    assert said in str(caught.value)
+
+
+def test_what_a_trainer_says_of_it() -> None:
+    """Its unit, length, metrics and objective."""
+    trainer = trainer_of(TRIAL)
+    assert ("step", 100) == (trainer.unit(TRIAL), trainer.length(TRIAL))
+    assert "validation_loss" == trainer.objective(TRIAL)
+    assert {"train_loss", "validation_loss", "test_loss"} == set(trainer.metrics(TRIAL))
+    assert {"minimize"} == {metric.goal for metric in trainer.metrics(TRIAL).values()}
+
+
+def test_values_as_stated_and_as_they_move() -> None:
+    """A schedule's peak, a strength before it moves; the last moment is the end of the trial."""
+    values = Values(spec())
+    assert {"width": 64, "lr": 0.1, "decay": 0.01} == values.stated()
+    assert {"lr": 0.1, "decay": pytest.approx(0.04)} == values.at(0.0)
+    assert {"lr": 0.1, "decay": pytest.approx(0.02)} == values.at(50.0)
+    assert {"lr": 0.1, "decay": pytest.approx(0.01)} == values.at(100.0) == values.at(250.0)
+
+
+def test_feedback_answers_once_at_a_moment() -> None:
+    """However often it is asked, and from one report to the next."""
+    policy = {"kind": "loss_gap", "raise_above": 0.1, "lower_below": 0.0, "factor": 2.0}
+    values = Values(spec(values={"decay": {"strength": 1.0, "policy": policy}}))
+    assert 1.0 == values.at(0.0)["decay"]
+    for unit, expected in enumerate([2.0, 4.0, 8.0], start=1):
+        values.measured({"train_loss": 1.0, "validation_loss": 2.0})
+        assert [expected] * 3 == [values.at(unit + share)["decay"] for share in (0.0, 0.0, 0.5)]
+
+
+def test_words_are_filled() -> None:
+    """Numbers as JSON writes them, texts as they are; no word becomes two."""
+    assert "--lr=0.001" == filled("--lr={lr}", {"lr": 0.001})
+    assert "a b; rm {x}" == filled("{name}", {"name": "a b; rm {x}"})
+    assert "[1, 2]" == filled("{sizes}", {"sizes": [1, 2]})
