@@ -30,6 +30,7 @@ from hpo.trainers.images.trial import EarlyStopping, TrialSpec
 from hpo.trainers.moving.clock import Duration
 from hpo.trainers.moving.policies import Policy
 from hpo.trainers.moving.schedules import Schedule
+from hpo.trainers.program.spec import MetricSpec, ProgramSpec, Reports, Strength
 from hpo.words.explain import quoted
 
 HEAD = """\
@@ -84,6 +85,12 @@ SECTIONS = (
     Section("Source", "a source", Source, "`[source]`"),
     Section("Extension", "an extension", Extension, "`[[extensions]]`, as `hpo extend` writes it into a stored study."),
     Section("Trial", "a trial", TrialSpec, "`[trial]`, and in part `trial` of an arm."),
+    Section("Program", "a program", ProgramSpec, "`[trial]` with `program`, in place of the fields above."),
+    Section(
+        "Metric of a program", "a metric", MetricSpec, "`metric = { name = … }`, of a program; one of its `metrics`."
+    ),
+    Section("Reports of a program", "reports", Reports, "`reports = { … }`, of a program."),
+    Section("Moving value", "a value that a policy moves", Strength, "`values.NAME = { strength = … }`, of a program."),
     Section("Data", "a data set", Data, "`data = { kind = … }`, of the trial."),
     Section("Augmentation", "augmentation", Augment, "`augment = { … }`, of the trial."),
     Section("Models", "a model", Model, "`model = { kind = … }`, of the trial."),
@@ -188,6 +195,8 @@ def _words(annotation: Any, constraints: Sequence[Any] = ()) -> str:
         return _limited(f"list: {_words(arguments[0])}", constraints)
     if origin is dict and arguments[1] not in ANYTHING:
         return _limited(f"table, {_key(*arguments)} → {_words(arguments[1])}", constraints)
+    if annotation in ANYTHING:
+        return "any value"
     if annotation is str and any(isinstance(constraint, StringConstraints) for constraint in constraints):
         return "name"
     return _limited(WORDS[origin or annotation], constraints)

@@ -10,6 +10,7 @@ import click
 
 from hpo import __version__
 from hpo.cli import streams
+from hpo.cli.compare import compare
 from hpo.cli.launch_study import check, launch_study
 from hpo.cli.results import best, dashboard, export, fetch, report, status
 from hpo.cli.start_workers import start_workers, stop_workers
@@ -28,7 +29,22 @@ def cli() -> None:
     """
 
 
-ON_STUDIES = (check, launch_study, status, report, best, fetch, dashboard, export, stop, resume, retry, extend, delete)
+ON_STUDIES = (
+    check,
+    launch_study,
+    compare,
+    status,
+    report,
+    best,
+    fetch,
+    dashboard,
+    export,
+    stop,
+    resume,
+    retry,
+    extend,
+    delete,
+)
 ON_WORKERS = (worker, start_workers, nodes, stop_workers)
 UPKEEP = (migrate, repair, accept_images, clean)
 

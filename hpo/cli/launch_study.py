@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
-import tempfile
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +20,8 @@ from hpo.cli.options import (
     lease_option,
     storage_option,
 )
-from hpo.cli.terminal import display, say, shown_progress
-from hpo.process.signals import on_signal
+from hpo.cli.run_here import run_here
+from hpo.cli.terminal import display, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -95,14 +92,10 @@ def launch_study(
     The same command again goes on where it was; Ctrl-C leaves everything resumable.
     """
     from hpo import service
-    from hpo.launch import local
-    from hpo.launch.request import handed_over
-    from hpo.local_run import RETRY_SECONDS, run_locally
     from hpo.report.render.text import terminal
-    from hpo.report.verdict.failing import not_done, trials_failed
+    from hpo.report.verdict.failing import trials_failed
     from hpo.report.verdict.measured import reported
-    from hpo.storage import create_storage, open_storage
-    from hpo.storage.connection.retry import Retry
+    from hpo.storage import create_storage
     from hpo.study.file import load
 
     study = load(file, settings, name, profile)
@@ -113,26 +106,7 @@ def launch_study(
     if workers == 0:
         say(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
         return
-    gpus = local.gpus_for(device)
-    options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
-    placements = local.placements(device, gpus.names, options, workers)
-    logs = Path(tempfile.mkdtemp(prefix=f"hpo-{row.name}-"))
-    say(f"{row.name} in {opened}, workers: {len(placements)} on {local.where(device, gpus)}", err=True)
-    say(f"logs: {logs}", err=True)
-    interrupted = on_signal()
-    trials = [study.arm(arm).trial for arm in study.arms]
-    environment = {**handed_over(storage, checkpoints), **study.trainer.allows(trials)}
-
-    with shown_progress(study.objective) as show:
-        pass_on = partial(say, err=True)
-        watched = open_storage(storage, Retry(RETRY_SECONDS, interrupted))
-        done = run_locally(watched, row.name, placements, environment, logs, show, pass_on, interrupted)
-    if interrupted.is_set() and not done:
-        say("stopped; to go on, give the same command again", err=True)
-        sys.exit(130)
-    if not done:
-        raise not_done(opened.ledger.study(row.name), logs)
-    found = service.findings(opened, row.name)
+    found, logs = run_here(opened, study, storage, workers, device, lease, checkpoint_every, checkpoints)
     display(terminal(found.report))
     [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
     say(f"the page: {page}", err=True)

@@ -196,8 +196,8 @@ class Trainer(Protocol):
             UserError: there is none of that name here, or it can't be used.
         """
 
-    def identity(self, config: Any, study: str) -> Identity:
-        """What this machine would train on.
+    def identity(self, config: Any, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
+        """What this machine would train `config` on; the same for all `trials` of a study, which those of its arms are.
 
         Raises:
             MachineError: it is missing here.

@@ -70,9 +70,10 @@ class Studies:
             DataError: it is missing, or something else.
             pulse.Interrupted: the worker was asked to let go meanwhile.
         """
-        trainer = self.of(lease).spec.trainer
+        spec = self.of(lease).spec
+        trials = [spec.arm(arm).trial for arm in spec.arms]
         with pulse.interruptible(self._session.heartbeat.asked_to_let_go):
-            found = trainer.identity(config, lease.study_uuid)
+            found = spec.trainer.identity(config, trials, lease.study_uuid)
         if (lease.study_uuid, found.fingerprint) in self._checked:
             return
         if not self._session.ledger.same_data(lease.study_id, found.fingerprint):

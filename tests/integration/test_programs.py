@@ -351,3 +351,40 @@ def test_any_language_follows_what_moves(storage: Storage, tmp_path: Path, monke
     _, [cell] = run(storage, parse({"name": "sh", "trial": trial, "arms": {"a": {}}}))
     assert "finished" == cell.ended, cell.error
     assert [pytest.approx(0.5 * 8 ** (unit / 3)) for unit in range(3)] == [p["seen"] for p in curve(storage, cell)]
+
+
+RACE = """
+import random, sys
+random.seed(int(sys.argv[1]))
+loss = 1.0
+for step in range(3):
+    loss *= 1 - float(sys.argv[2]) + 0.02 * random.random()
+    print(f"step {step} val {loss:.5f}", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "by", "code", "verdict"),
+    [
+        ("0.3", "0.1", "0", 0, "supported"),
+        ("0.1", "0.3", "0", 3, "contradicted"),
+        ("0.3", "0.1", "0.9", 3, "contradicted"),
+    ],
+)
+def test_two_programs_compared(
+    tmp_path: Path, sqlite_url: str, first: str, second: str, by: str, code: int, verdict: str
+) -> None:
+    """By exit code and as JSON; the same question again has its answer already."""
+    (tmp_path / "race.py").write_text(RACE)
+    programs = [f"{sys.executable} race.py {{seed}} {rate}" for rate in (first, second)]
+    options = ["--length=3", "--seeds=3", "--line=val (?P<validation_loss>.+)", f"--by={by}", "--json", "--workers=1"]
+    command = [sys.executable, "-m", "hpo", "compare", *programs, *options]
+    for _ in range(2):
+        environment = os.environ | {"HPO_STORAGE": sqlite_url, "PYTHONPATH": str(Path(__file__).parents[2])}
+        ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert code == ended.returncode, ended.stderr
+        found = json.loads(ended.stdout)
+        assert (verdict, 3, "minimize") == (found["verdict"], found["seeds"], found["goal"])
+        low, high = found["interval"]
+        assert low < found["difference"] < high
+        assert pytest.approx(found["difference"]) == found["means"]["first"] - found["means"]["second"]

@@ -128,4 +128,6 @@ def test_another_authors_package_would_be_found(text: str, wrong: bool) -> None:
 def test_there_is_something_to_check() -> None:
     """The patterns above find what the pages hold."""
     assert {"README.md", "docs/workers.md", "docs/storage.md"} <= {name(page) for page, _ in COMMANDS}
-    assert {"README.md", "docs/study-files.md", "docs/writing-a-study.md"} == {name(page) for page, _ in STUDIES}
+    assert {"README.md", "docs/own-training.md", "docs/study-files.md", "docs/writing-a-study.md"} == {
+        name(page) for page, _ in STUDIES
+    }

@@ -88,7 +88,7 @@ class ImageTrainer:
 
         return TorchMachine(device)
 
-    def identity(self, config: TrialSpec, study: str) -> Identity:
+    def identity(self, config: TrialSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
         from hpo.trainers.images.data import cache
 
         return Identity(

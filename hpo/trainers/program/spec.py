@@ -8,7 +8,16 @@ import shlex
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, JsonValue, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    NonNegativeFloat,
+    PositiveFloat,
+    TypeAdapter,
+    model_validator,
+)
 
 from hpo.metric import SPLITS, Goal, Metric, MetricName
 from hpo.spec import Name, Spec
@@ -47,16 +56,13 @@ class Strength(Spec):
 def _one_of_its_kind(value: Any) -> Any:
     """A table with `kind` is a schedule, one with `strength` is moved by a policy; anything else is a value."""
     if isinstance(value, Mapping) and "kind" in value:
-        return _Scheduled.model_validate({"schedule": dict(value)}).schedule
+        return _SCHEDULE.validate_python(dict(value))
     if isinstance(value, Mapping) and "strength" in value:
         return Strength.model_validate(dict(value))
     return value
 
 
-class _Scheduled(Spec):
-    schedule: Schedule
-
-
+_SCHEDULE: TypeAdapter[Schedule] = TypeAdapter(Schedule)
 Value = Annotated[Strength | Schedule | JsonValue, BeforeValidator(_one_of_its_kind)]
 """What the program is given under a name: a number, text, list or table; or one that moves."""
 

@@ -115,11 +115,10 @@ class ProgramTrainer:
             raise UserError(f"--device {device!r}: {gpus.visible().why_none}", hint="--device cpu trains on the CPU")
         return ProgramMachine(name, names[0])
 
-    def identity(self, config: ProgramSpec, study: str) -> Identity:
-        command = shlex.split(config.program)
-        check_allowed(command)
-        found = hashlib.sha256(config.program.encode())
-        for name in _files(config, command):
+    def identity(self, config: ProgramSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
+        check_allowed(shlex.split(config.program))
+        found = hashlib.sha256()
+        for name in sorted({name for trial in trials for name in _files(trial)}):
             try:
                 content = Path(name).read_bytes()
             except OSError as error:
@@ -158,10 +157,10 @@ class ProgramTrainer:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _files(config: ProgramSpec, command: Sequence[str]) -> list[str]:
-    """Those that the study names, and those that the command itself names."""
-    own = [word for word in command[1:] if not word.startswith("-") and os.path.isfile(word)]
-    return list(dict.fromkeys([*config.code, *own]))
+def _files(trial: Mapping[str, Any]) -> list[str]:
+    """The files that a trial names as its code, and those that its command itself names."""
+    command = shlex.split(str(trial["program"]))
+    return [*trial.get("code", ()), *(word for word in command[1:] if os.path.isfile(word))]
 
 
 def _digest(config: ProgramSpec, seed: int) -> str:
