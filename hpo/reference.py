@@ -87,7 +87,7 @@ SECTIONS = (
     Section("Trial", "a trial", TrialSpec, "`[trial]`, and in part `trial` of an arm."),
     Section("Program", "a program", ProgramSpec, "`[trial]` with `program`, in place of the fields above."),
     Section(
-        "Metric of a program", "a metric", MetricSpec, "`metric = { name = … }`, of a program; one of its `metrics`."
+        "Metric of a program", "a metric", MetricSpec, "`metric = { name = … }` and `metrics`, of a program."
     ),
     Section("Reports of a program", "reports", Reports, "`reports = { … }`, of a program."),
     Section("Moving value", "a value that a policy moves", Strength, "`values.NAME = { strength = … }`, of a program."),
