@@ -86,9 +86,7 @@ SECTIONS = (
     Section("Extension", "an extension", Extension, "`[[extensions]]`, as `hpo extend` writes it into a stored study."),
     Section("Trial", "a trial", TrialSpec, "`[trial]`, and in part `trial` of an arm."),
     Section("Program", "a program", ProgramSpec, "`[trial]` with `program`, in place of the fields above."),
-    Section(
-        "Metric of a program", "a metric", MetricSpec, "`metric = { name = … }` and `metrics`, of a program."
-    ),
+    Section("Metric of a program", "a metric", MetricSpec, "`metric = { name = … }` and `metrics`, of a program."),
     Section("Reports of a program", "reports", Reports, "`reports = { … }`, of a program."),
     Section("Moving value", "a value that a policy moves", Strength, "`values.NAME = { strength = … }`, of a program."),
     Section("Data", "a data set", Data, "`data = { kind = … }`, of the trial."),

@@ -12,6 +12,7 @@ from hpo import __version__
 from hpo.cli import streams
 from hpo.cli.compare import compare
 from hpo.cli.launch_study import check, launch_study
+from hpo.cli.rehearse import rehearse
 from hpo.cli.results import best, dashboard, export, fetch, report, status
 from hpo.cli.start_workers import start_workers, stop_workers
 from hpo.cli.studies import delete, extend, resume, retry, stop
@@ -31,6 +32,7 @@ def cli() -> None:
 
 ON_STUDIES = (
     check,
+    rehearse,
     launch_study,
     compare,
     status,

@@ -52,7 +52,7 @@ def run_here(
     trials = [study.arm(arm).trial for arm in study.arms]
     environment = {**handed_over(storage, checkpoints), **study.trainer.allows(trials)}
 
-    with shown_progress(study.objective) as show:
+    with shown_progress(study.objective, study.unit) as show:
         pass_on = partial(say, err=True)
         watched = open_storage(storage, Retry(RETRY_SECONDS, interrupted))
         done = run_locally(watched, study.name, placements, environment, logs, show, pass_on, interrupted)

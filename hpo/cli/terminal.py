@@ -41,7 +41,7 @@ def log_to_stderr() -> None:
 
 
 @contextmanager
-def shown_progress(metric: Metric) -> Iterator[Callable[[list[ArmProgress]], None]]:
+def shown_progress(metric: Metric, unit: str) -> Iterator[Callable[[list[ArmProgress]], None]]:
     """A function that shows progress: a live table on a terminal, else a line whenever something has changed."""
     from rich.live import Live
 
@@ -50,7 +50,7 @@ def shown_progress(metric: Metric) -> Iterator[Callable[[list[ArmProgress]], Non
     console = _console(stderr=True)
     if console.is_terminal:
         with Live(console=console, refresh_per_second=4) as live:
-            yield lambda arms: live.update(progress.table(arms, metric))
+            yield lambda arms: live.update(progress.table(arms, metric, unit))
         return
     last = ""
 

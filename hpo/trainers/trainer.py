@@ -164,6 +164,9 @@ class Trainer(Protocol):
     def length(self, trial: Mapping[str, Any]) -> int:
         """How many units a trial is long."""
 
+    def shortened(self, trial: Mapping[str, Any], units: int) -> Mapping[str, Any]:
+        """What is laid over a trial to make it at most so long."""
+
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         """Whether a trial may come to its end before its length."""
 

@@ -39,6 +39,8 @@ class Standing:
     progress: Sequence[ArmProgress]
     seconds_left: tuple[float, float] | None
     """The time left, at least and at most; None if it is not running, or if nothing is known of its pace."""
+    unit: str = "epoch"
+    """What the length of its trials is counted in."""
     unreadable: StudyError | None = None
     """Why its plan can't be read."""
 
@@ -103,7 +105,7 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     yield Text(f"{row.name}: {standing.state}", style="bold")
     if row.reason:
         yield Text(f"it was stopped early: {row.reason}")
-    yield table(progress, standing.metric)
+    yield table(progress, standing.metric, standing.unit)
     if standing.unreadable:
         yield Text(f"{standing.unreadable}\n{standing.unreadable.hint}")
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
@@ -185,11 +187,11 @@ def _standing(
     row: StudyRow, read: StudySpec | StudyError, progress: Sequence[ArmProgress], alive: int, own: int
 ) -> Standing:
     if isinstance(read, StudyError):
-        return Standing(row, _metric(read), "unreadable", progress, None, read)
+        return Standing(row, _metric(read), "unreadable", progress, None, unreadable=read)
     remaining = left(read, progress)
     state = state_of(row.state, progress, remaining, alive)
     time = seconds_left(remaining, progress, own) if state == "running" else None
-    return Standing(row, read.objective, state, progress, time)
+    return Standing(row, read.objective, state, progress, time, read.unit)
 
 
 def _alive(storage: Storage) -> list[WorkerRow]:

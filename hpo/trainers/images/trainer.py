@@ -53,6 +53,9 @@ class ImageTrainer:
     def length(self, trial: Mapping[str, Any]) -> int:
         return int(trial["epochs"])
 
+    def shortened(self, trial: Mapping[str, Any], units: int) -> Mapping[str, Any]:
+        return {"epochs": min(units, int(trial["epochs"]))}
+
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return bool(trial.get("early_stopping"))
 

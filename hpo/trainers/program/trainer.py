@@ -85,6 +85,9 @@ class ProgramTrainer:
         [length] = trial["length"].values()
         return int(length)
 
+    def shortened(self, trial: Mapping[str, Any], units: int) -> Mapping[str, Any]:
+        return {"length": {name: min(units, length) for name, length in trial["length"].items()}}
+
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return False
 

@@ -1,0 +1,252 @@
+"""A trial rehearsed before a budget is spent on hundreds of them: what every guarantee rests on, measured.
+
+One short trial is run several times, by its trainer, without a database: to its end, again with the same seed, with
+another one, stopped and resumed, and pruned at once. What is compared is all that it reports.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hpo.errors import HpoError, StudyFileError
+from hpo.search.parameters import point
+from hpo.study import StudySpec, parse_trial
+from hpo.trainers.trainer import Evaluation, Result
+
+UNITS = 3
+"""The length of a rehearsed trial, if the trial can be so short."""
+CLOSE = 1e-3
+"""The largest relative difference of numbers that count as nearly the same."""
+OF_TIME = ("images_per_second",)
+"""Metrics that tell of time, and differ from run to run."""
+
+Outcome = Literal["good", "weak", "bad"]
+"""Weak: it can be lived with, if one knows it. Bad: results would mean something else than they seem to."""
+Numbers = list[tuple[int, dict[str, float]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one run, or two compared, have shown."""
+
+    about: str
+    outcome: Outcome
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsal:
+    """What was found, and what a trial costs."""
+
+    findings: tuple[Finding, ...]
+    seconds_per_unit: float
+    checkpoint_bytes: int | None
+    """None if a trial can't be saved."""
+    units: int
+    """Units that the rehearsed trial was long."""
+
+    @property
+    def is_fit(self) -> bool:
+        """Whether nothing bad was found."""
+        return all(finding.outcome != "bad" for finding in self.findings)
+
+
+@dataclass
+class _Run:
+    """The `Trial` of one run, which notes what it reports."""
+
+    config: Any
+    seed: int
+    device: str
+    scores_test: bool = False
+    checkpoint: bytes | None = None
+    stop_after: int | None = None
+    """Units after which it is to stop and hand back a checkpoint."""
+    prune_after: int | None = None
+    study: str = "rehearsal"
+    keeps_weights: bool = False
+    reported: Numbers = field(default_factory=list)
+    saved: bytes | None = None
+    can_be_saved: bool = True
+
+    def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
+        told = {name: value for name, value in evaluation.metrics.items() if name not in OF_TIME}
+        self.reported.append((evaluation.at, told))
+        if save is None:
+            self.can_be_saved = False
+        elif evaluation.at == 1:
+            self.saved = save()
+        return evaluation.at != self.prune_after
+
+    def should_stop(self) -> bool:
+        return self.stop_after is not None and len(self.reported) >= self.stop_after
+
+
+def rehearse(study: StudySpec, arm: str, device: str = "auto") -> Rehearsal:
+    """Rehearse the first trial of an arm's search.
+
+    Raises:
+        HpoError: the trial raises what a worker would meet, or this machine lacks what it needs.
+    """
+    trainer = study.trainer
+    os.environ |= dict(trainer.allows([study.arm(arm).trial]))
+    config = _short(study, arm)
+    on = trainer.machine(device)
+    on.examine()
+    trainer.identity(config, [study.arm(arm).trial], "rehearsal")
+
+    def run(seed: int, **options: Any) -> tuple[_Run, Result]:
+        made = _Run(config, seed, on.device, **options)
+        try:
+            return made, trainer.run(made)
+        except HpoError:
+            raise
+        except Exception as error:
+            how = ", ".join(f"{name} = {value}" for name, value in options.items() if name != "checkpoint")
+            raise HpoError(f"the trial raised{f' with {how}' if how else ''}: {error}") from error
+
+    seed = study.protocol.seed
+    began = time.monotonic()
+    first, result = run(seed)
+    seconds = time.monotonic() - began
+    findings = [
+        _to_its_end(study, first, result),
+        _says_nothing_of_test(first, result),
+        _same_seed(first, run(seed)[0]),
+        _other_seed(first, run(seed + 1)[0]),
+        *_resumed(first, run),
+        _pruned(*run(seed, prune_after=1)),
+    ]
+    if study.protocol.confirm is not None:
+        findings.append(_scored_on_test(study, run))
+    units = len(first.reported)
+    return Rehearsal(
+        findings=tuple(findings),
+        seconds_per_unit=seconds / max(units, 1),
+        checkpoint_bytes=None if first.saved is None else len(first.saved),
+        units=units,
+    )
+
+
+def _short(study: StudySpec, arm: str) -> Any:
+    """The first trial of an arm's search, as short as it may be."""
+    params = point(study.arms[arm].search, lambda _, searched: searched.examples()[0])
+    whole = study.table_of(arm, params)
+    shorter = whole | dict(study.trainer.shortened(whole, UNITS))
+    where = f"arms.{arm}.trial"
+    try:
+        return parse_trial(shorter, where)
+    except StudyFileError:  # such as stages that must add up to its length
+        return parse_trial(whole, where)
+
+
+def _to_its_end(study: StudySpec, run: _Run, result: Result) -> Finding:
+    objective = study.objective.name
+    values = [metrics.get(objective) for _, metrics in run.reported]
+    if not values or None in values:
+        return Finding("runs to its end", "bad", f"it does not report {objective}")
+    last = values[-1]
+    assert last is not None
+    if not math.isfinite(last):
+        return Finding("runs to its end", "bad", f"{objective} is {last}")
+    if not result.finished:
+        return Finding("runs to its end", "bad", f"it stopped by itself after {len(values)} of its units")
+    return Finding("runs to its end", "good", f"{len(values)} reports, {objective} {last:.6g} at the end")
+
+
+def _says_nothing_of_test(run: _Run, result: Result) -> Finding:
+    about = "keeps test out of the search"
+    told = sorted({name for _, metrics in run.reported for name in metrics if name.startswith("test")} | {*result.test})
+    if told:
+        return Finding(about, "bad", f"it tells {', '.join(told)} in the search, where nobody should see it")
+    return Finding(about, "good", "nothing of test is reported in the search")
+
+
+def _same_seed(first: _Run, again: _Run) -> Finding:
+    about = "the same seed gives the same numbers"
+    difference = _difference(first.reported, again.reported)
+    if difference is None:
+        return Finding(about, "good", "bit for bit")
+    return Finding(about, "weak", f"{difference}: a trial can't be repeated")
+
+
+def _other_seed(first: _Run, other: _Run) -> Finding:
+    about = "another seed gives other numbers"
+    if _difference(first.reported, other.reported) is None:
+        words = "they are the same: with several seeds one number would be counted several times; use trial.seed"
+        return Finding(about, "bad", words)
+    return Finding(about, "good", "they differ")
+
+
+def _resumed(first: _Run, run: Callable[..., tuple[_Run, Result]]) -> Iterator[Finding]:
+    """Stopped after a unit, and killed after one: what another worker makes of it."""
+    if len(first.reported) < 2:
+        return
+    if not first.can_be_saved:
+        words = "it can't be saved, so a trial that is interrupted begins anew"
+        yield Finding("goes on where it was stopped", "weak", words)
+        return
+    stopped, result = run(first.seed, stop_after=1)
+    for about, checkpoint in (
+        ("goes on where it was stopped", result.checkpoint),
+        ("goes on where it was saved, if it is killed", first.saved),
+    ):
+        if checkpoint is None:
+            yield Finding(about, "weak", "it handed back no checkpoint in time, and begins where it was saved last")
+            continue
+        resumed, _ = run(first.seed, checkpoint=checkpoint)
+        before = stopped.reported[:1] if checkpoint is result.checkpoint else first.reported[:1]
+        yield _gone_on(about, first.reported, before, resumed.reported)
+
+
+def _gone_on(about: str, whole: Numbers, before: Numbers, after: Numbers) -> Finding:
+    if after and after[0][0] == 1:
+        return Finding(about, "weak", "it begins anew, though it was handed a checkpoint")
+    difference = _difference(whole, before + after)
+    if difference is None:
+        return Finding(about, "good", "with the same numbers, bit for bit")
+    if _difference(whole, before + after, CLOSE) is None:
+        return Finding(about, "weak", f"with nearly the same numbers: {difference}")
+    return Finding(about, "bad", f"with other numbers: {difference}; keep all that training depends on")
+
+
+def _pruned(run: _Run, result: Result) -> Finding:
+    about = "ends when it is pruned"
+    if len(run.reported) > 1 or result.finished:
+        return Finding(about, "bad", f"it went on for {len(run.reported)} units")
+    return Finding(about, "good", "at once")
+
+
+def _scored_on_test(study: StudySpec, run: Callable[..., tuple[_Run, Result]]) -> Finding:
+    about = "is scored on test in the confirm phase"
+    wanted = study.objective.on("test").name
+    try:
+        _, result = run(study.protocol.seed, scores_test=True)
+    except HpoError as error:
+        return Finding(about, "bad", str(error).partition("\n")[0])
+    if wanted not in result.test:
+        return Finding(about, "bad", f"it gives no {wanted}")
+    return Finding(about, "good", f"{wanted} {result.test[wanted]:.6g}")
+
+
+def _difference(one: Numbers, other: Numbers, tolerance: float = 0.0) -> str | None:
+    """The first number in which two runs differ, in words; None if there is none."""
+    if [at for at, _ in one] != [at for at, _ in other]:
+        return f"{len(one)} reports and {len(other)}"
+    for (at, mine), (_, theirs) in zip(one, other, strict=True):
+        for name in sorted({*mine, *theirs}):
+            if not _alike(mine, theirs, name, tolerance):
+                return f"{name} after {at} is {mine.get(name)} and {theirs.get(name)}"
+    return None
+
+
+def _alike(mine: Mapping[str, float], theirs: Mapping[str, float], name: str, tolerance: float) -> bool:
+    one, other = mine.get(name), theirs.get(name)
+    if one is None or other is None:
+        return one is other
+    return one == other or (one != one and other != other) or math.isclose(one, other, rel_tol=tolerance)
