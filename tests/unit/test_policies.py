@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -46,6 +47,45 @@ def test_ramp(direction: Any, shape: Any, multiples: tuple[float, ...]) -> None:
     """Factor 16 at the start, in the middle and at the end of 40 steps."""
     ramp = Ramp(direction=direction, shape=shape, factor=16.0)
     assert pytest.approx([BASE * m for m in multiples]) == [ramp(BASE, seen(step)) for step in (0, 20, 40)]
+
+
+@pytest.mark.parametrize(
+    ("direction", "shape", "to", "multiples"),
+    [
+        ("down", "linear", 0.0, (1.0, 0.5, 0.0)),
+        ("down", "cosine", 0.0, (1.0, 0.5, 0.0)),
+        ("down", "steps", 0.1, (1.0, 0.4, 0.1)),
+        ("down", "geometric", 0.01, (1.0, 0.1, 0.01)),
+        ("up", "linear", 3.0, (1.0, 2.0, 3.0)),
+    ],
+)
+def test_ramp_to_an_end(direction: Any, shape: Any, to: float, multiples: tuple[float, ...]) -> None:
+    """It begins with the strength as stated, in either direction, and may end with nothing."""
+    ramp = Ramp(direction=direction, shape=shape, to=to)
+    assert pytest.approx([BASE * m for m in multiples]) == [ramp(BASE, seen(step)) for step in (0, 20, 40)]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"direction": "down", "to": 2.0}, "to = 2 is not down: below 1 for down, above 1 for up"),
+        ({"direction": "up", "to": 1.0}, "to = 1 is not up"),
+        ({"direction": "down", "to": 0.0}, "to = 0 is never reached by equal factors"),
+        ({"direction": "up", "to": 2.0, "factor": 3.0}, "give `to` or `factor`, not both"),
+    ],
+)
+def test_an_end_that_can_not_be_meant(given: dict[str, Any], said: str) -> None:
+    """With what is allowed."""
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        Ramp(**given)
+
+
+@pytest.mark.parametrize(
+    ("lr", "power", "multiple"), [(0.1, -1.0, 1.0), (0.05, -1.0, 0.5), (0.05, -2.0, 0.25), (0.0, -1.0, 0.0)]
+)
+def test_decay_coupled_to_the_learning_rate(lr: float, power: float, multiple: float) -> None:
+    """A negative power falls with the rate, down to nothing."""
+    assert pytest.approx(BASE * multiple) == FollowsLr(power=power)(BASE, seen(lr=lr))
 
 
 @pytest.mark.parametrize(("step", "multiple"), [(10, 1 + 15 * 0.14644660940672624), (30, 1 + 15 * 0.8535533905932737)])

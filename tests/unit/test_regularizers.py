@@ -16,6 +16,7 @@ from hpo.trainers.images.models import Cnn, Mlp
 from hpo.trainers.images.regularizers import (
     L1,
     L2,
+    CautiousWeightDecay,
     Dropout,
     InputNoise,
     LabelSmoothing,
@@ -280,3 +281,27 @@ def test_refused(given: dict[str, Any], message: str) -> None:
     """What is wrong, or what is allowed."""
     with pytest.raises(ValidationError, match=message):
         TypeAdapter(RegularizerSpec).validate_python(given)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_cautious_weight_decay(kind: str) -> None:
+    """Beside the same step without it: lr x strength x w less where the step is toward 0, and nothing elsewhere."""
+    net, alone = model(), model()
+    alone.load_state_dict(net.state_dict())
+    steps = []
+    for each in (net, alone):
+        build = torch.optim.SGD if kind == "sgd" else torch.optim.Adam
+        optimizer = build(each.parameters(), lr=0.1)
+        loss(each).backward()
+        built = CautiousWeightDecay(strength=0.5).build(each, 0)
+        assert built.on_step is not None
+        before = [parameter.detach().clone() for parameter in each.parameters()]
+        afterwards = built.on_step(0.5, 0.1) if each is net else lambda: None
+        optimizer.step()
+        afterwards()
+        steps.append([parameter.detach() for parameter in each.parameters()])
+    for began, with_decay, without in zip(before, *steps, strict=True):
+        toward_zero = (began - without) * began >= 0
+        decayed = toward_zero if began.ndim > 1 else torch.zeros_like(toward_zero)
+        assert torch.allclose(without - 0.1 * 0.5 * began * decayed, with_decay, atol=1e-7)
+        assert began.ndim == 1 or 0 < decayed.float().mean() < 1

@@ -70,6 +70,7 @@ PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
     "regularizers.part": (
         RegularizerSpec,
         [
+            {"kind": "cautious_weight_decay", "strength": 1e-2},
             {"kind": "weight_decay", "strength": 0.1},
             {"kind": "l2", "strength": 0.1, "on": "all"},
             {"kind": "l1", "strength": 0.01},

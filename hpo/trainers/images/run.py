@@ -131,7 +131,14 @@ class Run:
         for name, regularizer in self._regularizers.items():
             if regularizer.on_weights is not None:
                 regularizer.on_weights(self._strengths[name], self._lr)
+        afterwards = [
+            regularizer.on_step(self._strengths[name], self._lr)
+            for name, regularizer in self._regularizers.items()
+            if regularizer.on_step is not None
+        ]
         self._optimizer.step()
+        for act in afterwards:
+            act()
         # Summed on the device: reading a number here would make the host wait at every step.
         self._loss.add_(loss.detach(), alpha=accumulated)
         self._correct += (logits.detach().argmax(dim=1) == batch.labels).sum()

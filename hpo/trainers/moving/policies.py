@@ -31,7 +31,8 @@ class Ramp(Spec):
     """The strength moves between itself and `factor` times the strength, over the whole trial.
 
     `up` goes from strength to strength x factor, `down` the same way backwards, so both directions pass through the
-    same strengths and differ in their order alone (Lu 2017, "pull-up" and "pull-down").
+    same strengths and differ in their order alone (Lu 2017, "pull-up" and "pull-down"). With `to` it goes from the
+    strength to `to` times the strength instead, which may be nothing.
     """
 
     kind: Literal["ramp"] = "ramp"
@@ -39,19 +40,35 @@ class Ramp(Spec):
     """Whether the strength rises or falls."""
     factor: float = Field(default=10.0, gt=1.0)
     """The highest strength by the lowest."""
+    to: NonNegativeFloat | None = None
+    """Where it ends, as a multiple of the strength, in place of `factor`: below 1 for `down`, above 1 for `up`; 0 with
+    another shape than geometric."""
     shape: Literal["geometric", "linear", "cosine", "steps"] = "geometric"
     """Equal factors or equal steps in equal times, half a cosine (slow at both ends), or `levels` strengths for equal
     times, equally far apart."""
     levels: int = Field(default=4, ge=2)
     """How many strengths the shape "steps" has; the other shapes move at every optimizer step."""
 
+    @model_validator(mode="after")
+    def _ends_where_it_goes(self) -> Self:
+        if self.to is None:
+            return self
+        if self.factor != type(self).model_fields["factor"].default:
+            raise ValueError("give `to` or `factor`, not both")
+        if self.to == 1 or (self.to > 1) != (self.direction == "up"):
+            raise ValueError(f"to = {self.to:g} is not {self.direction}: below 1 for down, above 1 for up")
+        if self.to == 0 and self.shape == "geometric":
+            raise ValueError('to = 0 is never reached by equal factors: give shape = "linear", "cosine" or "steps"')
+        return self
+
     def __call__(self, strength: float, observation: Observation) -> float:
+        end = self.factor if self.to is None else self.to
         if self.shape == "geometric":
-            return observation.base * math.pow(self.factor, self._way(observation.clock))
-        return observation.base * (1.0 + (self.factor - 1.0) * self._way(observation.clock))
+            return observation.base * math.pow(end, self._way(observation.clock))
+        return observation.base * (1.0 + (end - 1.0) * self._way(observation.clock))
 
     def _way(self, clock: Clock) -> float:
-        """How far up it is: 0 at the strength, 1 at `factor` times the strength."""
+        """How far it is from the strength: 0 there, 1 at the other end."""
         if self.shape == "steps":
             level = min(clock.step * self.levels // clock.total_steps, self.levels - 1)
             way = level / (self.levels - 1)
@@ -59,7 +76,7 @@ class Ramp(Spec):
             way = (1.0 - math.cos(math.pi * clock.progress)) / 2
         else:
             way = clock.progress
-        return way if self.direction == "up" else 1.0 - way
+        return 1.0 - way if self.direction == "down" and self.to is None else way
 
 
 class Stages(StageLengths):
@@ -78,8 +95,10 @@ class FollowsLr(Spec):
     """Rises as the learning rate falls: strength x (peak lr / lr) ** power, at most `limit` times the strength.
 
     The idea of "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks": what the
-    falling learning rate takes away of its implicit regularization is given back explicitly. With `table` the factors
-    are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`.
+    falling learning rate takes away of its implicit regularization is given back explicitly. With `power = -1` a
+    decoupled weight decay falls with the learning rate (Defazio 2025, arXiv 2506.02285), so that its product with the
+    rate falls with the square (Chou 2025, arXiv 2512.08217); `power = -2` couples it to the square. With `table` the
+    factors are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`.
     """
 
     kind: Literal["follows_lr"] = "follows_lr"

@@ -14,11 +14,21 @@ from pydantic import Field
 
 from hpo.trainers.images.regularizers.batch_size import BatchSize
 from hpo.trainers.images.regularizers.noise import Dropout, InputNoise, LabelSmoothing, SparseGradient
-from hpo.trainers.images.regularizers.penalties import L1, L2, LHalf, Tikhonov, WeightDecay
+from hpo.trainers.images.regularizers.penalties import L1, L2, CautiousWeightDecay, LHalf, Tikhonov, WeightDecay
 from hpo.trainers.images.regularizers.record import Regularizer, Which, decay, decay_groups, parameters
 
 RegularizerSpec = Annotated[
-    WeightDecay | L2 | L1 | LHalf | Tikhonov | Dropout | InputNoise | LabelSmoothing | SparseGradient | BatchSize,
+    WeightDecay
+    | CautiousWeightDecay
+    | L2
+    | L1
+    | LHalf
+    | Tikhonov
+    | Dropout
+    | InputNoise
+    | LabelSmoothing
+    | SparseGradient
+    | BatchSize,
     Field(discriminator="kind"),
 ]
 
@@ -26,6 +36,7 @@ __all__ = [
     "L1",
     "L2",
     "BatchSize",
+    "CautiousWeightDecay",
     "Dropout",
     "InputNoise",
     "LHalf",

@@ -70,6 +70,35 @@ class WeightDecay(OnParameters):
         return Regularizer(on_weights=shrink)
 
 
+class CautiousWeightDecay(OnParameters):
+    """Decoupled weight decay of those weights alone that the optimizer's step moves toward 0, or leaves.
+
+    w <- w - lr (u + strength x [u w >= 0] x w), with the optimizer's update u: where the loss wants a weight to grow,
+    it is not decayed (Chen et al. 2025, "Cautious Weight Decay", arXiv 2510.12402).
+    """
+
+    kind: Literal["cautious_weight_decay"] = "cautious_weight_decay"
+
+    def build(self, model: nn.Module, seed: int) -> Regularizer:
+        import torch
+
+        tensors = parameters(model, self.on)
+
+        def remember(strength: float, lr: float) -> Callable[[], None]:
+            before = [tensor.detach().clone() for tensor in tensors]
+
+            def decay() -> None:
+                with torch.no_grad():
+                    moved = torch._foreach_sub(before, tensors)  # lr x u
+                    torch._foreach_mul_(moved, before)
+                    decayed = [weight * (toward >= 0) for weight, toward in zip(before, moved, strict=True)]
+                    torch._foreach_add_(tensors, decayed, alpha=-lr * strength)
+
+            return decay
+
+        return Regularizer(on_step=remember)
+
+
 class L2(OnParameters):
     """The penalty strength x 1/2 x sum of w^2, added to the mean cross-entropy: its gradient is strength x w.
 

@@ -34,6 +34,8 @@ class Regularizer:
     """(strength): after that, to add another penalty's gradient."""
     on_weights: Callable[[float, float], None] | None = None
     """(strength, learning rate): before the optimizer's step, when all gradients are complete."""
+    on_step: Callable[[float, float], Callable[[], None]] | None = None
+    """(strength, learning rate) -> what is to be done once the optimizer has taken the step that comes now."""
 
 
 def parameters(model: nn.Module, which: Which) -> list[Tensor]:
