@@ -9,15 +9,17 @@ the worker goes on with others.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
 import socket
 import uuid
 from collections.abc import Hashable, Sequence
+from contextlib import suppress
 from threading import Event
 
-from hpo.errors import HpoError, LeaseLost, StudyError, UserError, WorkLeft
+from hpo.errors import HpoError, LeaseLost, SickMachine, StudyError, UserError, WorkLeft
 from hpo.plan import advance
 from hpo.storage import Storage
 from hpo.storage.checkpoints import open_checkpoints
@@ -25,7 +27,8 @@ from hpo.storage.connection.sqlstate import is_database_error, reason
 from hpo.storage.parts import Parts
 from hpo.storage.rows import Activity, Lease
 from hpo.study import read_study
-from hpo.trainers import default_trainer
+from hpo.trainers import default_trainer, trainer_of
+from hpo.trainers.trainer import Trainer
 from hpo.worker.cell import run_cell
 from hpo.worker.health import Health
 from hpo.worker.heartbeat import Heartbeat
@@ -88,11 +91,11 @@ class Worker:
 
     def run(self) -> None:
         """Work until nothing is left or `stop` is set."""
-        machines = Machines(self._options.device)
-        machine = machines.of(default_trainer())  # before anything else is looked at: a sick machine claims nothing
         write_temporary_file()
         self._storage.pre_ping.after_seconds = PRE_PING_SECONDS
         self._check_names()
+        machines = Machines(self._options.device)
+        machine = machines.of(self._first_trainer())  # before the first claim: a sick machine claims nothing
         parts = Parts(self._storage.database)
         checkpoints = open_checkpoints(self._options.checkpoints_url, parts, self._ledger.database_id())
         # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
@@ -115,6 +118,17 @@ class Worker:
                 self._sign_off(None if isinstance(error, WorkLeft) else str(error))
                 raise
             self._sign_off()
+
+    def _first_trainer(self) -> Trainer:
+        """The trainer of the first study that is to be worked on; others are prepared when their turn comes.
+
+        So a worker whose studies are all programs leaves the memory of the GPU to them.
+        """
+        for row in self._ledger.studies(self._names):
+            if row.state == "running":
+                with suppress(ValueError, TypeError, LookupError, RecursionError):  # told when it is claimed
+                    return trainer_of(json.loads(row.spec)["trial"])
+        return default_trainer()
 
     def _check_names(self) -> None:
         rows = {row.name: row for row in self._ledger.studies()}
@@ -162,6 +176,10 @@ class Worker:
                     run_cell(session, studies, lease)
                 except UserError as error:  # this worker can't train it, another may
                     self._leave_out(lease, error)
+                except SickMachine:
+                    with suppress(LeaseLost):  # which it is if the cell was given back already
+                        self._ledger.release(lease)
+                    raise
             except LeaseLost as error:
                 log.warning("%s; dropped", error)
 
