@@ -74,6 +74,9 @@ class Trial:
         self._groups: list[list[dict[str, float]]] = []
         """What each optimizer's groups began with, in the order in which optimizers were driven first."""
         self._driven: list[Any] = []
+        self._moving: set[str] = set()
+        self._applied: set[str] = set()
+        """The values that move and that an optimizer has, or that were asked for."""
         self._at = self._begin
         self._goes_on = True
 
@@ -85,7 +88,9 @@ class Trial:
 
     def moved(self, at: float) -> dict[str, float]:
         """The values that move, as they are after so many units."""
-        return self._worker.moved(at)
+        found = self._worker.moved(at)
+        self._applied |= found.keys()
+        return found
 
     def loop(self, keep: Iterable[Any] = ()) -> Iterator[int]:
         """The units that are left, from 0 on; each ends with `report`.
@@ -110,12 +115,13 @@ class Trial:
         Each is set to the same multiple of what the group began with as the value is of the stated one, so a group
         without weight decay keeps none.
         """
-        moved = self.moved(at)
+        moved = self._worker.moved(at)
+        self._moving |= moved.keys()
         for group, began in zip(optimizer.param_groups, self._began(optimizer), strict=True):
-            for name, value in moved.items():
-                if name in began:
-                    stated = self._values[name]
-                    group[name] = began[name] * value / stated if stated else value
+            for name in moved.keys() & began.keys():
+                stated = self._values[name]
+                _set(group, name, began[name] * moved[name] / stated if stated else moved[name])
+                self._applied.add(name)
 
     def report(self, train: Score | None = None, validation: Score | None = None, **more: float) -> None:
         """Tell what was measured in the unit that has just ended: of train and validation, and whatever else."""
@@ -123,6 +129,11 @@ class Trial:
         for split, score in zip(SPLITS, (train, validation), strict=True):
             if score is not None:
                 metrics |= self._by_name(split, score)
+        if ignored := sorted(self._moving - self._applied):
+            raise RuntimeError(
+                f"the study moves {', '.join(ignored)}, which no optimizer has that was driven: "
+                f"ask for trial.moved(at)[{ignored[0]!r}] and use it"
+            )
         self._at += 1
         self._goes_on = self._worker.report(self._at, metrics, self._save)
 
@@ -248,7 +259,20 @@ def _print(what: str, metrics: Mapping[str, float]) -> None:
 
 
 def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
-    return {name: value for name, value in group.items() if isinstance(value, int | float) and name != "params"}
+    """What a group has that is a number, or a tensor of one."""
+    one = {name: value for name, value in group.items() if isinstance(value, int | float) or _is_tensor(value)}
+    return {name: float(value) for name, value in one.items()}
+
+
+def _set(group: dict[str, Any], name: str, value: float) -> None:
+    if _is_tensor(group[name]):
+        group[name].fill_(value)
+    else:
+        group[name] = value
+
+
+def _is_tensor(value: Any) -> bool:
+    return hasattr(value, "fill_") and value.numel() == 1
 
 
 def _generators() -> dict[str, Any]:

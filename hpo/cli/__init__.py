@@ -11,6 +11,7 @@ import click
 from hpo import __version__
 from hpo.cli import streams
 from hpo.cli.compare import compare
+from hpo.cli.convert import convert
 from hpo.cli.launch_study import check, launch_study
 from hpo.cli.rehearse import rehearse
 from hpo.cli.results import best, dashboard, export, fetch, report, status
@@ -35,6 +36,7 @@ ON_STUDIES = (
     rehearse,
     launch_study,
     compare,
+    convert,
     status,
     report,
     best,

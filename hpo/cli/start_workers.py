@@ -124,7 +124,7 @@ def ssh(
         say(f"on each of {', '.join(asked)}: {ssh} {' '.join(launcher.OPTIONS)} HOST sh -s <<'END'")
         say(launcher.start_script(request, shown, hpo, folder) + "END")
         return
-    _told(launcher.run(asked, launcher.start_script(request, environment, hpo, folder), ssh))
+    _tell(launcher.submit(asked, launcher.start_script(request, environment, hpo, folder), ssh))
 
 
 @click.command("stop-workers")
@@ -147,7 +147,7 @@ def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: s
     """
     from hpo.launch import ssh as launcher
 
-    _told(launcher.run(_hosts(named, hosts), launcher.stop_script(wait, folder), ssh))
+    _tell(launcher.submit(_hosts(named, hosts), launcher.stop_script(wait, folder), ssh))
 
 
 @start_workers.command()
@@ -195,7 +195,7 @@ def slurm(
         say(f"sbatch --parsable, with {handed} in its environment", err=True)
         say(script, nl=False)
         return
-    number = launcher.run(script, environment)
+    number = launcher.submit(script, environment)
     say(number)
     say(f"hint: squeue -j {number} shows it, scancel {number} lets its workers save and go", err=True)
 
@@ -236,7 +236,7 @@ def kubernetes(
     if dry_run:
         say(f"{launcher.secret(shown, asked)}---\n{launcher.manifest(request, asked)}", nl=False)
         return
-    said = launcher.run(f"{launcher.secret(environment, asked)}---\n{launcher.manifest(request, asked)}", kubectl)
+    said = launcher.submit(f"{launcher.secret(environment, asked)}---\n{launcher.manifest(request, asked)}", kubectl)
     say(said, err=True)
 
 
@@ -293,7 +293,7 @@ def _hosts(named: Sequence[str], file: Path | None) -> list[str]:
     return checked(hosts)
 
 
-def _told(replies: Any) -> None:
+def _tell(replies: Any) -> None:
     """Say what each host answered.
 
     Raises:

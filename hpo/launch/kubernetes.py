@@ -179,7 +179,7 @@ def _arguments(arguments: Iterable[str]) -> str:
     return "[" + ", ".join(_string(argument.replace("$", "$$")) for argument in arguments) + "]"
 
 
-def run(text: str, kubectl: str = "kubectl") -> str:
+def submit(text: str, kubectl: str = "kubectl") -> str:
     """Apply manifests, which kubectl reads from its standard input; returns what it says.
 
     Raises:

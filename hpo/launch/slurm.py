@@ -120,7 +120,7 @@ def _quoted(word: str) -> str:
     return f'"{escaped}"'
 
 
-def run(text: str, environment: Mapping[str, str]) -> str:
+def submit(text: str, environment: Mapping[str, str]) -> str:
     """Submit a script; returns the job's number.
 
     Raises:

@@ -134,7 +134,7 @@ def checked(hosts: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(hosts))
 
 
-def run(hosts: Sequence[str], script: str, ssh: str = "ssh") -> Iterator[Reply]:
+def submit(hosts: Sequence[str], script: str, ssh: str = "ssh") -> Iterator[Reply]:
     """Run the script on all hosts at once.
 
     Raises:

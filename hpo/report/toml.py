@@ -13,7 +13,12 @@ from hpo.words.visible import visible
 
 def study_file(study: StudySpec) -> str:
     """The text of a file that reads as the same study, its defaults written out."""
-    return "\n".join(_lines(study.model_dump(mode="json", exclude_none=True))) + "\n"
+    return study_text(study.model_dump(mode="json", exclude_none=True))
+
+
+def study_text(study: Mapping[str, Any]) -> str:
+    """The tables of a study as the text of a file."""
+    return "\n".join(_lines(study)) + "\n"
 
 
 def trial_table(trial: Mapping[str, Any]) -> str:
@@ -25,11 +30,11 @@ def _lines(study: Mapping[str, Any]) -> Iterator[str]:
     tables = ("trial", "protocol", "arms", "claims", "published", "source", "extensions")
     yield from _entries({key: value for key, value in study.items() if key not in tables})
     yield from _table("trial", study["trial"])
-    yield from _table("protocol", study["protocol"])
+    yield from _table("protocol", study.get("protocol", {}))
     for name, arm in study["arms"].items():
         yield from _table(f"arms.{name}", arm)
     for name in ("claims", "published", "extensions"):
-        for entry in study[name]:
+        for entry in study.get(name, ()):
             yield from ("", f"[[{name}]]", *_entries(entry))
     if "source" in study:
         yield from _table("source", study["source"])

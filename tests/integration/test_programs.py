@@ -131,8 +131,10 @@ def test_resumed_exactly(script: Path, postgres_url: str, tmp_path: Path, crew: 
     row = begin_study(storage, study_of(script, "waits", trial={"grace": 0.5}))
     [worker] = crew.start()
     wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 3)
+    (program,) = (script.parent / "started").read_text().split()
     worker.process.send_signal(number)
     wait_until(lambda: worker.process.poll() is not None)
+    wait_until(lambda: not is_alive(int(program)))  # it does not outlive its worker
     (script.parent / "go").touch()
     crew.start()
     crew.wait()
@@ -171,6 +173,22 @@ def test_diverged(storage: Storage, script: Path) -> None:
     assert ("diverged", 3, None) == (cell.ended, cell.epochs, cell.score)
 
 
+def test_what_is_beyond_all_numbers_has_diverged(storage: Storage, script: Path) -> None:
+    """As what is infinite: no database and no report could make sense of it."""
+    _, [cell] = run(storage, study_of(script, "explodes"))
+    assert ("diverged", 3) == (cell.ended, cell.epochs)
+
+
+def test_a_value_that_no_optimizer_has(storage: Storage, script: Path) -> None:
+    """If the script drives its optimizers alone, it would go unheeded."""
+    moving = {"width": {"strength": 1.0, "policy": {"kind": "ramp", "direction": "up"}}}
+    _, [cell] = run(storage, study_of(script, values=moving, attempts=1))
+    assert "failed" == cell.state
+    assert "the study moves width, which no optimizer has that was driven: ask for trial.moved(at)['width']" in str(
+        cell.error
+    )
+
+
 def test_feedback(storage: Storage, script: Path) -> None:
     """A policy sees what was reported: a gap of 0.4 raises the strength once a unit."""
     policy = {"kind": "accuracy_gap", "raise_above": 0.1, "factor": 2.0}
@@ -186,6 +204,7 @@ def test_feedback(storage: Storage, script: Path) -> None:
         ("exits", {}, "the program has ended after 2 of 6 units"),
         ("hangs", {"silence": 0.5}, "the program has said nothing for 0.5 seconds"),
         ("undriven", {}, "the study moves lr, weight_decay, which the program has not asked for"),
+        ("floods", {}, "the program reports 300 numbers; at most 256 are kept"),
         (
             "",
             {"metric": {"name": "error"}},

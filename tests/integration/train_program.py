@@ -60,6 +60,9 @@ for unit in trial.loop(keep=[walk]):
         walk.place += first["lr"] * (random.random() - 0.5) - second["weight_decay"]
     if mode == "diverges" and unit == 2:
         walk.place = float("nan")
+    if mode == "explodes" and unit == 2:
+        walk.place = 1e200
+    more = {f"number {each}": 1.0 for each in range(295)} if mode == "floods" else {}
     trial.state["units"] = trial.state.get("units", 0) + 1
     score = abs(walk.place) * (10.0 if trial["width"] > 5 else 1.0)
     trial.report(
@@ -67,5 +70,6 @@ for unit in trial.loop(keep=[walk]):
         validation={"loss": score * 1.1, "accuracy": 0.5},
         decay=optimizer.param_groups[0]["weight_decay"],
         units=trial.state["units"],
+        **more,
     )
 trial.finish(test=lambda: walk.place)

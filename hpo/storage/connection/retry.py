@@ -50,7 +50,7 @@ class Retry:
                     canceled += 1
                     if canceled == MOST_CANCELED:
                         raise _canceled(error) from error
-                if time.monotonic() - began >= self._patience():
+                if time.monotonic() - began >= self._seconds_to_go_on():
                     raise
                 log.warning("the database is away, trying again: %s", reason(error))
             pulse.beat()  # it waits, and does not hang
@@ -58,7 +58,7 @@ class Retry:
             time.sleep(pause * random.uniform(0.5, 1.5))
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _patience(self) -> float:
+    def _seconds_to_go_on(self) -> float:
         return min(self.seconds, SHUTDOWN_GRACE_SECONDS) if self._stop.is_set() else self.seconds
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +22,13 @@ TAIL_LINES = 40
 """Lines of output that are kept of a program that has failed."""
 SECRET = ("HPO_", "PG")
 """Beginnings of the environment variables that a program does not get."""
+GUARD = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Lets the program end with its worker, even if that is killed, and then becomes the program."""
 OUTPUT = "output"
 """The file in a trial's folder that has what the program writes."""
 
@@ -74,6 +83,9 @@ def running(command: Sequence[str], folder: Path, device: str, given: Mapping[st
     Raises:
         ProgramFailed: it can't be run.
     """
+    if shutil.which(command[0]) is None:
+        raise ProgramFailed(f"{command[0]} can't be run: there is no such command here")
+    guarded = [sys.executable, "-c", GUARD, str(os.getpid()), *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     environment |= {FOLDER: str(folder), "PYTHONUNBUFFERED": "1", **given}
     if device == "cpu":
@@ -81,7 +93,7 @@ def running(command: Sequence[str], folder: Path, device: str, given: Mapping[st
     try:
         with (folder / OUTPUT).open("ab") as output:
             process = subprocess.Popen(
-                command,
+                guarded,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,6 +13,11 @@ from hpo.trainers.program.process import ProgramFailed
 from hpo.trainers.program.spec import ProgramSpec
 from hpo.trainers.program.values import LEARNING_RATE, Values
 from hpo.trainers.trainer import Evaluation, Trial
+
+MOST_METRICS, LONGEST_NAME = 256, 128
+"""What a program may report at once."""
+LARGEST = 1e100
+"""What is larger has diverged as surely as what is infinite."""
 
 
 class Progress:
@@ -86,10 +92,15 @@ class Progress:
         if wanted not in metrics:
             said = ", ".join(metrics) or "nothing"
             raise ProgramFailed(f"the program reports {said}; the study is judged by {wanted}")
+        if len(metrics) > MOST_METRICS or any(len(name) > LONGEST_NAME for name in metrics):
+            raise ProgramFailed(
+                f"the program reports {len(metrics)} numbers; at most {MOST_METRICS} are kept, with names of at most "
+                f"{LONGEST_NAME} characters"
+            )
         wrong = [name for name, value in metrics.items() if not isinstance(value, int | float)]
         if wrong:
             raise ProgramFailed(f"the program reports {wrong[0]} = {metrics[wrong[0]]!r}, which is no number")
-        return {name: float(value) for name, value in metrics.items()}
+        return {name: _number(value) for name, value in metrics.items()}
 
     def _traced(self) -> dict[str, float]:
         """What moved, as the program was given it last, by the names under which curves keep it."""
@@ -100,3 +111,7 @@ class Progress:
                 "call trial.drive(optimizer, at=…) or trial.moved(at)"
             )
         return {name if name == LEARNING_RATE else f"strength.{name}": value for name, value in moved.items()}
+
+
+def _number(value: float) -> float:
+    return float(value) if abs(value) <= LARGEST else math.nan
