@@ -260,7 +260,7 @@ def accept_images(storage: Storage, name: str) -> None:
     trained = sum(arm.epochs > 0 for arm in storage.ledger.progress(row.id))
     if trained:
         raise StudyError(
-            f"{name}: trials have been trained on the images that it began with, and can't be compared with others",
+            f"{name}: trials have been trained on the data that it began with, and can't be compared with others",
             hint=f"remove it and launch it again: hpo delete {name}",
         )
     storage.ledger.forget_images(row.id)

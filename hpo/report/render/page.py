@@ -205,7 +205,7 @@ def _context(context: Context) -> Iterator[str]:
         "Seeds": context.seeds,
         "Machines": context.machines,
         "Planned by": (f"hpo {context.hpo_version}",),
-        "Images, fingerprint": (context.data or NONE,),
+        "Data, fingerprint": (context.data or NONE,),
     }
     yield "<dl>"
     for name, lines in entries.items():

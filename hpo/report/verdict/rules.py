@@ -45,7 +45,7 @@ def rules(study: StudySpec) -> Iterator[str]:
     level = 1 - CONFIDENCE
     yield (
         f"Intervals: {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by seed (to "
-        f"{study.baseline}). They do not cover the choice of images, nor the number of comparisons. Up to "
+        f"{study.baseline}). They do not cover the choice of data, nor the number of comparisons. Up to "
         f"{equal_seeds(level) - 1} equal values show no spread and have none."
     )
     if study.claims:
