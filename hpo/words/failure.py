@@ -19,8 +19,8 @@ BEGINS = "Traceback (most recent call last):"
 OF_DATABASE = re.compile(r"sqlalchemy\.exc\.\w+: \([\w.]+\) (?P<said>.+)")
 """The class of SQLAlchemy's error, that of the driver's, and the first line of what the database said."""
 WRAPPED = "optuna.exceptions.StorageInternalError: "
-OURS = re.compile(r"hpo\.[\w.]+: (?P<said>.+)")
-"""An exception of this package's own, whose message says all."""
+OF_PROGRAM = re.compile(r"hpo\.trainers\.program\.[\w.]+: (?P<said>.+)")
+"""What is said of a user's program that has failed; where in this package it was seen says nothing."""
 LIBRARIES = re.compile(r"[/\\](site-packages|dist-packages|lib[/\\]python3[^/\\]*)[/\\]|^<")
 
 
@@ -39,7 +39,7 @@ def cause(error: str) -> str:
     if not frames:
         return _short(said)
     own = [frame for frame in frames if _is_users(frame.path)]
-    if not own and (ours := OURS.match(said)):
+    if not own and (ours := OF_PROGRAM.match(said)):
         return _short(ours["said"])
     place = (own or frames)[-1]
     return _short(f"{PurePath(place.path).name}:{place.line} in {place.function}: {said}")
