@@ -204,7 +204,7 @@ def test_feedback(storage: Storage, script: Path) -> None:
         ("exits", {}, "the program has ended after 2 of 6 units"),
         ("hangs", {"silence": 0.5}, "the program has said nothing for 0.5 seconds"),
         ("undriven", {}, "the study moves lr, weight_decay, which the program has not asked for"),
-        ("floods", {}, "the program reports 300 numbers; at most 256 are kept"),
+        ("floods", {}, "the program reports 301 numbers; at most 256 are kept"),
         (
             "",
             {"metric": {"name": "error"}},
