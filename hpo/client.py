@@ -30,6 +30,8 @@ CHECKPOINT = "checkpoint"
 """The file in the trial's folder that holds what a script keeps."""
 SPLITS = ("train", "validation")
 
+_started: list[Trial] = []
+"""The trial of this process, once it was asked for."""
 Score = float | Mapping[str, float]
 """A number, which is that of the study's metric, or several by name."""
 
@@ -38,19 +40,23 @@ def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
     """The trial that this process was started for; by hand, one of this length with these values.
 
     Raises:
-        TypeError: the study gives a value that the script does not name here, or the other way round.
+        TypeError: the study gives a value that the script does not name here.
+        RuntimeError: the trial belongs to another process.
     """
     where = os.environ.get(SOCKET)
     if where is None:
         return Trial(_ByHand(length or 1, seed, values))
     if int(os.environ.get("RANK", "0")) > 0:
         raise RuntimeError("hpo.trial() is for one process: call it where RANK is 0, and pass on what it says")
+    if _started:
+        return _started[0]
     worker = _Worker(where)
     given = worker.given["values"]
     for name in given.keys() - values.keys() if values else ():
         raise TypeError(f"the study gives {name!r}, which hpo.trial() is not told of: add {name}=…")
     worker.given["values"] = values | given
-    return Trial(worker)
+    _started.append(Trial(worker))
+    return _started[0]
 
 
 class Trial:
@@ -71,9 +77,10 @@ class Trial:
         self._begin: int = given["at"]
         self._scores_test: bool = given["scores_test"]
         self._keep: list[Any] = []
-        self._groups: list[list[dict[str, float]]] = []
-        """What each optimizer's groups began with, in the order in which optimizers were driven first."""
+        self._groups: dict[str, list[dict[str, float]]] = {}
+        """What each optimizer's groups began with."""
         self._driven: list[Any] = []
+        self._was_saved = False
         self._moving: set[str] = set()
         self._applied: set[str] = set()
         """The values that move and that an optimizer has, or that were asked for."""
@@ -100,6 +107,9 @@ class Trial:
         ends here, with exit code 0.
         """
         self._keep = list(keep)
+        for each in self._keep:
+            if not (hasattr(each, "state_dict") and hasattr(each, "load_state_dict")):
+                raise TypeError(f"keep: {type(each).__name__} has no state_dict and load_state_dict")
         if self._begin > 0:
             self._restore()
         for unit in range(self._begin, self.length):
@@ -124,8 +134,11 @@ class Trial:
                 self._applied.add(name)
 
     def report(self, train: Score | None = None, validation: Score | None = None, **more: float) -> None:
-        """Tell what was measured in the unit that has just ended: of train and validation, and whatever else."""
-        metrics = dict(more)
+        """Tell what was measured in the unit that has just ended: of train and validation, and whatever else.
+
+        It is the last thing of a unit: the trial is saved here, so what changes after it is not in the checkpoint.
+        """
+        metrics = {name: float(value) for name, value in more.items()}
         for split, score in zip(SPLITS, (train, validation), strict=True):
             if score is not None:
                 metrics |= self._by_name(split, score)
@@ -149,13 +162,18 @@ class Trial:
         return {f"{split}_{name}": float(value) for name, value in by_name.items()}
 
     def _began(self, optimizer: Any) -> list[dict[str, float]]:
-        known = next((place for place, driven in enumerate(self._driven) if driven is optimizer), None)
-        if known is None:
-            known = len(self._driven)
-            self._driven.append(optimizer)
-        if known == len(self._groups):
-            self._groups.append([_numbers(group) for group in optimizer.param_groups])
-        return self._groups[known]
+        """What the groups of an optimizer began with, by its place in `keep`, else by the order of first use."""
+        known = [place for place, kept in enumerate(self._keep) if kept is optimizer]
+        if known:
+            key = f"keep {known[0]}"
+        else:
+            if not any(driven is optimizer for driven in self._driven):
+                self._driven.append(optimizer)
+            [place] = [place for place, driven in enumerate(self._driven) if driven is optimizer]
+            key = f"driven {place}"
+        began = self._groups.setdefault(key, [])
+        began += [_numbers(group) for group in optimizer.param_groups[len(began) :]]
+        return began
 
     # Checkpoints: tensors, numbers and texts only, so that reading one can't run code.
 
@@ -172,18 +190,25 @@ class Trial:
             torch.save(content, fresh)
         else:
             fresh.write_text(json.dumps(content))
+        if not self._was_saved:
+            self._read_back(fresh, content)
+            self._was_saved = True
         fresh.replace(self.dir / CHECKPOINT)
 
-    def _restore(self) -> None:
-        file = self.dir / CHECKPOINT
-        with file.open("rb") as opened:
-            is_json = opened.read(1) == b"{"
-        if is_json:
-            content = json.loads(file.read_text())
-        else:
-            import torch
+    def _read_back(self, file: Path, content: Mapping[str, Any]) -> None:
+        """See that another process could go on from what is saved, while there is nothing to lose."""
+        try:
+            found = _read(file)
+        except Exception as error:
+            raise TypeError(
+                f"what is kept can't be read back: tensors, numbers, texts, lists and dicts can ({error})"
+            ) from None
+        for name, value in content["state"].items():
+            if not isinstance(value, float) and not hasattr(value, "shape") and found["state"][name] != value:
+                raise TypeError(f"trial.state[{name!r}] does not come back as it was: {value!r:.200}")
 
-            content = torch.load(file, map_location="cpu", weights_only=True)
+    def _restore(self) -> None:
+        content = _read(self.dir / CHECKPOINT)
         for each, kept in zip(self._keep, content["keep"], strict=True):
             each.load_state_dict(kept)
         self.state.update(content["state"])
@@ -191,12 +216,29 @@ class Trial:
         _set_generators(content["generators"])
 
 
+def _read(file: Path) -> dict[str, Any]:
+    with file.open("rb") as opened:
+        is_json = opened.read(1) == b"{"
+    if is_json:
+        content: dict[str, Any] = json.loads(file.read_text())
+        return content
+    import torch
+
+    content = torch.load(file, map_location="cpu", weights_only=True)
+    return content
+
+
 class _Worker:
     """The worker that has started this process."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(path)
+        try:
+            self._socket.connect(path)
+        except OSError:
+            raise RuntimeError(
+                "the trial belongs to another process; call hpo.trial() in the first one alone"
+            ) from None
         self._lines = self._socket.makefile("r", encoding="utf-8")
         self.given = self._ask({"say": "hello"})
 

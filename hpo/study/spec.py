@@ -81,7 +81,8 @@ class StudySpec(Spec):
     @model_validator(mode="after")
     def _metrics_named(self) -> Self:
         """What is compared is stated, so that a stored study says it whatever the default becomes."""
-        if self.protocol.metric is not None and self.protocol.metric not in self.metrics:
+        judged_by = self.protocol.metric or self.trainer.objective(self.trial)
+        if judged_by not in self.metrics:
             return self  # which is told elsewhere, with all that is wrong
         default = self.objective.on("test").name
         claims = tuple(claim.by_default(default) for claim in self.claims)

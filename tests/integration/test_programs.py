@@ -307,14 +307,14 @@ def awk_study(folder: Path, **changes: Any) -> StudySpec:
         "metric": {"name": "loss"},
         "values": {"lr": 0.1, "wait": 0} | changes.pop("values", {}),
         "reports": {"line": r"unit \d+ train (?P<train_loss>\S+) val loss (?P<validation_loss>\S+)"},
-        "test": "cat {dir}/model",
+        "test": changes.pop("test", "cat {dir}/model"),
     }
     return parse({"name": "awk", "trial": trial, "protocol": changes, "arms": {"a": {}}})
 
 
 def test_a_program_that_cannot_be_changed(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its values on the command line, its reports out of what it prints, its test score by another command."""
-    monkeypatch.setenv("HPO_PROGRAMS", "awk")
+    monkeypatch.setenv("HPO_PROGRAMS", "awk\ncat")
     _, cells = run(storage, awk_study(tmp_path, confirm={"seeds": 2}))
     assert ["finished"] * 3 == [cell.ended for cell in cells], [cell.error for cell in cells]
     assert [4] * 3 == [len(curve(storage, cell)) for cell in cells]
@@ -328,7 +328,7 @@ def test_it_is_let_go_and_begun_anew(tmp_path: Path, postgres_url: str, crew: Cr
     """It can't be asked to save: the next worker trains it from its beginning."""
     storage = create_storage(postgres_url)
     row = begin_study(storage, awk_study(tmp_path, values={"wait": 1}))
-    os.environ["HPO_PROGRAMS"] = "awk"
+    os.environ["HPO_PROGRAMS"] = "awk\ncat"
     try:
         [worker] = crew.start()
         wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 2)
@@ -350,7 +350,7 @@ decay() { sed 's/.*"decay": \([0-9.e-]*\).*/\1/' "$HPO_VALUES"; }
 for unit in 1 2 3; do
     now=$(decay)
     echo "{\"validation_loss\": 0.$unit, \"seen\": $now}" >> "$HPO_REPORTS"
-    for _ in $(seq 200); do [ "$(decay)" = "$now" ] || break; sleep 0.02; done
+    until grep -q "\"at\": $unit" "$HPO_VALUES"; do sleep 0.02; done
 done
 """
 
@@ -407,3 +407,47 @@ def test_two_programs_compared(
         low, high = found["interval"]
         assert low < found["difference"] < high
         assert pytest.approx(found["difference"]) == found["means"]["first"] - found["means"]["second"]
+
+
+@pytest.mark.parametrize(
+    ("test", "said"),
+    [
+        ("cat {dir}/nothing", "the program has ended with exit code 1"),
+        ("echo test loss 0.31 after 12 s", "it has to be a number, or JSON by name"),
+        ("echo nan", "the program gives test_loss = nan on test, which is no number"),
+        ("echo {{}}", "gave no test_loss"),
+    ],
+)
+def test_a_test_command_that_gives_no_score(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: str, said: str
+) -> None:
+    """The trial has failed, and says why."""
+    monkeypatch.setenv("HPO_PROGRAMS", "awk\ncat\necho")
+    study = awk_study(tmp_path, confirm={"seeds": 2}, attempts=1, test=test.replace("{{}}", "{}"))
+    _, [_, *confirmed] = run(storage, study)
+    assert {"failed"} == {cell.state for cell in confirmed}
+    assert all(said in (cell.error or "") for cell in confirmed), confirmed[0].error
+
+
+def test_a_test_command_needs_leave_too(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the program does: a study file must not run what its operator has not named."""
+    monkeypatch.setenv("HPO_PROGRAMS", "awk")
+    with pytest.raises(TargetError, match="may not run touch"):
+        run(storage, awk_study(tmp_path, confirm={"seeds": 2}, test=f"touch {tmp_path / 'evil'}"))
+    assert not (tmp_path / "evil").exists()
+
+
+def test_a_program_that_fails_after_its_last_report(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has not finished: what it should have left behind may not be there."""
+    (tmp_path / "train.sh").write_text("echo val 1; echo val 2; exit 3\n")
+    monkeypatch.setenv("HPO_PROGRAMS", "sh")
+    trial = {
+        "program": f"sh {tmp_path / 'train.sh'}",
+        "length": {"units": 2},
+        "metric": {"name": "loss"},
+        "reports": {"line": "val (?P<validation_loss>.+)"},
+    }
+    _, [cell] = run(storage, parse({"name": "s", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}}))
+    assert ("failed", True) == (cell.state, "exit code 3" in (cell.error or ""))

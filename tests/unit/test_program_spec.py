@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from hpo.errors import StudyFileError
 from hpo.search.space import merge
+from hpo.study.file import parse
 from hpo.trainers import trainer_of
 from hpo.trainers.program.spec import ProgramSpec, filled
 from hpo.trainers.program.values import Values
@@ -75,14 +77,48 @@ def test_values_as_stated_and_as_they_move() -> None:
     assert {"lr": 0.1, "decay": pytest.approx(0.01)} == values.at(100.0) == values.at(250.0)
 
 
-def test_feedback_answers_once_at_a_moment() -> None:
-    """However often it is asked, and from one report to the next."""
+def test_feedback_answers_at_boundaries_alone() -> None:
+    """Once at each, whatever moments are asked for, in whatever order and how often."""
     policy = {"kind": "loss_gap", "raise_above": 0.1, "lower_below": 0.0, "factor": 2.0}
     values = Values(spec(values={"decay": {"strength": 1.0, "policy": policy}}))
+    values.turn(0)
     assert 1.0 == values.at(0.0)["decay"]
     for unit, expected in enumerate([2.0, 4.0, 8.0], start=1):
+        assert expected / 2 == values.at(float(unit))["decay"]  # before the report of that unit
         values.measured({"train_loss": 1.0, "validation_loss": 2.0})
-        assert [expected] * 3 == [values.at(unit + share)["decay"] for share in (0.0, 0.0, 0.5)]
+        values.turn(unit)
+        moments = [unit, unit, unit + 0.5, 0.0, unit + 0.99999999]
+        assert [expected] * 5 == [values.at(moment)["decay"] for moment in moments]
+
+
+@pytest.mark.parametrize(
+    "trial",
+    [
+        {"length": 3},
+        {"length": {}},
+        {"length": {"a": 1, "b": 2}},
+        {"length": {"a": 2.5}},
+        {"program": ["python"]},
+        {"program": "python 'x"},
+        {"code": "x.py"},
+        {"values": "x"},
+        {"values": {"lr": {"kind": "adam"}}},
+        {"values": {"lr": {"kind": "linear", "peak": 0.1, "steps": 100}}},
+        {"metric": "loss"},
+        {"metric": {"goal": "minimize"}},
+        {"metric": {"name": "a b"}},
+        {"metric": {"name": "loss", "worst": float("nan")}},
+        {"reports": {"line": "(?P<validation_loss>.+){99999999999}"}},
+        {"reports": {"file": "..", "line": None}},
+        {"grace": -1.0},
+        {"nonsense": 1},
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_and_not_raised(trial: dict[str, Any]) -> None:
+    """By the check of the whole file, whatever else depends on what is wrong."""
+    with pytest.raises(StudyFileError):
+        parse({"name": "s", "trial": TRIAL | trial, "arms": {"a": {}}})
 
 
 def test_words_are_filled() -> None:

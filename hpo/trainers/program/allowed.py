@@ -27,7 +27,10 @@ def check_allowed(command: list[str]) -> None:
         TargetError: it may not.
     """
     for named in _named():
-        words = shlex.split(named)
+        try:
+            words = shlex.split(named)
+        except ValueError as error:
+            raise TargetError(f"{VARIABLE} has a line that is no command: {named!r}: {error}") from None
         if words and command[: len(words)] == words:
             return
     raise TargetError(

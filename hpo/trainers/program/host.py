@@ -49,6 +49,7 @@ class Host:
         self._buffer = b""
         self._test: dict[str, float] | None = None
         self._checkpoint: bytes | None = None
+        self._has_spoken = False
         self._is_over = False
         """Whether the trial ends here, finished or not."""
 
@@ -66,8 +67,16 @@ class Host:
             with running(self._command, self._folder, self._trial.device, given) as program:
                 self._serve(listening, program)
                 if self._checkpoint is not None or self._test is not None or not self._was_given_up:
-                    program.end(self._is_over, self._progress.how_far)
+                    program.end(self._is_over, self._how_it_ended())
         return Result(finished=self._test is not None, test=self._test or {}, checkpoint=self._checkpoint)
+
+    def _how_it_ended(self) -> str:
+        """How far it came, if it has ended before its time."""
+        if not self._has_spoken:
+            return "without a call of hpo.trial()"
+        if self._progress.at == self._progress.config.units:
+            return "after all its units, but without trial.finish()"
+        return f"after {self._progress.how_far}"
 
     @property
     def _was_given_up(self) -> bool:
@@ -80,7 +89,9 @@ class Host:
         while not select.select([listening], [], [], POLL_SECONDS)[0]:
             if not self._waits_on(program):
                 return
-        with listening.accept()[0] as connection:
+        connection, _ = listening.accept()
+        listening.close()  # whoever comes second is told so, and does not wait for ever
+        with connection:
             while not self._is_over:
                 message = self._next(connection, program)
                 if message is None:
@@ -91,7 +102,10 @@ class Host:
         """What the program says next; None if it says nothing any more."""
         while b"\n" not in self._buffer:
             if select.select([connection], [], [], POLL_SECONDS)[0]:
-                received = connection.recv(1 << 16)
+                try:
+                    received = connection.recv(1 << 16)
+                except ConnectionResetError:  # it has ended with an answer unread
+                    received = b""
                 if not received:
                     return None
                 self._buffer += received
@@ -118,6 +132,7 @@ class Host:
     def _answer(self, connection: socket.socket, program: Program, message: Mapping[str, Any]) -> dict[str, Any]:
         match message:
             case {"say": "hello"}:
+                self._has_spoken = True
                 return self._greeting()
             case {"say": "moved", "at": int() | float() as at}:
                 self._progress.values.asked = self._progress.values.at(float(at))
@@ -152,7 +167,8 @@ class Host:
         return {"goes_on": goes_on}
 
     def _saved(self, connection: socket.socket, program: Program) -> bytes:
-        """A checkpoint, which the program makes now."""
+        """A checkpoint, which the program makes now; that it takes a while is no reason to give it up."""
+        self._asked_to_stop_at = None
         self._send(connection, {"save": True})
         message = self._next(connection, program)
         if message != {"say": "saved"}:

@@ -48,8 +48,8 @@ class Program:
         """Whether it runs no more."""
         return self._process.poll() is not None
 
-    def end(self, has_said_all: bool, how_far: str) -> None:
-        """Wait for the program's end, and see that it is one.
+    def end(self, has_said_all: bool, how_far: str, strict: bool = False) -> None:
+        """Wait for the program's end, and see that it is one; `strict`: whose exit code counts in any case.
 
         Raises:
             ProgramFailed: it has not said all, or goes on without anybody who listens.
@@ -61,14 +61,14 @@ class Program:
                 raise ProgramFailed(f"the program has closed its connection and goes on{self.tail()}") from None
             log.warning("the program of the trial did not end after its last word: killed")
             return
-        if has_said_all:
+        if has_said_all and not (strict and code != 0):
             if code != 0:
                 log.warning("the program of the trial ended with exit code %d after its last word", code)
         elif code != 0:
             how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
             raise ProgramFailed(f"the program has ended with {how}{self.tail()}")
         else:
-            raise ProgramFailed(f"the program has ended after {how_far}{self.tail()}")
+            raise ProgramFailed(f"the program has ended {how_far}{self.tail()}")
 
     def tail(self) -> str:
         """What it has written last, as the end of a message."""
@@ -85,11 +85,15 @@ def running(command: Sequence[str], folder: Path, device: str, given: Mapping[st
     """
     if shutil.which(command[0]) is None:
         raise ProgramFailed(f"{command[0]} can't be run: there is no such command here")
-    guarded = [sys.executable, "-c", GUARD, str(os.getpid()), *command]
+    guarded = [sys.executable, "-I", "-c", GUARD, str(os.getpid()), *command]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(SECRET)}
     environment |= {FOLDER: str(folder), "PYTHONUNBUFFERED": "1", **given}
     if device == "cpu":
         environment["CUDA_VISIBLE_DEVICES"] = ""
+    elif device.startswith("cuda:"):
+        named = [each for each in environment.get("CUDA_VISIBLE_DEVICES", "").split(",") if each]
+        index = int(device.removeprefix("cuda:"))
+        environment["CUDA_VISIBLE_DEVICES"] = named[index] if index < len(named) else str(index)
     try:
         with (folder / OUTPUT).open("ab") as output:
             process = subprocess.Popen(

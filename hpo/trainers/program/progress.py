@@ -29,8 +29,7 @@ class Progress:
         self.values = Values(self.config, begin.strengths if begin else None)
         self.metrics: Mapping[str, float] = begin.metrics if begin else {}
         self.values.measured(self.metrics)
-        if begin:
-            self.values.at(float(self.at))
+        self.values.turn(self.at)
         self._trial = trial
         self._reported_at = self._heard_at = time.monotonic()
 
@@ -72,6 +71,7 @@ class Progress:
 
     def turn(self) -> dict[str, float]:
         """Let policies answer to what was reported, at the boundary of two units; the values that move from there."""
+        self.values.turn(self.at)
         return self.values.at(float(self.at))
 
     def check_test(self, metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -85,6 +85,9 @@ class Progress:
             return {}
         if wanted not in metrics:
             raise ProgramFailed(f"the confirm phase is scored on test, and the program gave no {wanted}")
+        for name, value in metrics.items():
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise ProgramFailed(f"the program gives {name} = {value!r} on test, which is no number")
         return {name: float(value) for name, value in metrics.items()}
 
     def _checked(self, metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -68,7 +68,7 @@ Value = Annotated[Strength | Schedule | JsonValue, BeforeValidator(_one_of_its_k
 
 
 PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
-GIVEN = ("seed", "dir", "length")
+GIVEN = ("seed", "dir", "length", "at")
 """What stands for something in a command besides the names of values."""
 
 
@@ -88,6 +88,15 @@ def stays(value: Spec) -> bool:
     return not getattr(moved_by, "moves", True)
 
 
+def _counts_steps(table: Any) -> bool:
+    """Whether something in a moving value is counted in optimizer steps, which only the program knows."""
+    if not isinstance(table, dict):
+        return False
+    if table.get("steps") is not None or (table.get("kind") == "exponential" and table.get("per") == "step"):
+        return True
+    return any(_counts_steps(below) for below in table.values())
+
+
 def _words(command: str) -> str:
     try:
         words = shlex.split(command)
@@ -104,7 +113,7 @@ class Reports(Spec):
     line: str | None = Field(default=None, max_length=1000)
     """A regular expression with named groups that finds a report in a line of the program's output, such as
     `val loss (?P<validation_loss>\\S+)`."""
-    file: str | None = Field(default=None, max_length=255, pattern=r"^[\w.-]+$")
+    file: str | None = Field(default=None, max_length=255, pattern=r"^\w[\w-]*\.jsonl?$")
     """The name of a file in the trial's folder to which the program appends a line of JSON, such as
     `{"validation_loss": 0.31}`; the environment variable `HPO_REPORTS` has its path."""
 
@@ -115,7 +124,7 @@ class Reports(Spec):
         if self.line is not None:
             try:
                 re.compile(self.line)
-            except re.error as error:
+            except (re.error, OverflowError) as error:
                 raise ValueError(f"line: {self.line!r} is no regular expression: {error}") from None
         return self
 
@@ -154,6 +163,8 @@ class ProgramSpec(Spec):
 
     @model_validator(mode="after")
     def _known_places(self) -> Self:
+        if self.reports is not None and (taken := sorted(set(GIVEN) & self.values.keys())):
+            raise ValueError(f"values.{taken[0]}: the name stands for the trial's own; call the value otherwise")
         known = [*self.values, *GIVEN]
         for command in (self.program, self.test or ""):
             for name in PLACE.findall(command):
@@ -179,6 +190,13 @@ class ProgramSpec(Spec):
                 raise ValueError(
                     f"reports.line: no group is called {wanted}, by which trials are judged; there are {said}"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _counts_units(self) -> Self:
+        for name, value in self.values.items():
+            if isinstance(value, Spec) and _counts_steps(value.model_dump(mode="json")):
+                raise ValueError(f"values.{name}: steps are not known here; count in units, as in `epochs = …`")
         return self
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import shlex
 import shutil
 import tempfile
@@ -61,6 +62,10 @@ class ProgramTrainer:
         "length": "make each value an arm of its own",
         "metric": "make each value a study of its own",
         "metrics": "make each value a study of its own",
+        "reports": "make each value a study of its own",
+        "test": "make each value a study of its own",
+        "silence": "state one for all",
+        "grace": "state one for all",
     }
     shared = ("metric", "metrics")
     keeps_weights = False
@@ -69,7 +74,7 @@ class ProgramTrainer:
         return ProgramSpec
 
     def unit(self, trial: Mapping[str, Any]) -> str:
-        [name] = trial["length"]
+        [name] = dict(trial["length"])
         return str(name).removesuffix("s")
 
     def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
@@ -79,10 +84,11 @@ class ProgramTrainer:
             return {}
 
     def objective(self, trial: Mapping[str, Any]) -> str:
-        return f"validation_{trial['metric']['name']}"
+        metric = trial.get("metric")
+        return f"validation_{metric.get('name')}" if isinstance(metric, Mapping) else ""
 
     def length(self, trial: Mapping[str, Any]) -> int:
-        [length] = trial["length"].values()
+        [length] = dict(trial["length"]).values()
         return int(length)
 
     def shortened(self, trial: Mapping[str, Any], units: int) -> Mapping[str, Any]:
@@ -104,22 +110,29 @@ class ProgramTrainer:
         yield from ()
 
     def allows(self, trials: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
-        return allowing(str(trial["program"]) for trial in trials)
+        return allowing(command for trial in trials for command in _commands(trial))
 
     def load(self) -> None:
         pass
 
     def machine(self, device: str) -> Machine:
-        name = ("cuda" if gpus.visible().names else "cpu") if device == "auto" else device
+        here = gpus.visible()
+        name = ("cuda" if here.names else "cpu") if device == "auto" else device
         if name == "cpu":
             return ProgramMachine("cpu", f"CPU ({platform.machine()})")
-        names = gpus.visible().names
-        if not names:
-            raise UserError(f"--device {device!r}: {gpus.visible().why_none}", hint="--device cpu trains on the CPU")
-        return ProgramMachine(name, names[0])
+        found = re.fullmatch(r"cuda(?::(\d+))?", name)
+        if found is None:
+            raise UserError(f"--device {device!r}: allowed are auto, cpu, cuda, cuda:0, cuda:1, …")
+        index = int(found[1] or 0)
+        if index >= len(here.names):
+            why = here.why_none or f"there are {len(here.names)} GPUs, from cuda:0 on"
+            raise UserError(f"--device {device!r}: {why}", hint="--device cpu trains on the CPU")
+        return ProgramMachine(name, here.names[index])
 
     def identity(self, config: ProgramSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
-        check_allowed(shlex.split(config.program))
+        for command in (config.program, config.test):
+            if command is not None:
+                check_allowed(shlex.split(command))
         found = hashlib.sha256()
         for name in sorted({name for trial in trials for name in _files(trial)}):
             try:
@@ -146,6 +159,8 @@ class ProgramTrainer:
         config: ProgramSpec = trial.config
         command = shlex.split(config.program)
         check_allowed(command)
+        if config.test is not None:
+            check_allowed(shlex.split(config.test))
         digest = _digest(config, trial.seed)
         begin = None
         folder = _folder()
@@ -162,8 +177,12 @@ class ProgramTrainer:
 
 def _files(trial: Mapping[str, Any]) -> list[str]:
     """The files that a trial names as its code, and those that its command itself names."""
-    command = shlex.split(str(trial["program"]))
-    return [*trial.get("code", ()), *(word for word in command[1:] if os.path.isfile(word))]
+    words = [word for command in _commands(trial) for word in shlex.split(command)[1:]]
+    return [*trial.get("code", ()), *(word for word in words if os.path.isfile(word))]
+
+
+def _commands(trial: Mapping[str, Any]) -> list[str]:
+    return [str(trial[name]) for name in ("program", "test") if trial.get(name) is not None]
 
 
 def _digest(config: ProgramSpec, seed: int) -> str:

@@ -20,10 +20,10 @@ LEARNING_RATE = "lr"
 
 
 class Values:
-    """The values of one trial, asked for in the order of time; policies remember their strength from moment to moment.
+    """The values of one trial. What answers to scores answers at the boundaries of units alone, once at each.
 
-    Between two reports a policy is asked once for every moment that the program asks for. What it was asked last goes
-    into a checkpoint, so a trial that is resumed at a report gets the same values as one that was not interrupted.
+    Its strengths go into a checkpoint as they are before the answer, so a trial that is resumed at a report gets the
+    same values as one that was not interrupted, whatever moments the program asks for and in whatever order.
     """
 
     def __init__(self, config: ProgramSpec, strengths: Mapping[str, float] | None = None) -> None:
@@ -31,13 +31,11 @@ class Values:
         self._moving = {name: value for name, value in config.values.items() if isinstance(value, Spec)}
         stated = {name: value.strength for name, value in self._moving.items() if isinstance(value, Strength)}
         self.strengths: dict[str, float] = dict(strengths if strengths is not None else stated)
-        """Those that policies move, as they were asked for last."""
+        """Those that policies move, as they are since the last boundary."""
         self.asked: dict[str, float] = {}
         """What the program was given last of what moves; empty if it has not asked."""
         self._train: Reported | None = None
         self._validation: Reported | None = None
-        self._moment = -1
-        self._found: dict[str, float] = {}
 
     @property
     def moving(self) -> list[str]:
@@ -54,19 +52,28 @@ class Values:
             self._train, self._validation = Reported(metrics, "train"), Reported(metrics, "validation")
 
     def at(self, moment: float) -> dict[str, float]:
-        """Those that move, after so many units."""
-        step = min(round(moment * RESOLUTION), self._config.units * RESOLUTION)
-        if step != self._moment:  # feedback answers once at each moment, however often it is asked
-            self._moment, self._found = step, self._at(Clock(step, RESOLUTION, self._config.units))
-        return dict(self._found)
+        """The values that move, after so many units; asking changes nothing."""
+        return self._at(self._clock(moment), answering=False)
 
-    def _at(self, clock: Clock) -> dict[str, float]:
+    def turn(self, unit: int) -> None:
+        """Let policies answer at the boundary that makes so many units, once, to what was reported there."""
+        self._at(self._clock(float(unit)), answering=True)
+
+    def _clock(self, moment: float) -> Clock:
+        step = math.floor(moment * RESOLUTION + 1e-6) if math.isfinite(moment) else 0
+        return Clock(min(max(step, 0), self._config.units * RESOLUTION), RESOLUTION, self._config.units)
+
+    def _at(self, clock: Clock, answering: bool) -> dict[str, float]:
         found = {name: value(clock) for name, value in self._moving.items() if not isinstance(value, Strength)}
         lr, peak = self._learning_rate(found)
+        # Between two boundaries nobody has measured anything: what answers to scores keeps what it has.
+        scores = (self._train, self._validation) if answering else (None, None)
         for name, value in self._moving.items():
             if isinstance(value, Strength):
-                seen = Observation(clock, value.strength, lr, peak, self._train, self._validation)  # type: ignore[arg-type]
-                found[name] = self.strengths[name] = value.policy(self.strengths[name], seen)
+                seen = Observation(clock, value.strength, lr, peak, *scores)  # type: ignore[arg-type]
+                found[name] = value.policy(self.strengths[name], seen)
+        if answering:
+            self.strengths |= {name: found[name] for name in self.strengths}
         return {name: found[name] for name in self._moving}
 
     def _learning_rate(self, moved: Mapping[str, float]) -> tuple[float, float]:

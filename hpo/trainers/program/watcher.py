@@ -25,7 +25,6 @@ POLL_SECONDS = 0.05
 """How often what the program writes is looked at."""
 VALUES, REPORTS = "HPO_VALUES", "HPO_REPORTS"
 """The environment variables by which a program finds the two files."""
-LAST_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 
 
 class Watcher:
@@ -53,14 +52,16 @@ class Watcher:
         with running(self._words(self._command), self._folder, self._trial.device, self._given()) as program:
             if not self._follow(program):
                 return Result(finished=False)
-            program.end(self._progress.at == self._progress.config.units, self._progress.how_far)
-        return Result(finished=True, test=self._tested())
+            has_said_all = self._progress.at == self._progress.config.units
+            program.end(has_said_all, f"after {self._progress.how_far}", strict=True)
+        test = self._tested()
+        return Result(finished=test is not None, test=test or {})
 
     def _follow(self, program: Program) -> bool:
         """Pass on what is reported until the program has ended; False if the trial ends before."""
         while True:
             has_ended = program.has_ended()  # before what it wrote last is read
-            for metrics in self._new_reports():
+            for metrics in self._new_reports(has_ended):
                 self._progress.heard()
                 if not self._progress.report(self._progress.at + 1, metrics, None):
                     return self._progress.at == self._progress.config.units and not self._diverged(metrics)
@@ -76,15 +77,18 @@ class Watcher:
     def _diverged(self, metrics: Mapping[str, float]) -> bool:
         return any(value != value for value in metrics.values())
 
-    def _new_reports(self) -> list[dict[str, float]]:
-        """What the program has reported since the last look, line by line."""
+    def _new_reports(self, is_all: bool) -> list[dict[str, float]]:
+        """What the program has reported since the last look, line by line; `is_all`: nothing more will come."""
         if not self._file.exists():
             return []
         with self._file.open("rb") as file:
             file.seek(self._read)
-            whole, newline, _ = file.read().rpartition(b"\n")
+            new = file.read()
+        whole, newline, rest = new.rpartition(b"\n")
+        if is_all and rest:
+            whole, newline = new, b""
         self._read += len(whole) + len(newline)
-        lines = whole.decode(errors="replace").splitlines()
+        lines = [line for line in whole.decode(errors="replace").split("\n") if line.strip()]
         return [found for line in lines if (found := self._reported(line)) is not None]
 
     def _reported(self, line: str) -> dict[str, float] | None:
@@ -98,8 +102,8 @@ class Watcher:
         except ValueError:
             raise ProgramFailed(f"the program reports {line[:200]!r}, where a group is no number") from None
 
-    def _tested(self) -> dict[str, float]:
-        """What the study's `test` command prints: a number, or JSON by name, in its last line."""
+    def _tested(self) -> dict[str, float] | None:
+        """What the `test` command prints in its last line: a number, or JSON by name; None if the trial is to stop."""
         command = self._progress.config.test
         if not self._trial.scores_test or command is None:
             return self._progress.check_test({})
@@ -107,23 +111,30 @@ class Watcher:
         folder.mkdir()
         with running(self._words(shlex.split(command)), folder, self._trial.device, self._given()) as program:
             while not program.has_ended():
+                if self._trial.should_stop():
+                    return None
                 self._progress.check_silence(program.tail)
                 time.sleep(POLL_SECONDS)
-            program.end(True, "")
+            program.end(True, "", strict=True)
         lines = (folder / OUTPUT).read_text(errors="replace").split("\n")
-        last = next((line for line in reversed(lines) if line.strip()), "")
-        if last.lstrip().startswith("{"):
-            return self._progress.check_test({f"test_{name}": value for name, value in _table(last).items()})
-        numbers = LAST_NUMBER.findall(last)
-        if not numbers:
-            raise ProgramFailed(f"the test command printed no number in its last line: {last[:200]!r}")
-        return self._progress.check_test({f"test_{self._progress.config.metric.name}": float(numbers[-1])})
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        if last.startswith("{"):
+            named = {f"test_{name.removeprefix('test_')}": value for name, value in _table(last).items()}
+            return self._progress.check_test(named)
+        try:
+            score = float(last)
+        except ValueError:
+            raise ProgramFailed(
+                f"the last line of the test command is {last[:200]!r}; it has to be a number, or JSON by name"
+            ) from None
+        return self._progress.check_test({f"test_{self._progress.config.metric.name}": score})
 
     def _words(self, command: Sequence[str]) -> list[str]:
         known = self._progress.values.stated() | {
             "seed": self._trial.seed,
             "dir": str(self._folder),
             "length": self._progress.config.units,
+            "at": 0,
         }
         return [filled(word, known) for word in command]
 
@@ -139,7 +150,7 @@ class Watcher:
     def _write_values(self) -> None:
         moved = self._progress.values.asked = self._progress.values.at(float(self._progress.at))
         fresh = self._values.with_suffix(".new")
-        fresh.write_text(json.dumps(self._progress.values.stated() | moved))
+        fresh.write_text(json.dumps(self._progress.values.stated() | moved | {"at": self._progress.at}))
         fresh.replace(self._values)
 
 
