@@ -104,6 +104,8 @@ def test_feedback_answers_at_boundaries_alone() -> None:
         {"values": "x"},
         {"values": {"lr": {"kind": "adam"}}},
         {"values": {"lr": {"kind": "linear", "peak": 0.1, "steps": 100}}},
+        {"values": {"lr": {"kind": "exponential", "peak": 0.1, "factor": 0.9, "per": "step"}}},
+        {"values": {"lr": {"kind": "warmup", "steps": 5, "of": {"kind": "constant", "peak": 0.1}}}},
         {"metric": "loss"},
         {"metric": {"goal": "minimize"}},
         {"metric": {"name": "a b"}},

@@ -77,6 +77,11 @@ class Exponential(Spec):
             raise ValueError("give exactly one of `rate` and `factor`, for example factor = 0.95")
         return self
 
+    @property
+    def counts_steps(self) -> bool:
+        """Whether the number of optimizer steps decides how far it falls."""
+        return self.per == "step"
+
     def __call__(self, clock: Clock) -> float:
         done = clock.epoch if self.per == "epoch" else clock.step
         left = math.exp(-self.rate * done) if self.rate is not None else math.pow(self.factor or 1.0, done)

@@ -88,13 +88,12 @@ def stays(value: Spec) -> bool:
     return not getattr(moved_by, "moves", True)
 
 
-def _counts_steps(table: Any) -> bool:
+def _counts_steps(value: Spec) -> bool:
     """Whether something in a moving value is counted in optimizer steps, which only the program knows."""
-    if not isinstance(table, dict):
-        return False
-    if table.get("steps") is not None or (table.get("kind") == "exponential" and table.get("per") == "step"):
+    if getattr(value, "steps", None) is not None or getattr(value, "counts_steps", False):
         return True
-    return any(_counts_steps(below) for below in table.values())
+    fields = (getattr(value, name) for name in type(value).model_fields)
+    return any(_counts_steps(below) for below in fields if isinstance(below, Spec))
 
 
 def _words(command: str) -> str:
@@ -195,7 +194,7 @@ class ProgramSpec(Spec):
     @model_validator(mode="after")
     def _counts_units(self) -> Self:
         for name, value in self.values.items():
-            if isinstance(value, Spec) and _counts_steps(value.model_dump(mode="json")):
+            if isinstance(value, Spec) and _counts_steps(value):
                 raise ValueError(f"values.{name}: steps are not known here; count in units, as in `epochs = …`")
         return self
 
