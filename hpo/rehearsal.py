@@ -249,4 +249,4 @@ def _alike(mine: Mapping[str, float], theirs: Mapping[str, float], name: str, to
     one, other = mine.get(name), theirs.get(name)
     if one is None or other is None:
         return one is other
-    return one == other or (one != one and other != other) or math.isclose(one, other, rel_tol=tolerance)
+    return math.isclose(one, other, rel_tol=tolerance) or (math.isnan(one) and math.isnan(other))

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from hpo.report.verdict.results import ClaimResult, Report
 
 EXIT_CODES = {"supported": 0, "contradicted": 3, "undecided": 4, "incomplete": 1}
-LEASE_SECONDS, CHECKPOINT_SECONDS = 60.0, 30.0
 
 
 @click.command()
@@ -71,7 +70,7 @@ def compare(
     study = parse(table)
     opened = create_storage(storage)
     service.begin_study(opened, study)
-    found, _ = run_here(opened, study, storage, workers, device, LEASE_SECONDS, CHECKPOINT_SECONDS, None)
+    found, _ = run_here(opened, study, storage, workers, device)
     [claim] = found.report.claims
     if as_json:
         say(json.dumps(_verdict(found.report, claim), indent=2))

@@ -106,7 +106,8 @@ def launch_study(
     if workers == 0:
         say(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
         return
-    found, logs = run_here(opened, study, storage, workers, device, lease, checkpoint_every, checkpoints)
+    options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
+    found, logs = run_here(opened, study, storage, workers, device, options, checkpoints)
     display(terminal(found.report))
     [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
     say(f"the page: {page}", err=True)

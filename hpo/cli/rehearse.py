@@ -62,7 +62,7 @@ def _shown(study: StudySpec, arm: str, found: Rehearsal) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
 
-    from hpo.report.numbers import count
+    from hpo.words.nouns import count
     from hpo.words.visible import on_one_line
 
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,12 +24,12 @@ def run_here(
     storage: str,
     workers: int | None,
     device: str,
-    lease: float,
-    checkpoint_every: float,
-    checkpoints: str | None,
+    options: Sequence[str] = (),
+    checkpoints: str | None = None,
 ) -> tuple[Findings, Path]:
     """Run a study that is planned in `opened`, which `storage` names; returns what was found, and where the logs are.
 
+    `options` are further ones of `hpo worker`.
     The process ends with exit code 130 if it is interrupted.
 
     Raises:
@@ -43,7 +44,6 @@ def run_here(
     from hpo.storage.connection.retry import Retry
 
     gpus = local.gpus_for(device)
-    options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
     placements = local.placements(device, gpus.names, options, workers)
     logs = Path(tempfile.mkdtemp(prefix=f"hpo-{study.name}-"))
     say(f"{study.name} in {opened}, workers: {len(placements)} on {local.where(device, gpus)}", err=True)

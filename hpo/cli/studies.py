@@ -72,8 +72,8 @@ def extend(study: str, storage: str, trials: int | None, epochs: int | None, see
 def retry(study: str, storage: str) -> None:
     """Plan the failed trials of STUDY again."""
     from hpo import service
-    from hpo.report.numbers import count
     from hpo.storage import open_storage
+    from hpo.words.nouns import count
 
     opened = open_storage(storage)
     say(f"planned again: {count(service.retry_failed(opened, study), 'trial')}", err=True)

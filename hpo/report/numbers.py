@@ -64,13 +64,3 @@ def probability(p: float | None) -> str:
     if p is None:
         return NONE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def count(n: int, noun: str) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
-def a(noun: str) -> str:
-    """`an epoch`, `a step`."""
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"

@@ -99,7 +99,7 @@ class StudySpec(Spec):
         """What the length of trials is counted in: `epoch`."""
         return self.trainer.unit(self.trial)
 
-    @property
+    @cached_property
     def metrics(self) -> Mapping[str, Metric]:
         """All that trials report, by name."""
         return self.trainer.metrics(self.trial)
@@ -128,9 +128,10 @@ class StudySpec(Spec):
         return {}
 
     def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
-        """A copy with some fields changed, of which the arms are resolved anew."""
+        """A copy with some fields changed, for which what was derived from them is derived anew."""
         copy = super().model_copy(update=update, deep=deep)
-        copy.__dict__.pop("_resolved", None)
+        for derived in ("_resolved", "metrics"):
+            copy.__dict__.pop(derived, None)
         return copy
 
     def arm(self, name: str) -> ResolvedArm:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from hpo.errors import StudyError, StudyFileError
 from hpo.metric import Metric
-from hpo.report.numbers import count, number
+from hpo.report.numbers import number
 from hpo.report.verdict.failing import why
 from hpo.storage import Storage
 from hpo.storage.rows import ArmProgress, StudyRow, WorkerRow
@@ -22,6 +22,7 @@ from hpo.trainers import default_objective
 from hpo.watch.nodes import summary
 from hpo.watch.remaining import about, left, seconds_left
 from hpo.watch.state import State, state_of
+from hpo.words.nouns import count
 
 SHOWN_ERRORS = 3
 OVER = ("finished", "failed", "unreadable")

@@ -25,7 +25,7 @@ from hpo.storage import Storage
 from hpo.storage.checkpoints import open_checkpoints
 from hpo.storage.connection.sqlstate import is_database_error, reason
 from hpo.storage.parts import Parts
-from hpo.storage.rows import Activity, Lease
+from hpo.storage.rows import Activity, Lease, StudyRow
 from hpo.study import read_study
 from hpo.trainers import default_trainer, trainer_of
 from hpo.trainers.trainer import Trainer
@@ -93,9 +93,9 @@ class Worker:
         """Work until nothing is left or `stop` is set."""
         write_temporary_file()
         self._storage.pre_ping.after_seconds = PRE_PING_SECONDS
-        self._check_names()
+        rows = self._studies_to_work_on()
         machines = Machines(self._options.device)
-        machine = machines.of(self._first_trainer())  # before the first claim: a sick machine claims nothing
+        machine = machines.of(_first_trainer(rows))  # before the first claim: a sick machine claims nothing
         parts = Parts(self._storage.database)
         checkpoints = open_checkpoints(self._options.checkpoints_url, parts, self._ledger.database_id())
         # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
@@ -119,24 +119,15 @@ class Worker:
                 raise
             self._sign_off()
 
-    def _first_trainer(self) -> Trainer:
-        """The trainer of the first study that is to be worked on; others are prepared when their turn comes.
-
-        So a worker whose studies are all programs leaves the memory of the GPU to them.
-        """
-        for row in self._ledger.studies(self._names):
-            if row.state == "running":
-                with suppress(ValueError, TypeError, LookupError, RecursionError):  # told when it is claimed
-                    return trainer_of(json.loads(row.spec)["trial"])
-        return default_trainer()
-
-    def _check_names(self) -> None:
+    def _studies_to_work_on(self) -> list[StudyRow]:
+        """The studies that are named, or all."""
         rows = {row.name: row for row in self._ledger.studies()}
         for name in self._names:
             if name not in rows:
                 raise StudyError(f"there is no study {name!r}", hint=f"there are: {', '.join(sorted(rows)) or 'none'}")
             if not self._options.forever:
                 rows[name].check_open()
+        return [row for row in rows.values() if not self._names or row.name in self._names]
 
     def _serve(self, session: Session) -> None:
         studies, idle = Studies(session), IDLE_SECONDS
@@ -248,3 +239,15 @@ class Worker:
         except Exception as error:
             if not is_database_error(error):
                 raise
+
+
+def _first_trainer(rows: Sequence[StudyRow]) -> Trainer:
+    """The trainer of the first study that is to be worked on; others are prepared when their turn comes.
+
+    So a worker whose studies are all programs leaves the memory of the GPU to them.
+    """
+    for row in rows:
+        if row.state == "running":
+            with suppress(ValueError, TypeError, LookupError, RecursionError):  # told when it is claimed
+                return trainer_of(json.loads(row.spec)["trial"])
+    return default_trainer()

@@ -9,11 +9,11 @@ from statistics import fmean
 from hpo.metric import Metric
 from hpo.plan import ranking
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
-from hpo.report.numbers import a, count
 from hpo.report.verdict.measured import representative
 from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import StudySpec
+from hpo.words.nouns import a, count
 
 BEST = 5
 """So many of an arm's best search trials are shown where it has no confirmed ones."""

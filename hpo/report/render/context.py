@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hpo.report.environments import MATTERS, differ
-from hpo.report.numbers import count
 from hpo.report.toml import study_file
 from hpo.storage.rows import Cell, StudyRow, WorkerRow
 from hpo.study import StudySpec
+from hpo.words.nouns import count
 
 OF_ONE_WORKER = ("device", "gpu")
 """The part of a worker's environment that is shown elsewhere, or tells apart workers of the same kind."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hpo.report.numbers import NONE, change, count, mean, number
+from hpo.report.numbers import NONE, change, mean, number
 from hpo.report.render.text import escape, markdown
 from hpo.report.verdict.results import ArmResult, Report
+from hpo.words.nouns import count
 
 BEGIN, END = "[//]: # (hpo report begins)", "[//]: # (hpo report ends)"
 """Around our part of a note: definitions of a link that nothing uses, which Markdown doesn't show."""

@@ -14,12 +14,13 @@ from importlib.resources import files
 from hpo.metric import Metric
 from hpo.report.figures import Figure
 from hpo.report.figures.palette import DARK, GLYPHS, LIGHT, look
-from hpo.report.numbers import NONE, count
+from hpo.report.numbers import NONE
 from hpo.report.render import svg
 from hpo.report.render.context import Context
 from hpo.report.render.tables import arm_cells, details, tables
 from hpo.report.render.text import configuration
 from hpo.report.verdict.results import ArmResult, ClaimResult, Report
+from hpo.words.nouns import count
 from hpo.words.visible import visible
 
 OPTIMISTIC = "search best, optimistic"

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from hpo.report.numbers import count
 from hpo.search.space import Range, Values
 from hpo.study import StudySpec
 from hpo.study.checks.budgets import ArmPlan, arm_plans
+from hpo.words.nouns import count
 
 
 def plan_summary(study: StudySpec) -> RenderableType:

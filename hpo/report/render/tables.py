@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from hpo.metric import Metric
-from hpo.report.numbers import NONE, count, ends, interval, mean, number, plus_minus, probability, signed
+from hpo.report.numbers import NONE, ends, interval, mean, number, plus_minus, probability, signed
 from hpo.report.verdict.results import ArmResult, Interval, PhaseResult, Report
 from hpo.report.verdict.statistics import Summary
+from hpo.words.nouns import count
 
 Row = tuple[str, ...]
 

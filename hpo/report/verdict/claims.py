@@ -10,12 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hpo.metric import Metric
-from hpo.report.numbers import change, count, p_value, probability, signed
+from hpo.report.numbers import change, p_value, probability, signed
 from hpo.report.verdict.measured import Values
 from hpo.report.verdict.power import MOST_SEEDS, seeds_needed
 from hpo.report.verdict.results import ClaimResult, Verdict
 from hpo.report.verdict.statistics import CONFIDENCE, Paired, equal_seeds, holm, paired
 from hpo.study import Claim, Pair, StudySpec
+from hpo.words.nouns import count
 
 LEVEL = 1 - CONFIDENCE
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from hpo.errors import HpoError, WorkLeft
-from hpo.report.numbers import count
 from hpo.storage.rows import Cell, StudyRow
 from hpo.words.failure import cause
+from hpo.words.nouns import count
 
 SHOWN_CAUSES = 2
 """Causes that are told of an arm's phase; of more, their number is told."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpo.report.numbers import count
 from hpo.report.verdict.power import POWER
 from hpo.report.verdict.results import ArmResult
 from hpo.report.verdict.statistics import CONFIDENCE, equal_seeds
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Extension, StudySpec
+from hpo.words.nouns import count
 
 EQUAL = 1.05
 """Search spendings whose ratio is at most this are called equal."""

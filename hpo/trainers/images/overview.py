@@ -11,6 +11,7 @@ from torch import Tensor
 from hpo.trainers.images.data import Data
 from hpo.trainers.images.data.cache import DataCache
 from hpo.trainers.images.data.images import Dataset, Images, Splits
+from hpo.words.nouns import count
 
 MOST_CLASSES = 20
 """Listed one by one; of more only the smallest and the largest number are shown."""
@@ -32,14 +33,13 @@ def described(dataset: Dataset, splits: Splits) -> RenderableType:
     channels, height, width = dataset.train.inputs.shape[1:]
     left_out = len(dataset.train) - len(splits.train) - len(splits.validation)
     lines = [
-        f"{channels} {'channel' if channels == 1 else 'channels'} of {height} x {width} pixels (height x width)",
+        f"{count(channels, 'channel')} of {height} x {width} pixels (height x width)",
         f"mean {_per_channel(splits.mean)}, standard deviation {_per_channel(splits.std)}",
         "  per channel, of the training images, where black is 0 and white is 1",
         f"fingerprint {dataset.fingerprint[:16]}",
     ]
     if left_out:
-        images = "image" if left_out == 1 else "images"
-        lines.append(f"{left_out} further training {images}, left out by train_limit")
+        lines.append(f"{count(left_out, 'further training image')}, left out by train_limit")
     return Group(
         Text("\nimages on this machine", style="bold"), _counts(dataset.classes, splits), Text("\n".join(lines))
     )

@@ -60,7 +60,9 @@ class ImageTrainer:
         return bool(trial.get("early_stopping"))
 
     def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
-        config = self.spec().model_validate(trial)
+        return self._amounts(self.spec().model_validate(trial), length)
+
+    def _amounts(self, config: TrialSpec, length: int) -> Mapping[str, int]:
         images = config.data.images_per_epoch
         if images is None:
             return {}
@@ -76,7 +78,8 @@ class ImageTrainer:
         return overview(config.data)
 
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
-        steps = self.amounts(trial, self.spec().model_validate(trial).epochs).get("steps", 0)
+        config = self.spec().model_validate(trial)
+        steps = self._amounts(config, config.epochs).get("steps", 0)
         if steps > MOST_STEPS:
             yield f"epochs: {steps:,} optimizer steps, at most {MOST_STEPS:,} are allowed; raise batch_size"
 

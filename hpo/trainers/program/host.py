@@ -66,7 +66,7 @@ class Host:
             listening.listen(1)
             with running(self._command, self._folder, self._trial.device, given) as program:
                 self._serve(listening, program)
-                if self._checkpoint is not None or self._test is not None or not self._was_given_up:
+                if self._is_over or not self._was_given_up:
                     program.end(self._is_over, self._how_it_ended())
         return Result(finished=self._test is not None, test=self._test or {}, checkpoint=self._checkpoint)
 

@@ -69,10 +69,9 @@ class Progress:
         goes_on = self._trial.report(evaluation, save)
         return goes_on and evaluation.is_finite(self.config.reported)
 
-    def turn(self) -> dict[str, float]:
-        """Let policies answer to what was reported, at the boundary of two units; the values that move from there."""
+    def turn(self) -> None:
+        """Let policies answer to what was reported, at the boundary of two units."""
         self.values.turn(self.at)
-        return self.values.at(float(self.at))
 
     def check_test(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         """The metrics of test, which are needed in the confirm phase alone.

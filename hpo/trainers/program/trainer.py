@@ -130,9 +130,7 @@ class ProgramTrainer:
         return ProgramMachine(name, here.names[index])
 
     def identity(self, config: ProgramSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
-        for command in (config.program, config.test):
-            if command is not None:
-                check_allowed(shlex.split(command))
+        _check_allowed(config)
         found = hashlib.sha256()
         for name in sorted({name for trial in trials for name in _files(trial)}):
             try:
@@ -157,10 +155,8 @@ class ProgramTrainer:
 
     def run(self, trial: Trial) -> Result:
         config: ProgramSpec = trial.config
+        _check_allowed(config)
         command = shlex.split(config.program)
-        check_allowed(command)
-        if config.test is not None:
-            check_allowed(shlex.split(config.test))
         digest = _digest(config, trial.seed)
         begin = None
         folder = _folder()
@@ -179,6 +175,12 @@ def _files(trial: Mapping[str, Any]) -> list[str]:
     """The files that a trial names as its code, and those that its command itself names."""
     words = [word for command in _commands(trial) for word in shlex.split(command)[1:]]
     return [*trial.get("code", ()), *(word for word in words if os.path.isfile(word))]
+
+
+def _check_allowed(config: ProgramSpec) -> None:
+    """See that this worker may run all that the trial names."""
+    for command in _commands(config.model_dump(include={"program", "test"})):
+        check_allowed(shlex.split(command))
 
 
 def _commands(trial: Mapping[str, Any]) -> list[str]:

@@ -11,7 +11,7 @@ import json
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,8 @@ class Watcher:
             for metrics in self._new_reports(has_ended):
                 self._progress.heard()
                 if not self._progress.report(self._progress.at + 1, metrics, None):
-                    return self._progress.at == self._progress.config.units and not self._diverged(metrics)
-                self._progress.values.asked = self._progress.turn()
+                    return False
+                self._progress.turn()
                 self._write_values()
             if has_ended:
                 return True
@@ -73,9 +73,6 @@ class Watcher:
                 return False
             self._progress.check_silence(program.tail)
             time.sleep(POLL_SECONDS)
-
-    def _diverged(self, metrics: Mapping[str, float]) -> bool:
-        return any(value != value for value in metrics.values())
 
     def _new_reports(self, is_all: bool) -> list[dict[str, float]]:
         """What the program has reported since the last look, line by line; `is_all`: nothing more will come."""
