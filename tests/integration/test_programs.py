@@ -409,6 +409,19 @@ def test_two_programs_compared(
         assert pytest.approx(found["difference"]) == found["means"]["first"] - found["means"]["second"]
 
 
+def test_two_programs_that_ignore_their_seeds(tmp_path: Path, sqlite_url: str) -> None:
+    """One number each, eight times: nothing is decided, however far apart they are."""
+    (tmp_path / "race.py").write_text(RACE)
+    programs = [f"{sys.executable} race.py 7 {rate}" for rate in (0.3, 0.1)]
+    options = ["--length=3", "--seeds=8", "--line=val (?P<validation_loss>.+)", "--json", "--workers=1"]
+    environment = os.environ | {"HPO_STORAGE": sqlite_url, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-m", "hpo", "compare", *programs, *options]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert 4 == ended.returncode, ended.stderr
+    found = json.loads(ended.stdout)
+    assert ("undecided", True) == (found["verdict"], "it ignores the seed" in found["reason"])
+
+
 @pytest.mark.parametrize(
     ("test", "said"),
     [

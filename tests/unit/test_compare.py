@@ -474,3 +474,28 @@ def test_claims_on_how_an_effect_changes() -> None:
     assert ["supported", "undecided", "contradicted"] == [result.verdict for result in results]
     assert [pytest.approx(0.03)] * 3 == [result.difference.difference for result in results if result.difference]
     assert results[0].reason.startswith("(ramp - grid) - (slow - grid), test accuracy: +3.00")
+
+
+def test_a_seed_that_changes_nothing_is_no_second_result() -> None:
+    """Eight times the same number would pass for certainty; one number that differs, anywhere, makes them eight."""
+    scores = {"grid": 0.7, "ramp": 0.8}
+    seeds = {arm: confirmed(arm, [score] * 8) for arm, score in scores.items()}
+    cells = searched(*scores) + [cell for own in seeds.values() for cell in own]
+    points = [
+        CurvePoint(cell.id, at, 1.0, {"train_loss": 1 / at, "images_per_second": float(cell.id)})
+        for own in seeds.values()
+        for cell in own
+        for at in (1, 2)
+    ]
+    judged = study(confirm={"seeds": 8}, claims=[claim()])
+    report = compare(judged, cells, points)
+    [found] = report.claims
+    assert ("undecided", None) == (found.verdict, found.more_seeds)
+    for arm in scores:
+        said = f"{arm} measured the same under all its 8 seeds: it ignores the seed, so this is one result, not 8"
+        assert said in found.reason
+        assert said in report.failures
+    apart = {own[0].id for own in seeds.values()}
+    differing = [replace(point, metrics={"train_loss": 0.3}) if point.cell_id in apart else point for point in points]
+    again = compare(judged, cells, differing)
+    assert ("supported", ()) == (again.claims[0].verdict, again.failures)

@@ -38,6 +38,8 @@ class Seeds:
     trained: Mapping[str, Collection[int]] = field(default_factory=dict)
     """The seeds under which the arm's configuration was trained; those that have no value diverged or overflowed."""
     earlier: Earlier = field(default_factory=dict)
+    ignored: Mapping[str, int] = field(default_factory=dict)
+    """Arms whose trials are the same under all seeds -> how many: one result, which no test may count so often."""
 
 
 def judge(study: StudySpec, seeds: Seeds) -> tuple[ClaimResult, ...]:
@@ -85,15 +87,21 @@ def _judge(
     arms = _arms(pairs)
     missing = dict.fromkeys(seeds.failing[arm] for arm in arms if arm in seeds.failing)
     lost = _lost(metric, pairs, seeds)
+    ignored = {arm: seeds.ignored[arm] for arm in arms if arm in seeds.ignored}
     verdict = _verdict(claim, difference, p)
-    if lost:
+    if lost or ignored:
         verdict = "undecided"
     if missing:
         verdict = "incomplete"
-    more = None if verdict != "undecided" or lost or difference is None else _more_seeds(claim, difference, level)
+    more = (
+        None
+        if verdict != "undecided" or lost or ignored or difference is None
+        else _more_seeds(claim, difference, level)
+    )
     parts = [
         f"{_compared(pairs, unit)}, {metric.words}: {_found(claim, metric, difference, p)}.",
-        _outlook(difference, more) if verdict == "undecided" and not lost else "",
+        _outlook(difference, more) if verdict == "undecided" and not lost and not ignored else "",
+        *(f"{seed_ignored(arm, n)}." for arm, n in ignored.items()),
         _left_out(metric, lost),
         f"It can't be judged: {', '.join(missing)}." if missing else "",
     ]
@@ -171,6 +179,13 @@ def _lost(metric: Metric, pairs: Sequence[Pair], seeds: Seeds) -> dict[str, int]
     compared = _arms(pair for pair in pairs if pair.at is None)
     lost = {arm: len(set(seeds.trained.get(arm, ())) - seeds.values[arm][metric.name].keys()) for arm in compared}
     return {arm: n for arm, n in lost.items() if n}
+
+
+def seed_ignored(arm: str, seeds: int) -> str:
+    """What the trials of an arm show that are the same under all seeds."""
+    return (
+        f"{arm} measured the same under all its {seeds} seeds: it ignores the seed, so this is one result, not {seeds}"
+    )
 
 
 def _left_out(metric: Metric, lost: Mapping[str, int]) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 
 from hpo.metric import Metric
 from hpo.plan import changes, ranking, spent_alike
-from hpo.report.verdict.claims import Seeds, judge
+from hpo.report.verdict.claims import Seeds, judge, seed_ignored
 from hpo.report.verdict.efficiency import Efficiency, efficiencies
 from hpo.report.verdict.failing import failed_trials
+from hpo.report.verdict.ignored_seeds import arms_without_seeds
 from hpo.report.verdict.measured import (
     Values,
     judged_by,
@@ -77,6 +78,7 @@ def compare(
     efficiency = efficiencies(study, cells)
     compared = _compare(study.baseline, values, metric.name)
     trained = {name: {cell.seed for cell in own} for name, own in judged.items()}
+    ignored = arms_without_seeds(study.metrics.keys(), judged, curves)
     fewest = min((tried for own in by_arm.values() if (tried := _tried(own))), default=0)
     arms = tuple(
         _arm(study, name, by_arm[name], coming, values[name], metric, fewest, efficiency[name], compared.get(name))
@@ -95,7 +97,7 @@ def compare(
         metric=metric,
         rules=tuple(rules(study)),
         arms=arms,
-        claims=judge(study, Seeds(values, open_arms, failing, trained, earlier)),
+        claims=judge(study, Seeds(values, open_arms, failing, trained, earlier, ignored)),
         published=tuple(published(study, cells, last)),
         fewest=fewest,
         search_ratio=ratio,
@@ -104,7 +106,11 @@ def compare(
         devices=devices_mixed(cells, devices or {}),
         unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
         incomplete=tuple(failed_trials(study.name, cells, stopped_early)),
-        failures=(*(line for arm in arms for line in failures(arm)), *left_out(study, all_cells, cells)),
+        failures=(
+            *(seed_ignored(arm, seeds) for arm, seeds in ignored.items()),
+            *(line for arm in arms for line in failures(arm)),
+            *left_out(study, all_cells, cells),
+        ),
     )
 
 
