@@ -11,11 +11,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from statistics import fmean
+from typing import Any
 
 from hpo.errors import HpoError, StudyFileError
 from hpo.search.parameters import point
 from hpo.study import StudySpec, parse_trial
+from hpo.study.rehearsed import Finding, Rehearsal
 from hpo.trainers.trainer import Evaluation, Result
 
 UNITS = 3
@@ -25,35 +27,7 @@ CLOSE = 1e-3
 OF_TIME = ("images_per_second",)
 """Metrics that tell of time, and differ from run to run."""
 
-Outcome = Literal["good", "weak", "bad"]
-"""Weak: it can be lived with, if one knows it. Bad: results would mean something else than they seem to."""
 Numbers = list[tuple[int, dict[str, float]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one run, or two compared, have shown."""
-
-    about: str
-    outcome: Outcome
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rehearsal:
-    """What was found, and what a trial costs."""
-
-    findings: tuple[Finding, ...]
-    seconds_per_unit: float
-    checkpoint_bytes: int | None
-    """None if a trial can't be saved."""
-    units: int
-    """Units that the rehearsed trial was long."""
-
-    @property
-    def is_fit(self) -> bool:
-        """Whether nothing bad was found."""
-        return all(finding.outcome != "bad" for finding in self.findings)
 
 
 @dataclass
@@ -71,12 +45,15 @@ class _Run:
     study: str = "rehearsal"
     keeps_weights: bool = False
     reported: Numbers = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    """Wall time from each report to the next, the first from the beginning."""
     saved: bytes | None = None
     can_be_saved: bool = True
 
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
         told = {name: value for name, value in evaluation.metrics.items() if name not in OF_TIME}
         self.reported.append((evaluation.at, told))
+        self.seconds.append(evaluation.seconds)
         if save is None:
             self.can_be_saved = False
         elif evaluation.at == 1:
@@ -94,11 +71,12 @@ def rehearse(study: StudySpec, arm: str, device: str = "auto") -> Rehearsal:
         HpoError: the trial raises what a worker would meet, or this machine lacks what it needs.
     """
     trainer = study.trainer
-    os.environ |= dict(trainer.allows([study.arm(arm).trial]))
+    trials = [study.arm(name).trial for name in study.arms]
+    os.environ |= dict(trainer.allows(trials))
     config = _short(study, arm)
     on = trainer.machine(device)
     on.examine()
-    trainer.identity(config, [study.arm(arm).trial], "rehearsal")
+    trainer.identity(config, trials, "rehearsal")
 
     def run(seed: int, **options: Any) -> tuple[_Run, Result]:
         made = _Run(config, seed, on.device, **options)
@@ -125,11 +103,15 @@ def rehearse(study: StudySpec, arm: str, device: str = "auto") -> Rehearsal:
     if study.protocol.confirm is not None:
         findings.append(_scored_on_test(study, run))
     units = len(first.reported)
+    per_unit = fmean(first.seconds[1:] or first.seconds or [seconds])
     return Rehearsal(
+        arm=arm,
+        code=trainer.code(trials),
         findings=tuple(findings),
-        seconds_per_unit=seconds / max(units, 1),
-        checkpoint_bytes=None if first.saved is None else len(first.saved),
         units=units,
+        seconds_to_start=max(seconds - units * per_unit, 0.0),
+        seconds_per_unit=per_unit,
+        checkpoint_bytes=None if first.saved is None else len(first.saved),
     )
 
 

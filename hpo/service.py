@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 import hpo
-from hpo.errors import StudyError, UserError
+from hpo.errors import MachineError, StudyError, UserError
 from hpo.plan import advance, first_cells
 from hpo.report.render.files import replace
 from hpo.report.verdict.compare import compare
@@ -30,14 +30,19 @@ from hpo.study.checks.budgets import budget_mistakes
 from hpo.study.corrections import corrected
 from hpo.study.extensions import extended
 from hpo.study.file import differences
+from hpo.study.rehearsed import Rehearsal
+from hpo.study.rehearsed import kept as kept_rehearsal
+from hpo.study.rehearsed import read as read_rehearsal
 
 log = logging.getLogger(__name__)
 
 SHOWN_DIFFERENCES = 10
 
 
-def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
+def begin_study(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None = None) -> StudyRow:
     """Plan a study, or find the same one already planned: launching again goes on where it was.
+
+    What a `rehearsal` of its trial has found is kept with a study that is planned now.
 
     Raises:
         StudyError: a study of that name is there and differs, was stopped, or has failed; or an Optuna study of one of
@@ -50,7 +55,9 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
         optuna_studies.refuse_foreign(connection, optuna_studies.find(connection, names).values(), metric)
         optuna_studies.make(connection, names, uuid, metric)
 
-    is_new = storage.ledger.add_study(study.name, spec, first_cells(study), hpo.__version__, make_optuna_studies)
+    found = None if rehearsal is None else rehearsal.model_dump_json()
+    cells = first_cells(study)
+    is_new = storage.ledger.add_study(study.name, spec, cells, hpo.__version__, make_optuna_studies, found)
     row = storage.ledger.study(study.name)
     stored = read_study(row.name, row.spec, row.hpo_version)
     given = reduce(extended, stored.extensions, study) if not study.extensions else study
@@ -73,6 +80,40 @@ def begin_study(storage: Storage, study: StudySpec) -> StudyRow:
         for repaired in repair(storage.database, row.id, row.uuid, study):
             log.warning("%s", repaired)
     return row
+
+
+def rehearsed(study: StudySpec, file: Path) -> Rehearsal | None:
+    """What was found of the trial of the study in `file`, if the code that it runs is what it was then.
+
+    Raises:
+        StudyFileError: what is kept of it can't be read.
+    """
+    found = kept_rehearsal(file)
+    if found is None or found.arm not in study.arms:
+        return None
+    try:
+        code = study.trainer.code([study.arm(arm).trial for arm in study.arms])
+    except MachineError:  # the code is elsewhere, where the workers are: nobody can tell
+        return found
+    if code != found.code:
+        log.warning("the program is not what it was when it was rehearsed: hpo rehearse %s", file)
+        return None
+    return found
+
+
+def refuse_unfit(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None) -> None:
+    """See that nothing bad was found of the trial of a study that is to be planned.
+
+    Raises:
+        StudyError: something was.
+    """
+    if rehearsal is None or rehearsal.is_fit or any(row.name == study.name for row in storage.ledger.studies()):
+        return
+    bad = "\n".join(f"  {finding.line}" for finding in rehearsal.of("bad"))
+    raise StudyError(
+        f"results would not mean what they seem to; the rehearsal of {rehearsal.arm} has found:\n{bad}",
+        hint="mend the program and rehearse it again, or launch it with --despite-rehearsal; reports will say so",
+    )
 
 
 def extend_study(
@@ -163,7 +204,8 @@ def findings(storage: Storage, name: str) -> Findings:
     ledger = storage.ledger
     cells, curves, workers = ledger.cells(row.id), ledger.curves(row.id), ledger.workers()
     devices = {worker.id: worker.device for worker in workers}
-    return Findings(row, study, cells, curves, workers, compare(study, cells, curves, devices, row.reason))
+    report = compare(study, cells, curves, devices, row.reason, read_rehearsal(row.rehearsal))
+    return Findings(row, study, cells, curves, workers, report)
 
 
 def verdict(storage: Storage, name: str) -> Report:

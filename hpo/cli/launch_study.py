@@ -43,10 +43,11 @@ settings_option = click.option(
 def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
     """Say what FILE would run, without running it."""
     from hpo.report.render.plan_summary import plan_summary
+    from hpo.service import rehearsed
     from hpo.study.file import load
 
     study = load(file, settings, profile=profile)
-    plan = plan_summary(study)
+    plan = plan_summary(study, rehearsed(study, file))
     found = _images_of(study) if data else None
     display(plan)
     if found:
@@ -74,6 +75,11 @@ def _images_of(study: StudySpec) -> RenderableType:
 @lease_option
 @checkpoint_option
 @checkpoints_option
+@click.option(
+    "--despite-rehearsal",
+    is_flag=True,
+    help="Launch it although its rehearsal has found something bad; reports say so.",
+)
 @exit_codes
 def launch_study(
     file: Path,
@@ -86,6 +92,7 @@ def launch_study(
     lease: float,
     checkpoint_every: float,
     checkpoints: str | None,
+    despite_rehearsal: bool,
 ) -> None:
     """Plan the study in FILE, run it with workers on this machine, and give its verdict.
 
@@ -102,7 +109,10 @@ def launch_study(
     if workers != 0:
         try_folders(REPORTS / study.name, DEFAULT_ARTIFACTS)
     opened = create_storage(storage)
-    row = service.begin_study(opened, study)
+    rehearsal = service.rehearsed(study, file)
+    if not despite_rehearsal:
+        service.refuse_unfit(opened, study, rehearsal)
+    row = service.begin_study(opened, study, rehearsal)
     if workers == 0:
         say(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
         return

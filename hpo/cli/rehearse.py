@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +16,8 @@ from hpo.cli.terminal import display, say
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from hpo.rehearsal import Rehearsal
     from hpo.study import StudySpec
+    from hpo.study.rehearsed import Rehearsal
 
 STYLES = {"good": "green", "weak": "yellow", "bad": "bold red"}
 
@@ -42,17 +40,21 @@ def rehearse(
     """
     from hpo.errors import UserError
     from hpo.rehearsal import rehearse
+    from hpo.report.render.files import replace
     from hpo.study.file import load
+    from hpo.study.rehearsed import beside
 
     study = load(file, settings, profile=profile)
     name = arm or study.baseline
     if name not in study.arms:
         raise UserError(f"there is no arm {name!r}", hint=f"the arms are {', '.join(study.arms)}")
     found = rehearse(study, name, device)
+    kept = replace(beside(file), (found.model_dump_json(indent=2) + "\n").encode())
     if as_json:
-        say(json.dumps(asdict(found), indent=2))
+        say(found.model_dump_json(indent=2))
     else:
         display(_shown(study, name, found))
+        say(f"kept for hpo check and hpo launch-study: {kept}", err=True)
     if not found.is_fit:
         sys.exit(1)
 
@@ -71,7 +73,7 @@ def _shown(study: StudySpec, arm: str, found: Rehearsal) -> RenderableType:
     for finding in found.findings:
         words = Text(on_one_line(finding.words))
         view.add_row(Text(finding.outcome, style=STYLES[finding.outcome]), finding.about, words)
-    lines = [f"{found.seconds_per_unit:.3g} seconds per {study.unit}, its start included"]
+    lines = [f"{found.seconds_per_unit:.3g} seconds per {study.unit}, {found.seconds_to_start:.3g} to start"]
     if found.checkpoint_bytes is not None:
         lines.append(f"a checkpoint has {found.checkpoint_bytes / 1e6:.3g} MB")
     title = f"{study.name}: a trial of {arm}, {count(found.units, study.unit)} long"

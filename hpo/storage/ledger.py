@@ -54,13 +54,16 @@ class Ledger(PrefixCheckpoints, Workers):
         cells: Iterable[PlannedCell],
         hpo_version: str,
         also: Callable[[Connection, str], None] | None = None,
+        rehearsal: str | None = None,
     ) -> bool:
         """Store a study with its first cells; False if a study of that name exists already, which stays as it is.
 
-        `also` makes, in the same transaction, what belongs to the study of this uuid elsewhere in the database.
+        `rehearsal` is the JSON of what was found of its trial. `also` makes, in the same transaction, what belongs to
+        the study of this uuid elsewhere in the database.
         """
         uuid = new_identity()
-        row = {"name": name, "spec": spec, "state": "running", "hpo_version": hpo_version, "uuid": uuid}
+        row = {"name": name, "spec": spec, "rehearsal": rehearsal}
+        row |= {"state": "running", "hpo_version": hpo_version, "uuid": uuid}
         planned = list(cells)
 
         def add(connection: Connection) -> None:

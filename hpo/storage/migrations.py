@@ -147,7 +147,16 @@ def _fill(
             connection.execute(write, filled)
 
 
-STEPS: Mapping[int, Callable[[Operations], None]] = {2: _forks, 3: _identities, 4: _metrics_by_name}
+def _rehearsals(operations: Operations) -> None:
+    operations.add_column("hpo_study", Column("rehearsal", Text))
+
+
+STEPS: Mapping[int, Callable[[Operations], None]] = {
+    2: _forks,
+    3: _identities,
+    4: _metrics_by_name,
+    5: _rehearsals,
+}
 """Version -> what makes it from the version before."""
 
 

@@ -135,6 +135,8 @@ class StudyRow:
     name: str
     spec: str
     """JSON of hpo.study.StudySpec."""
+    rehearsal: str | None
+    """JSON of hpo.study.rehearsed.Rehearsal; None if its trial was not rehearsed before the launch."""
     state: StudyState
     reason: str | None
     """Why it failed."""

@@ -22,7 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from hpo.storage.states import OPEN
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 metadata = MetaData()
 
@@ -40,6 +40,7 @@ study = Table(
     Column("uuid", String(32)),  # never given again, as an id is by SQLite: by it a study is known for longer
     Column("name", String(64), nullable=False, unique=True),
     Column("spec", Text, nullable=False),  # JSON of hpo.study.StudySpec
+    Column("rehearsal", Text),  # JSON of hpo.study.rehearsed.Rehearsal, if its trial was rehearsed before the launch
     Column("state", String(16), nullable=False),  # running, stopped, failed, finished
     Column("reason", Text),  # why it failed
     Column("data", String(64)),  # fingerprint of the images, by the first worker

@@ -207,6 +207,13 @@ class Trainer(Protocol):
             pulse.Interrupted: inside `pulse.interruptible`, once a stop is asked for.
         """
 
+    def code(self, trials: Sequence[Mapping[str, Any]]) -> str | None:
+        """A digest of the user's own code that these trials run, as it is on this machine; None if they run none.
+
+        Raises:
+            MachineError: some of it is missing here.
+        """
+
     def prefixes(self, config: Any, study: str, device: str) -> Sequence[str]:
         """A digest after each unit: two trials of one seed that have the same are the same up to there.
 

@@ -13,8 +13,9 @@ import pytest
 from click.testing import CliRunner
 
 from hpo.cli import cli
-from hpo.rehearsal import Rehearsal, rehearse
+from hpo.rehearsal import rehearse
 from hpo.study.file import parse
+from hpo.study.rehearsed import Rehearsal
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """
@@ -142,3 +143,60 @@ metric = {{ name = "loss" }}
     )
     wrong = CliRunner().invoke(cli, ["rehearse", str(file), "--arm=b"])
     assert (2, True) == (wrong.exit_code, "there is no arm 'b'" in wrong.output)
+
+
+def launched(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """`hpo launch-study` of the study in the folder."""
+    command = [sys.executable, "-m", "hpo", "launch-study", "study.toml", "--workers=1", "--device=cpu", *more]
+    return subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True)
+
+
+def test_what_was_found_stays_with_the_study(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An ignored seed is refused at the launch; overruled, it is named by the report, and decides nothing."""
+    monkeypatch.setenv("HPO_STORAGE", sqlite_url)
+    monkeypatch.chdir(tmp_path)
+    script = tmp_path / "train.py"
+    script.write_text(SCRIPT.format(**GOOD | {"seed": "7"}))
+    (tmp_path / "study.toml").write_text(f"""
+name = "s"
+[trial]
+program = "{sys.executable} train.py"
+length = {{ rounds = 4 }}
+metric = {{ name = "loss" }}
+[protocol]
+confirm = {{ seeds = 8 }}
+[arms.a]
+[arms.b]
+""")
+    assert 1 == CliRunner().invoke(cli, ["rehearse", "study.toml", "--device=cpu"]).exit_code
+    checked = CliRunner().invoke(cli, ["check", "study.toml"])
+    assert "minutes of one worker such as was rehearsed with a" in " ".join(checked.output.split())
+    assert "1 bad thing found" in " ".join(checked.output.split())
+
+    refused = launched(tmp_path)
+    assert (2, True) == (refused.returncode, "another seed gives other numbers" in refused.stderr), refused.stderr
+    assert "--despite-rehearsal" in refused.stderr
+    overruled = launched(tmp_path, "--despite-rehearsal")
+    assert 0 == overruled.returncode, overruled.stderr
+    told = " ".join(overruled.stdout.split())
+    assert "launched with --despite-rehearsal: another seed gives other numbers: they are the same" in told
+    assert "a measured the same under all its 8 seeds" in told
+    assert 0 == launched(tmp_path).returncode  # it is there, and goes on
+
+    script.write_text(SCRIPT.format(**GOOD))
+    mended = launched(tmp_path, "--name=mended")
+    assert 0 == mended.returncode, mended.stderr
+    assert "the program is not what it was when it was rehearsed: hpo rehearse study.toml" in mended.stderr
+    assert "despite" not in mended.stdout
+    assert 0 == CliRunner().invoke(cli, ["rehearse", "study.toml", "--device=cpu"]).exit_code
+    again = launched(tmp_path, "--name=again")
+    assert "Rehearsed: a trial of a, 8 of 8 tests good." in " ".join(again.stdout.split()), again.stderr
+
+
+def test_what_is_no_rehearsal(tmp_path: Path) -> None:
+    """A file of that name that says something else is a mistake, told in one line."""
+    file = tmp_path / "study.toml"
+    file.write_text('name = "s"\ntrial = { program = "a", length = { r = 1 }, metric.name = "m" }\narms.a = {}\n')
+    (tmp_path / "study.rehearsal.json").write_text("{")
+    found = CliRunner().invoke(cli, ["check", str(file)])
+    assert (2, True) == (found.exit_code, "study.rehearsal.json can't be read" in found.output), found.output

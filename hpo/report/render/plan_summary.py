@@ -11,11 +11,12 @@ from rich.text import Text
 from hpo.search.space import Range, Values
 from hpo.study import StudySpec
 from hpo.study.checks.budgets import ArmPlan, arm_plans
+from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
 
 
-def plan_summary(study: StudySpec) -> RenderableType:
-    """The plan of a study for a person to look over, 80 columns wide."""
+def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> RenderableType:
+    """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed."""
     plans = arm_plans(study)
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("arm", "sampler", "pruner"):
@@ -43,6 +44,7 @@ def plan_summary(study: StudySpec) -> RenderableType:
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
         Text(study.trainer.summary(study.trial)),
         Text(f"cost: {_cost(study, plans)}"),
+        *([] if rehearsal is None else [Text(_rehearsed(study, plans, rehearsal))]),
     )
 
 
@@ -65,17 +67,47 @@ def _confirm(study: StudySpec) -> str:
 
 def _cost(study: StudySpec, plans: list[ArmPlan]) -> str:
     """Trials, their units, and what these take besides where the trainer knows it: images and optimizer steps."""
-    confirm, trainer = study.protocol.confirm, study.trainer
-    again = confirm.top * confirm.seeds if confirm else 0
-    units = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
-    cells = sum(plan.cells + again for plan in plans)
+    units, cells = _units(study, plans), _cells(study, plans)
     parts = [f"at most {sum(units.values()):,} {study.unit}s in all, in {cells:,} trials if none is pruned"]
     amounts: Counter[str] = Counter()
     for arm, length in units.items():
-        amounts.update(trainer.amounts(study.arm(arm).trial, length))
+        amounts.update(study.trainer.amounts(study.arm(arm).trial, length))
     if amounts:
         parts.append(", ".join(f"{_short(amount)} {name}" for name, amount in amounts.items()) + _of_one(study))
     return "; ".join(parts)
+
+
+def _again(study: StudySpec) -> int:
+    """Trials of an arm's confirm phase."""
+    confirm = study.protocol.confirm
+    return confirm.top * confirm.seeds if confirm else 0
+
+
+def _units(study: StudySpec, plans: list[ArmPlan]) -> dict[str, int]:
+    return {plan.arm: plan.budget_epochs + _again(study) * plan.epochs for plan in plans}
+
+
+def _cells(study: StudySpec, plans: list[ArmPlan]) -> int:
+    return sum(plan.cells + _again(study) for plan in plans)
+
+
+def _rehearsed(study: StudySpec, plans: list[ArmPlan], rehearsal: Rehearsal) -> str:
+    """What it takes of time and room, as a trial of one arm was measured on one machine."""
+    seconds = rehearsal.seconds(_cells(study, plans), sum(_units(study, plans).values()))
+    parts = [f"at most {_time(seconds)} of one worker such as was rehearsed with {rehearsal.arm}"]
+    if rehearsal.checkpoint_bytes is not None:
+        parts.append(f"{_bytes(rehearsal.checkpoint_bytes)} of checkpoint for each trial under way")
+    bad = len(rehearsal.of("bad"))
+    parts += [f"{count(bad, 'bad thing')} found: hpo rehearse shows it"] if bad else []
+    return f"rehearsed: {'; '.join(parts)}"
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds / 3600:,.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.3g} MB"
 
 
 def _of_one(study: StudySpec) -> str:

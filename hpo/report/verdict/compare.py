@@ -30,10 +30,12 @@ from hpo.report.verdict.results import ArmResult, Comparison, PhaseResult, Repor
 from hpo.report.verdict.rules import (
     audits,
     compute,
+    despite,
     devices_mixed,
     failures,
     left_out,
     missing_trials,
+    rehearsed,
     rules,
     shared,
     unfinished,
@@ -43,6 +45,7 @@ from hpo.report.verdict.statistics import Summary, bootstrap, differences, effec
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.storage.states import AUDIT, CONFIRM, SEARCH, Phase
 from hpo.study import StudySpec
+from hpo.study.rehearsed import Rehearsal
 
 
 def compare(
@@ -51,11 +54,13 @@ def compare(
     curves: Sequence[CurvePoint] = (),
     devices: Mapping[str, str] | None = None,
     stopped_early: str | None = None,
+    rehearsal: Rehearsal | None = None,
 ) -> Report:
     """The verdict on `study` as far as its cells have come.
 
     What a publication prints of training, and what a claim says of an earlier moment, is looked up in `curves`.
-    `devices` says on what each worker ran, by its id; `stopped_early` why the study was given up, if it was.
+    `devices` says on what each worker ran, by its id; `stopped_early` why the study was given up, if it was;
+    `rehearsal` what was found of a trial before the launch.
     """
     metric = study.headline
     all_cells, cells = cells, reported(study, cells)
@@ -95,7 +100,7 @@ def compare(
         unit=study.unit,
         objective=study.objective,
         metric=metric,
-        rules=tuple(rules(study)),
+        rules=(*rules(study), *rehearsed(rehearsal)),
         arms=arms,
         claims=judge(study, Seeds(values, open_arms, failing, trained, earlier, ignored)),
         published=tuple(published(study, cells, last)),
@@ -107,6 +112,7 @@ def compare(
         unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
         incomplete=tuple(failed_trials(study.name, cells, stopped_early)),
         failures=(
+            *despite(rehearsal),
             *(seed_ignored(arm, seeds) for arm, seeds in ignored.items()),
             *(line for arm in arms for line in failures(arm)),
             *left_out(study, all_cells, cells),

@@ -11,6 +11,7 @@ from hpo.report.verdict.statistics import CONFIDENCE, equal_seeds
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Extension, StudySpec
+from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
 
 EQUAL = 1.05
@@ -54,6 +55,21 @@ def rules(study: StudySpec) -> Iterator[str]:
             f"Holm's method for the number of claims. More seeds decide with a chance of {100 * POWER:g} % if the "
             "difference stays; take them in a study of their own, for looking again errs more often."
         )
+
+
+def rehearsed(rehearsal: Rehearsal | None) -> Iterator[str]:
+    """What was found of a trial before the study was launched."""
+    if rehearsal is None:
+        return
+    good, weak = rehearsal.of("good"), rehearsal.of("weak")
+    known = "".join(f"; {finding.line}" for finding in weak)
+    yield f"Rehearsed: a trial of {rehearsal.arm}, {len(good)} of {count(len(rehearsal.findings), 'test')} good{known}."
+
+
+def despite(rehearsal: Rehearsal | None) -> Iterator[str]:
+    """What was found, and did not keep anybody from launching the study."""
+    if rehearsal is not None:
+        yield from (f"launched with --despite-rehearsal: {finding.line}" for finding in rehearsal.of("bad"))
 
 
 def _extension(by: Extension, unit: str) -> str:

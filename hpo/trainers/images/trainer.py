@@ -104,6 +104,9 @@ class ImageTrainer:
             "if this machine has the right ones: hpo accept-images STUDY",
         )
 
+    def code(self, trials: Sequence[Mapping[str, Any]]) -> str | None:
+        return None
+
     def prefixes(self, config: TrialSpec, study: str, device: str) -> Sequence[str]:
         import torch
 

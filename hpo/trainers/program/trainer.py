@@ -131,7 +131,15 @@ class ProgramTrainer:
 
     def identity(self, config: ProgramSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
         _check_allowed(config)
-        found = hashlib.sha256()
+        return Identity(
+            self.code(trials),
+            what="the program's files on this machine",
+            hint="copy them from a machine that works on the study, or start a new study for other code",
+        )
+
+    def code(self, trials: Sequence[Mapping[str, Any]]) -> str:
+        commands = sorted({command for trial in trials for command in _commands(trial)})
+        found = hashlib.sha256(json.dumps(commands).encode())
         for name in sorted({name for trial in trials for name in _files(trial)}):
             try:
                 content = Path(name).read_bytes()
@@ -141,11 +149,7 @@ class ProgramTrainer:
                     hint="start the worker in the folder that `code` is named from",
                 ) from None
             found.update(json.dumps([name, len(content)]).encode() + content)
-        return Identity(
-            found.hexdigest(),
-            what="the program's files on this machine",
-            hint="copy them from a machine that works on the study, or start a new study for other code",
-        )
+        return found.hexdigest()
 
     def prefixes(self, config: Any, study: str, device: str) -> Sequence[str]:
         return ()
