@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, ValidationError
+from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt, ValidationError
 
 from hpo.errors import StudyFileError
-from hpo.spec import Spec
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ class Finding:
         return f"{self.about}: {self.words}"
 
 
-class Rehearsal(Spec):
+class Rehearsal(BaseModel, frozen=True, extra="forbid"):
     """What was found, and what a trial costs."""
 
     arm: str
