@@ -30,7 +30,7 @@ from hpo.trainers.images.trial import EarlyStopping, TrialSpec
 from hpo.trainers.moving.clock import Duration
 from hpo.trainers.moving.policies import Policy
 from hpo.trainers.moving.schedules import Schedule
-from hpo.trainers.program.spec import MetricSpec, ProgramSpec, Reports, Strength
+from hpo.trainers.program.spec import MetricSpec, ProgramSpec, Reports, Resume, Strength
 from hpo.words.explain import quoted
 
 HEAD = """\
@@ -88,6 +88,7 @@ SECTIONS = (
     Section("Program", "a program", ProgramSpec, "`[trial]` with `program`, in place of the fields above."),
     Section("Metric of a program", "a metric", MetricSpec, "`metric = { name = … }` and `metrics`, of a program."),
     Section("Reports of a program", "reports", Reports, "`reports = { … }`, of a program."),
+    Section("How a program is resumed", "resume", Resume, "`resume = { … }`, of a program."),
     Section("Moving value", "a value that a policy moves", Strength, "`values.NAME = { strength = … }`, of a program."),
     Section("Data", "a data set", Data, "`data = { kind = … }`, of the trial."),
     Section("Augmentation", "augmentation", Augment, "`augment = { … }`, of the trial."),

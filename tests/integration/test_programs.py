@@ -355,6 +355,124 @@ done
 """
 
 
+UNCHANGED = """
+import json, random, signal, sys, time
+from pathlib import Path
+folder, seed, *resumed = sys.argv[1:]
+folder, home = Path(folder), Path(__file__).parent
+random.seed(int(seed))
+first, place = 1, 1.0
+if resumed:
+    first, place, (version, state, gauss) = json.loads(Path(resumed[0]).read_text())
+    random.setstate((version, tuple(state), gauss))
+with (home / "started").open("a") as started:
+    started.write(f"{first} ")
+for epoch in range(first, 7):
+    while epoch == 6 and not (home / "go").exists():
+        time.sleep(0.02)
+    place *= 0.9 + 0.1 * random.random()
+    print(f"epoch {epoch - 1}: val {place!r}", flush=True)
+    if epoch % 2 == 0:  # every other one: what came after is trained and reported again
+        (folder / "last.json").write_text(json.dumps([epoch + 1, place, random.getstate()])BROKEN)
+"""
+
+
+def unchanged_study(folder: Path, broken: str = "") -> StudySpec:
+    """A script with a checkpoint of its own, which knows nothing of hpo."""
+    (folder / "train.py").write_text(UNCHANGED.replace("BROKEN", broken))
+    trial = {
+        "program": f"{sys.executable} {folder / 'train.py'} {{dir}} {{seed}}",
+        "length": {"epochs": 6},
+        "metric": {"name": "loss"},
+        "reports": {"line": r"epoch (?P<at>\d+): val (?P<validation_loss>\S+)"},
+        "resume": {"file": "last.json", "add": "{dir}/last.json"},
+    }
+    return parse({"name": "unchanged", "trial": trial, "arms": {"a": {}}})
+
+
+@pytest.mark.parametrize(
+    ("number", "broken", "firsts"),
+    [(signal.SIGTERM, "", [1, 5]), (signal.SIGKILL, "", [1, 5]), (signal.SIGTERM, "[:40]", [1, 1])],
+)
+def test_a_script_with_a_checkpoint_of_its_own(
+    tmp_path: Path,
+    postgres_url: str,
+    crew: Crew,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    broken: str,
+    firsts: list[int],
+) -> None:
+    """It goes on from the file that it wrote last, with the same numbers; from a broken one it begins anew."""
+    monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
+    study = unchanged_study(tmp_path, broken)
+    (tmp_path / "go").touch()
+    alone = create_storage(f"sqlite:///{tmp_path / 'alone.db'}")
+    _, [cell] = run(alone, study)
+    assert "finished" == cell.ended, cell.error
+    expected = curve(alone, cell)
+    alone.close()
+    (tmp_path / "go").unlink()
+    (tmp_path / "started").unlink()
+
+    storage = create_storage(postgres_url)
+    row = begin_study(storage, study)
+    [worker] = crew.start()
+    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 5)
+    worker.process.send_signal(number)
+    wait_until(lambda: worker.process.poll() is not None)
+    (tmp_path / "go").touch()
+    crew.start()
+    crew.wait()
+    [cell] = storage.ledger.cells(row.id)
+    assert ("finished", 6) == (cell.ended, cell.epochs), cell.error
+    assert expected == curve(storage, cell)
+    assert firsts == [*map(int, (tmp_path / "started").read_text().split())]
+    assert bool(broken) == ("the program did not go on from" in crew.said())
+    storage.close()
+
+
+SAVES_ON_SIGTERM = r"""
+unit=1
+test -e "$HPO_DIR/unit" && unit=$(cat "$HPO_DIR/unit")
+echo "begins with $unit" >> "$1/log"
+trap 'echo "$unit" > "$HPO_DIR/unit"; exit 0' TERM
+while [ "$unit" -le 3 ]; do
+    echo "{\"at\": $unit, \"validation_loss\": 0.$unit}" >> "$HPO_REPORTS"
+    unit=$((unit + 1))
+    while [ "$unit" = 3 ] && [ ! -e "$1/go" ]; do sleep 0.05; done
+done
+"""
+
+
+def test_sigterm_means_save_and_end(
+    tmp_path: Path, postgres_url: str, crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program in another language that saves when it is asked to goes on there, without further words."""
+    (tmp_path / "train.sh").write_text(SAVES_ON_SIGTERM)
+    monkeypatch.setenv("HPO_PROGRAMS", "sh")
+    trial = {
+        "program": f"sh {tmp_path / 'train.sh'} {tmp_path}",
+        "length": {"units": 3},
+        "metric": {"name": "loss"},
+        "reports": {"file": "reports.jsonl"},
+        "resume": {"file": "unit"},
+    }
+    storage = create_storage(postgres_url)
+    row = begin_study(storage, parse({"name": "sh", "trial": trial, "arms": {"a": {}}}))
+    [worker] = crew.start()
+    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 2)
+    worker.process.terminate()
+    assert 4 == wait_until(worker.process.poll)
+    (tmp_path / "go").touch()
+    crew.start()
+    crew.wait()
+    [cell] = storage.ledger.cells(row.id)
+    assert ("finished", 3) == (cell.ended, cell.epochs), cell.error
+    assert "begins with 1\nbegins with 3\n" == (tmp_path / "log").read_text()
+    storage.close()
+
+
 def test_any_language_follows_what_moves(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By two files: what it is given is written anew after each line of JSON that it appends."""
     script = tmp_path / "train.sh"

@@ -48,6 +48,13 @@ def spec(**changes: Any) -> ProgramSpec:
         ({"reports": {"file": "../x"}}, "should match pattern"),
         ({"reports": {"file": "r.jsonl"}, "program": "./train --lr {rl}"}, "{rl} names nothing; there are width, lr"),
         ({"reports": {"file": "r.jsonl"}, "test": "./score {folder}"}, "{folder} names nothing"),
+        ({"resume": {"file": "x.pt"}}, "is saved and resumed by trial.loop(keep=…)"),
+        ({"resume": {"file": "../x"}, "reports": {"file": "r.jsonl"}}, "should match pattern"),
+        ({"resume": {"file": "x", "add": "--from {x}"}, "reports": {"file": "r.jsonl"}}, "{x} names nothing"),
+        (
+            {"resume": {"file": "x"}, "values": {"decay": 1}, "reports": {"line": "(?P<validation_loss>.+)"}},
+            "reports.line needs a group called at",
+        ),
         ({"values": {"lr": {"kind": "cosin", "peak": 0.1}}}, "cosin"),
         ({"values": {"decay": {"strength": -1.0}}}, "greater than or equal to 0"),
     ],

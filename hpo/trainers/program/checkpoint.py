@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from hpo.errors import CheckpointError
 
-VERSION = 1
+VERSION = 2
 DIGEST_BYTES = 32  # SHA-256, before the content
 
 
@@ -23,6 +23,8 @@ class Checkpoint:
     """The strengths that policies move, as they were asked for last."""
     metrics: Mapping[str, float]
     """What was reported last, which policies may look at."""
+    marks: Sequence[float]
+    """The numbers of its last two reports, of a program that numbers them."""
     program: str
     """A digest of what the program was given: a checkpoint of another trial is of no use."""
 

@@ -174,7 +174,7 @@ class Host:
         if message != {"say": "saved"}:
             raise ProgramFailed(f"the program was asked to save and says {message}{program.tail()}")
         progress = self._progress
-        checkpoint = Checkpoint(progress.at, progress.values.strengths, progress.metrics, self._digest)
+        checkpoint = Checkpoint(progress.at, progress.values.strengths, progress.metrics, (), self._digest)
         return packed(checkpoint, (self._folder / CHECKPOINT).read_bytes())
 
     def _finish(self, metrics: Mapping[str, Any]) -> dict[str, Any]:

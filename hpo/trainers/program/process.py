@@ -48,6 +48,16 @@ class Program:
         """Whether it runs no more."""
         return self._process.poll() is not None
 
+    def terminate(self) -> None:
+        """Ask it, and what it has started, to save and to end: SIGTERM."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether it has ended with exit code 0."""
+        return self._process.poll() == 0
+
     def end(self, has_said_all: bool, how_far: str, strict: bool = False) -> None:
         """Wait for the program's end, and see that it is one; `strict`: whose exit code counts in any case.
 

@@ -68,6 +68,8 @@ Value = Annotated[Strength | Schedule | JsonValue, BeforeValidator(_one_of_its_k
 
 
 PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+MARK = "at"
+"""What the number is called by which reports are told apart."""
 GIVEN = ("seed", "dir", "length", "at")
 """What stands for something in a command besides the names of values."""
 
@@ -128,6 +130,16 @@ class Reports(Spec):
         return self
 
 
+class Resume(Spec):
+    """How a program that does not call `hpo.trial()` goes on where it was interrupted, from a file that it writes."""
+
+    file: str = Field(max_length=255, pattern=r"^\w[\w.-]*$")
+    """The name of its own checkpoint in the trial's folder, which `{dir}` stands for."""
+    add: Annotated[str, Field(max_length=4096), AfterValidator(_words)] | None = None
+    """Words that the command gets besides when it is to go on from the file, such as `--resume {dir}/model.pt`; without
+    them the program sees by the file that it is there."""
+
+
 class ProgramSpec(Spec):
     """One trial: a program that trains, what it is given, what it reports, and how long it is."""
 
@@ -145,6 +157,9 @@ class ProgramSpec(Spec):
     """What the program is given, by name."""
     reports: Reports | None = None
     """How a program reports that can't be changed; without it the program calls `hpo.trial()`."""
+    resume: Resume | None = None
+    """How such a program goes on where it was interrupted; without it the trial begins anew. Its reports need a number
+    called `at` that grows, such as that of the epoch or of the step: by it those are known that it repeats."""
     test: Annotated[str, Field(max_length=4096), AfterValidator(_words)] | None = None
     """A command that scores the finished trial on test, in the confirm phase, for such a program: its last line is a
     number, or JSON by name. `{dir}` is the trial's folder."""
@@ -165,7 +180,8 @@ class ProgramSpec(Spec):
         if self.reports is not None and (taken := sorted(set(GIVEN) & self.values.keys())):
             raise ValueError(f"values.{taken[0]}: the name stands for the trial's own; call the value otherwise")
         known = [*self.values, *GIVEN]
-        for command in (self.program, self.test or ""):
+        added = self.resume.add if self.resume else None
+        for command in (self.program, self.test or "", added or ""):
             for name in PLACE.findall(command):
                 if name not in known:
                     raise ValueError(
@@ -173,6 +189,8 @@ class ProgramSpec(Spec):
                     )
         if self.reports is None and self.test is not None:
             raise ValueError("test: a program that calls hpo.trial() scores test itself, in trial.finish(test=…)")
+        if self.reports is None and self.resume is not None:
+            raise ValueError("resume: a program that calls hpo.trial() is saved and resumed by trial.loop(keep=…)")
         if self.reports is None and PLACE.search(self.program):
             raise ValueError(
                 "program: {…} is for programs that don't call hpo.trial(), whose `reports` say where to read"
@@ -188,6 +206,11 @@ class ProgramSpec(Spec):
                 said = ", ".join(groups) or "none"
                 raise ValueError(
                     f"reports.line: no group is called {wanted}, by which trials are judged; there are {said}"
+                )
+            if self.resume is not None and MARK not in groups:
+                raise ValueError(
+                    f"resume: reports.line needs a group called {MARK}, the number of the epoch or of the step, by "
+                    "which a report is known that the program repeats"
                 )
         return self
 

@@ -63,6 +63,7 @@ class ProgramTrainer:
         "metric": "make each value a study of its own",
         "metrics": "make each value a study of its own",
         "reports": "make each value a study of its own",
+        "resume": "make each value a study of its own",
         "test": "make each value a study of its own",
         "silence": "state one for all",
         "grace": "state one for all",
@@ -134,7 +135,8 @@ class ProgramTrainer:
         return Identity(
             self.code(trials),
             what="the program's files on this machine",
-            hint="copy them from a machine that works on the study, or start a new study for other code",
+            hint="copy them from a machine that works on the study, or start a new study for other code; what the "
+            "program itself writes must not be named in its command",
         )
 
     def code(self, trials: Sequence[Mapping[str, Any]]) -> str:
@@ -165,11 +167,11 @@ class ProgramTrainer:
         begin = None
         folder = _folder()
         try:
-            if config.reports is not None:
-                return Watcher(trial, command, folder).run()
             if trial.checkpoint is not None:
                 begin, content = unpacked(trial.checkpoint, digest)
-                (folder / CHECKPOINT).write_bytes(content)
+                (folder / (config.resume.file if config.resume else CHECKPOINT)).write_bytes(content)
+            if config.reports is not None:
+                return Watcher(trial, command, folder, begin, digest).run()
             return Host(trial, command, folder, begin, digest).run()
         finally:
             shutil.rmtree(folder, ignore_errors=True)
