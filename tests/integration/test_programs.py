@@ -153,9 +153,10 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_what_it_has_started_ends_with_it(storage: Storage, script: Path) -> None:
-    """A process that it has left behind is gone."""
-    run(storage, study_of(script, "child"))
+@pytest.mark.parametrize("mode", ["child", "session"])
+def test_what_it_has_started_ends_with_it(storage: Storage, script: Path, mode: str) -> None:
+    """A process that it has left behind is gone, in its session or in one of its own."""
+    run(storage, study_of(script, mode))
     assert not is_alive(int((script.parent / "child").read_text()))
 
 
@@ -582,3 +583,85 @@ def test_a_program_that_fails_after_its_last_report(
     }
     _, [cell] = run(storage, parse({"name": "s", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}}))
     assert ("failed", True) == (cell.state, "exit code 3" in (cell.error or ""))
+
+
+def ranks_study(folder: Path) -> StudySpec:
+    """Two ranks that torchrun starts."""
+    torchrun = f"{sys.executable} -m torch.distributed.run --standalone --nproc-per-node 2"
+    trial = {
+        "program": f"{torchrun} {Path(__file__).with_name('train_ranks.py')}",
+        "length": {"units": 4},
+        "metric": {"name": "loss"},
+        "values": {"lr": {"kind": "cosine", "peak": 0.1}, "folder": str(folder)},
+    }
+    return parse({"name": "ranks", "trial": trial, "arms": {"a": {}}})
+
+
+def test_several_ranks(tmp_path: Path, postgres_url: str, crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All get the same values and end at the same boundary; killed, they go on with the same numbers, each its own."""
+    monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    alone = create_storage(f"sqlite:///{tmp_path / 'alone.db'}")
+    (tmp_path / "go").touch()
+    _, [cell] = run(alone, ranks_study(tmp_path))
+    assert "finished" == cell.ended, cell.error
+    expected = curve(alone, cell)
+    alone.close()
+    (tmp_path / "go").unlink()
+
+    storage = create_storage(postgres_url)
+    row = begin_study(storage, ranks_study(tmp_path))
+    [worker] = crew.start()
+    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 3)
+    worker.process.kill()
+    wait_until(lambda: not processes_of("train_ranks.py"))  # the ranks too, which torchrun starts in their own sessions
+    (tmp_path / "go").touch()
+    crew.start()
+    crew.wait()
+    [cell] = storage.ledger.cells(row.id)
+    assert ("finished", 2) == (cell.ended, cell.claims), cell.error
+    assert expected == curve(storage, cell)
+    for rank in range(2):
+        assert 3 == len((tmp_path / f"started-{rank}").read_text().split())
+    storage.close()
+
+
+def processes_of(script: str) -> list[str]:
+    """What runs with this in its command, of the workers' side."""
+    return [
+        line for line in subprocess.check_output(["ps", "ax", "-o", "args"], text=True).splitlines() if script in line
+    ]
+
+
+TWO_RANKS = """
+import os, subprocess, sys
+ranks = [subprocess.Popen([sys.executable, *sys.argv[1:]], env=os.environ | {"RANK": str(rank), "WORLD_SIZE": "2"})
+         for rank in range(2)]
+sys.exit(max(rank.wait() for rank in ranks))
+"""
+APART = """
+import os, hpo
+trial = hpo.trial(length=2)
+for unit in trial.loop():
+    if os.environ["RANK"] == "0":
+        trial.report(validation=1.0)
+    else:
+        trial.moved(unit)
+trial.finish()
+"""
+
+
+def test_ranks_that_go_apart(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would wait for each other for ever: each says what it has come to."""
+    (tmp_path / "launch.py").write_text(TWO_RANKS)
+    (tmp_path / "train.py").write_text(APART)
+    command = f"{sys.executable} {tmp_path / 'launch.py'} {tmp_path / 'train.py'}"
+    monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    trial = {"program": command, "length": {"units": 2}, "metric": {"name": "loss"}}
+    study = parse({"name": "apart", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}})
+    _, [cell] = run(storage, study)
+    assert "failed" == cell.state
+    said = "rank 0 has come to report() at 1, rank 1 to drive() or moved() at 0: all ranks make the same calls"
+    assert said in (cell.error or "")

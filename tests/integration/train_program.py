@@ -41,8 +41,8 @@ optimizer = Optimizer(trial["lr"], trial["weight_decay"])
 (folder / "environment.json").write_text(json.dumps(sorted(os.environ)))
 with (folder / "started").open("a") as started:
     started.write(f"{os.getpid()}\n")
-if mode == "child":
-    child = subprocess.Popen(["sleep", "600"])
+if mode in ("child", "session"):
+    child = subprocess.Popen(["sleep", "600"], start_new_session=mode == "session")
     (folder / "child").write_text(str(child.pid))
 for unit in trial.loop(keep=[walk]):
     if mode == "raises" and unit == 2:

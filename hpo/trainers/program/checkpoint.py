@@ -6,6 +6,8 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import accumulate, pairwise
+from pathlib import PurePath
 
 from hpo.errors import CheckpointError
 
@@ -29,15 +31,16 @@ class Checkpoint:
     """A digest of what the program was given: a checkpoint of another trial is of no use."""
 
 
-def packed(checkpoint: Checkpoint, content: bytes) -> bytes:
-    """Both in one."""
-    head = json.dumps({"version": VERSION, **asdict(checkpoint)}).encode()
-    body = head + b"\n" + content
+def packed(checkpoint: Checkpoint, files: Mapping[str, bytes]) -> bytes:
+    """All in one: the checkpoint and the files of the program, by name."""
+    sizes = {name: len(content) for name, content in files.items()}
+    head = json.dumps({"version": VERSION, "files": sizes, **asdict(checkpoint)}).encode()
+    body = b"".join([head, b"\n", *files.values()])
     return hashlib.sha256(body).digest() + body
 
 
-def unpacked(kept: bytes, program: str) -> tuple[Checkpoint, bytes]:
-    """The two again.
+def unpacked(kept: bytes, program: str) -> tuple[Checkpoint, dict[str, bytes]]:
+    """The checkpoint and the files again.
 
     Raises:
         CheckpointError: it is damaged, of another version or of another trial.
@@ -49,7 +52,11 @@ def unpacked(kept: bytes, program: str) -> tuple[Checkpoint, bytes]:
     table = json.loads(head)
     if table.pop("version", None) != VERSION:
         raise CheckpointError("the checkpoint is one of another version of hpo, or of another trainer")
+    sizes = table.pop("files")
+    if any(name != PurePath(name).name for name in sizes):
+        raise CheckpointError("the checkpoint has files that are outside of the trial's folder")
     checkpoint = Checkpoint(**table)
     if checkpoint.program != program:
         raise CheckpointError("the checkpoint belongs to another trial")
-    return checkpoint, content
+    ends = [*accumulate(sizes.values(), initial=0)]
+    return checkpoint, {name: content[begin:end] for name, (begin, end) in zip(sizes, pairwise(ends), strict=True)}

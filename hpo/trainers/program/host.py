@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import select
 import socket
 import time
@@ -175,7 +176,12 @@ class Host:
             raise ProgramFailed(f"the program was asked to save and says {message}{program.tail()}")
         progress = self._progress
         checkpoint = Checkpoint(progress.at, progress.values.strengths, progress.metrics, (), self._digest)
-        return packed(checkpoint, (self._folder / CHECKPOINT).read_bytes())
+        return packed(checkpoint, {file.name: file.read_bytes() for file in self._kept_files()})
+
+    def _kept_files(self) -> list[Path]:
+        """What the program has saved: a file, or one of each rank."""
+        found = self._folder.glob(f"{CHECKPOINT}*")
+        return sorted(file for file in found if re.fullmatch(rf"{CHECKPOINT}(-\d+)?", file.name))
 
     def _finish(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         if self._progress.at < self._progress.config.units:

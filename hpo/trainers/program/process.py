@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -121,5 +122,30 @@ def running(command: Sequence[str], folder: Path, device: str, given: Mapping[st
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+        _kill_those_of(folder)
         with suppress(subprocess.TimeoutExpired):
             process.wait(END_SECONDS)
+
+
+def _kill_those_of(folder: Path) -> None:
+    """Kill whatever a program has started in a session of its own, as torchrun does: known by the folder it was given.
+
+    As long as there is one, it may start another.
+    """
+    mark, until = f"{FOLDER}={folder}".encode(), time.monotonic() + END_SECONDS
+    while found := [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if _was_given(entry, mark)]:
+        for pid in found:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        if time.monotonic() > until:
+            log.warning("%d processes of the program can't be killed: %s", len(found), found)
+            return
+        time.sleep(0.01)
+
+
+def _was_given(entry: Path, mark: bytes) -> bool:
+    """Whether a process, one that runs, has this in its environment."""
+    try:
+        return mark in (entry / "environ").read_bytes().split(b"\0")
+    except OSError:  # it has ended, or is somebody else's
+        return False

@@ -18,7 +18,6 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import RenderableType
 
-from hpo.client import CHECKPOINT
 from hpo.errors import StudyError, TargetError, UserError
 from hpo.metric import Metric
 from hpo.process import gpus
@@ -168,8 +167,9 @@ class ProgramTrainer:
         folder = _folder()
         try:
             if trial.checkpoint is not None:
-                begin, content = unpacked(trial.checkpoint, digest)
-                (folder / (config.resume.file if config.resume else CHECKPOINT)).write_bytes(content)
+                begin, files = unpacked(trial.checkpoint, digest)
+                for name, content in files.items():
+                    (folder / name).write_bytes(content)
             if config.reports is not None:
                 return Watcher(trial, command, folder, begin, digest).run()
             return Host(trial, command, folder, begin, digest).run()

@@ -139,7 +139,7 @@ class Watcher:
         assert self._resume_file is not None
         progress = self._progress
         checkpoint = Checkpoint(progress.at, progress.values.strengths, progress.metrics, self._marks, self._digest)
-        return packed(checkpoint, _settled(self._resume_file))
+        return packed(checkpoint, {self._resume_file.name: _settled(self._resume_file)})
 
     def _let_go(self, program: Program) -> bytes | None:
         """Where to go on, of a program that is asked to save and to end; None if it has no file yet.

@@ -15,19 +15,18 @@ them.
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-SOCKET, FOLDER = "HPO_SOCKET", "HPO_DIR"
-"""The environment variables by which a script finds its worker."""
-CHECKPOINT = "checkpoint"
-"""The file in the trial's folder that holds what a script keeps."""
+from hpo.client import keeping
+from hpo.client.generators import generators, set_generators
+from hpo.client.names import CHECKPOINT, SOCKET
+from hpo.client.ranks import rank
+from hpo.client.worker import ByHand, Worker
+
 SPLITS = ("train", "validation")
 
 _started: list[Trial] = []
@@ -45,12 +44,10 @@ def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
     """
     where = os.environ.get(SOCKET)
     if where is None:
-        return Trial(_ByHand(length or 1, seed, values))
-    if int(os.environ.get("RANK", "0")) > 0:
-        raise RuntimeError("hpo.trial() is for one process: call it where RANK is 0, and pass on what it says")
+        return Trial(ByHand(length or 1, seed, values))
     if _started:
         return _started[0]
-    worker = _Worker(where)
+    worker = Worker(where)
     given = worker.given["values"]
     for name in given.keys() - values.keys() if values else ():
         raise TypeError(f"the study gives {name!r}, which hpo.trial() is not told of: add {name}=…")
@@ -62,7 +59,7 @@ def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
 class Trial:
     """One trial; made by `trial`."""
 
-    def __init__(self, worker: _Worker | _ByHand) -> None:
+    def __init__(self, worker: Worker | ByHand) -> None:
         given = worker.given
         self.seed: int = given["seed"]
         """What all randomness is to be drawn from."""
@@ -182,122 +179,22 @@ class Trial:
             "keep": [each.state_dict() for each in self._keep],
             "state": self.state,
             "groups": self._groups,
-            "generators": _generators(),
+            "generators": generators(),
         }
-        fresh = self.dir / f"{CHECKPOINT}.new"
-        torch = sys.modules.get("torch")
-        if torch is not None:
-            torch.save(content, fresh)
-        else:
-            fresh.write_text(json.dumps(content))
-        if not self._was_saved:
-            self._read_back(fresh, content)
-            self._was_saved = True
-        fresh.replace(self.dir / CHECKPOINT)
+        keeping.write(self._checkpoint, content, is_first=not self._was_saved)
+        self._was_saved = True
 
-    def _read_back(self, file: Path, content: Mapping[str, Any]) -> None:
-        """See that another process could go on from what is saved, while there is nothing to lose."""
-        try:
-            found = _read(file)
-        except Exception as error:
-            raise TypeError(
-                f"what is kept can't be read back: tensors, numbers, texts, lists and dicts can ({error})"
-            ) from None
-        for name, value in content["state"].items():
-            if not isinstance(value, float) and not hasattr(value, "shape") and found["state"][name] != value:
-                raise TypeError(f"trial.state[{name!r}] does not come back as it was: {value!r:.200}")
+    @property
+    def _checkpoint(self) -> Path:
+        return self.dir / (f"{CHECKPOINT}-{rank()}" if rank() else CHECKPOINT)
 
     def _restore(self) -> None:
-        content = _read(self.dir / CHECKPOINT)
+        content = keeping.read(self._checkpoint)
         for each, kept in zip(self._keep, content["keep"], strict=True):
             each.load_state_dict(kept)
         self.state.update(content["state"])
         self._groups = content["groups"]
-        _set_generators(content["generators"])
-
-
-def _read(file: Path) -> dict[str, Any]:
-    with file.open("rb") as opened:
-        is_json = opened.read(1) == b"{"
-    if is_json:
-        content: dict[str, Any] = json.loads(file.read_text())
-        return content
-    import torch
-
-    content = torch.load(file, map_location="cpu", weights_only=True)
-    return content
-
-
-class _Worker:
-    """The worker that has started this process."""
-
-    def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            self._socket.connect(path)
-        except OSError:
-            raise RuntimeError(
-                "the trial belongs to another process; call hpo.trial() in the first one alone"
-            ) from None
-        self._lines = self._socket.makefile("r", encoding="utf-8")
-        self.given = self._ask({"say": "hello"})
-
-    def moved(self, at: float) -> dict[str, float]:
-        found: dict[str, float] = self._ask({"say": "moved", "at": at})["values"]
-        return found
-
-    def report(self, at: int, metrics: Mapping[str, float], save: Callable[[], None]) -> bool:
-        answer = self._ask({"say": "report", "at": at, "metrics": metrics})
-        while answer.get("save"):
-            save()
-            answer = self._ask({"say": "saved"})
-        return bool(answer["goes_on"])
-
-    def finish(self, metrics: Mapping[str, float]) -> None:
-        self._ask({"say": "finish", "metrics": metrics})
-
-    def _ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        self._socket.sendall(json.dumps(message).encode() + b"\n")
-        line = self._lines.readline()
-        if not line:
-            self._is_gone()
-        answer: dict[str, Any] = json.loads(line)
-        if "error" in answer:
-            raise RuntimeError(answer["error"])
-        return answer
-
-    def _is_gone(self) -> NoReturn:
-        print("hpo: the worker of this trial is gone", file=sys.stderr)
-        sys.exit(1)
-
-
-class _ByHand:
-    """Nobody: the script was started by hand, and what it reports is printed."""
-
-    def __init__(self, length: int, seed: int, values: Mapping[str, Any]) -> None:
-        self.given: dict[str, Any] = {
-            "seed": seed,
-            "length": length,
-            "folder": ".",
-            "values": dict(values),
-            "at": 0,
-            "scores_test": True,
-            "metric": "score",
-        }
-
-    def moved(self, at: float) -> dict[str, float]:
-        return {}
-
-    def report(self, at: int, metrics: Mapping[str, float], save: Callable[[], None]) -> bool:
-        _print(f"{at}", metrics)
-        return True
-
-    def finish(self, metrics: Mapping[str, float]) -> None:
-        _print("finished", metrics)
-
-
-def _print(what: str, metrics: Mapping[str, float]) -> None:
-    print(f"hpo {what}: {', '.join(f'{name} {value:.6g}' for name, value in metrics.items())}", flush=True)
+        set_generators(content["generators"])
 
 
 def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
@@ -315,30 +212,3 @@ def _set(group: dict[str, Any], name: str, value: float) -> None:
 
 def _is_tensor(value: Any) -> bool:
     return hasattr(value, "fill_") and value.numel() == 1
-
-
-def _generators() -> dict[str, Any]:
-    version, state, gauss = random.getstate()
-    found: dict[str, Any] = {"python": [version, list(state), gauss]}
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy is not None:
-        kind, keys, *rest = numpy.random.get_state()
-        found["numpy"] = [kind, keys.tolist(), *rest]
-    if torch is not None:
-        found["torch"] = torch.get_rng_state()
-        if torch.cuda.is_available() and torch.cuda.is_initialized():
-            found["cuda"] = torch.cuda.get_rng_state_all()
-    return found
-
-
-def _set_generators(found: Mapping[str, Any]) -> None:
-    version, state, gauss = found["python"]
-    random.setstate((version, tuple(state), gauss))
-    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
-    if numpy is not None and "numpy" in found:
-        kind, keys, *rest = found["numpy"]
-        numpy.random.set_state((kind, numpy.array(keys, dtype=numpy.uint32), *rest))
-    if torch is not None and "torch" in found:
-        torch.set_rng_state(found["torch"])
-        if "cuda" in found and torch.cuda.is_available():
-            torch.cuda.set_rng_state_all(found["cuda"])
