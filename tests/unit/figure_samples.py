@@ -142,7 +142,7 @@ def workers() -> list[WorkerRow]:
 
 
 def row(spec: StudySpec) -> StudyRow:
-    return StudyRow(1, "uuid", spec.name, spec.model_dump_json(), "running", None, "f1nger", "0.1.0", 0.0)
+    return StudyRow(1, "uuid", spec.name, spec.model_dump_json(), None, "running", None, "f1nger", "0.1.0", 0.0)
 
 
 def reported(spec: StudySpec | None = None) -> tuple[StudySpec, list[Cell], list[CurvePoint], Report, Context]:

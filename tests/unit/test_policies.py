@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from hpo.trainers.moving.clock import Clock, Duration, Observation, Score
-from hpo.trainers.moving.policies import AccuracyGap, FollowsLr, Hold, LossGap, Policy, Ramp, Replay, Stages
+from hpo.trainers.moving.policies import AccuracyGap, FollowsLr, Gap, Hold, LossGap, Policy, Ramp, Replay, Stages
 from hpo.trainers.moving.schedules import Restarts
 from hpo.trainers.moving.schedules import Stages as StagesOfRate
 
@@ -308,6 +308,19 @@ def test_loss_gap_answers_as_the_accuracy_gap_does() -> None:
     assert pytest.approx(BASE / 20) == strengths[0]
 
 
+def test_gap_of_two_metrics() -> None:
+    """Any two that are reported, one less the other; before the first evaluation, nothing."""
+    policy = Gap(of="validation_loss", minus="train_accuracy", raise_above=0.2, lower_below=-0.1, factor=2.0)
+    clock = Clock(8, 4, 10)
+
+    def answer(loss: float, accuracy: float) -> float:
+        scores = Score(9.0, accuracy), Score(loss, 9.0)
+        return policy(BASE, Observation(clock, BASE, 0.1, 0.1, *scores))
+
+    assert [2 * BASE, BASE / 2, BASE] == [answer(0.8, 0.5), answer(0.3, 0.5), answer(0.6, 0.5)]
+    assert BASE == policy(BASE, Observation(clock, BASE, 0.1, 0.1, None, None))
+
+
 def test_replay() -> None:
     """The recorded strength of each epoch of four steps, whatever strength is stated; then the last one."""
     policy = Replay(strengths=(0.5, 0.0, 2.0))
@@ -375,7 +388,7 @@ def test_pure(policy: Any) -> None:
         ({"kind": "replay", "strengths": []}, "at least 1 item"),
         ({"kind": "replay", "strengths": [-1.0]}, "greater than or equal to 0"),
         ({"kind": "stages", "factors": ()}, "at least 1 item"),
-        ({"kind": "gap"}, "expected tags: 'hold', "),
+        ({"kind": "gaps"}, "expected tags: 'hold', "),
     ],
 )
 def test_refused(given: dict[str, Any], message: str) -> None:

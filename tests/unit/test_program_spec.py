@@ -26,6 +26,9 @@ TRIAL: dict[str, Any] = {
 }
 
 
+GAP = {"raise_above": 0.5, "lower_below": 0.0, "factor": 2.0}
+
+
 def spec(**changes: Any) -> ProgramSpec:
     """The trial with `changes` laid over it."""
     return ProgramSpec.model_validate(merge(TRIAL, changes))
@@ -48,6 +51,10 @@ def spec(**changes: Any) -> ProgramSpec:
         ({"reports": {"file": "../x"}}, "should match pattern"),
         ({"reports": {"file": "r.jsonl"}, "program": "./train --lr {rl}"}, "{rl} names nothing; there are width, lr"),
         ({"reports": {"file": "r.jsonl"}, "test": "./score {folder}"}, "{folder} names nothing"),
+        (
+            {"values": {"decay": {"policy": {"kind": "gap", "of": "validation_x", "minus": "train_loss"} | GAP}}},
+            "the policy looks at validation_x, which is not reported; there are train_loss, validation_loss",
+        ),
         ({"resume": {"file": "x.pt"}}, "is saved and resumed by trial.loop(keep=…)"),
         ({"resume": {"file": "../x"}, "reports": {"file": "r.jsonl"}}, "should match pattern"),
         ({"resume": {"file": "x", "add": "--from {x}"}, "reports": {"file": "r.jsonl"}}, "{x} names nothing"),
@@ -82,6 +89,16 @@ def test_values_as_stated_and_as_they_move() -> None:
     assert {"lr": 0.1, "decay": pytest.approx(0.04)} == values.at(0.0)
     assert {"lr": 0.1, "decay": pytest.approx(0.02)} == values.at(50.0)
     assert {"lr": 0.1, "decay": pytest.approx(0.01)} == values.at(100.0) == values.at(250.0)
+
+
+def test_a_gap_of_metrics_of_the_programs_own() -> None:
+    """What it reports besides the metric by which trials are judged, once it is named."""
+    decay = {"strength": 1.0, "policy": {"kind": "gap", "of": "validation_bits", "minus": "train_bits"} | GAP}
+    trial = TRIAL | {"metrics": [{"name": "bits"}], "values": {"decay": decay}}
+    values = Values(ProgramSpec.model_validate(trial))
+    values.measured({"train_bits": 1.0, "validation_bits": 2.0, "validation_loss": 0.1})
+    values.turn(1)
+    assert 2.0 == values.at(1.0)["decay"]
 
 
 def test_feedback_answers_at_boundaries_alone() -> None:

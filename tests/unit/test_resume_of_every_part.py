@@ -94,6 +94,7 @@ PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             {"kind": "follows_lr", "table": [[0.04, 2.0], [0.01, 8.0]]},
             {"kind": "accuracy_gap", "raise_above": 0.01, "lower_below": 0.0},
             {"kind": "loss_gap", "raise_above": 0.01, "lower_below": 0.0, "every": {"steps": 2}},
+            {"kind": "gap", "of": "validation_loss", "minus": "train_loss", "raise_above": 0.01, "lower_below": 0.0},
             {"kind": "replay", "strengths": [0.1, 0.0, 0.02]},
         ],
     ),

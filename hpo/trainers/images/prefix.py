@@ -42,6 +42,11 @@ class Unscored:
     def validation(self) -> Score | None:
         return self._refuse()
 
+    def measured(self, metric: str) -> float | None:
+        """Raise, as the scores themselves do."""
+        self._refuse()
+        return None
+
     def _refuse(self) -> Score | None:
         self.was_read = True
         raise ScoresRead

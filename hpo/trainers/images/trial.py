@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from hpo.spec import Name, Spec
 from hpo.trainers.images.augment import Augment
@@ -13,6 +13,8 @@ from hpo.trainers.images.models import Model
 from hpo.trainers.images.optimizers import Optimizer
 from hpo.trainers.images.plateau import Plateau
 from hpo.trainers.images.regularizers import RegularizerSpec
+from hpo.trainers.images.reported import METRICS
+from hpo.trainers.moving.policies import not_reported
 from hpo.trainers.moving.schedules import Schedule
 
 
@@ -62,3 +64,10 @@ class TrialSpec(Spec):
     """When to end before the last epoch."""
     gradient_norms: tuple[str, ...] = ()
     """Parameters by their dotted module path, for example `linear1.weight`."""
+
+    @model_validator(mode="after")
+    def _reports_what_policies_look_at(self) -> Self:
+        for name, regularizer in self.regularizers.items():
+            if said := not_reported(regularizer.policy, METRICS):
+                raise ValueError(f"regularizers.{name}: {said}")
+        return self

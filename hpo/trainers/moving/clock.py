@@ -71,6 +71,10 @@ class Score:
     loss: float
     accuracy: float
 
+    def named(self, name: str) -> float:
+        """The one of the two that is called so: `loss` or `accuracy`."""
+        return {"loss": self.loss, "accuracy": self.accuracy}[name]
+
     def by_name(self, split: Split) -> dict[str, float]:
         """Both by the names of their metrics on `split`."""
         return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy}
@@ -93,3 +97,9 @@ class Observation:
     """The highest learning rate of the trial's schedule."""
     train: Score | None
     validation: Score | None
+
+    def measured(self, metric: str) -> float | None:
+        """What was measured last of a metric such as `validation_loss`; None before the first evaluation."""
+        split, _, name = metric.partition("_")
+        score = self.train if split == "train" else self.validation
+        return None if score is None else score.named(name)

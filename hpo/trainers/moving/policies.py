@@ -7,10 +7,11 @@ Its only state is the strength itself, so a run can be replayed and resumed.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat, model_validator
+from pydantic import Field, NonNegativeFloat, PositiveFloat, StringConstraints, model_validator
 
 from hpo.spec import Spec
 from hpo.trainers.moving.clock import Clock, Duration, Observation
@@ -173,6 +174,7 @@ class AccuracyGap(Feedback):
     """
 
     kind: Literal["accuracy_gap"] = "accuracy_gap"
+    looks_at: ClassVar[tuple[str, ...]] = ("train_accuracy", "validation_accuracy")
     raise_above: float = 0.05
     """Gap (share, 0..1) above which the strength rises."""
     lower_below: float = 0.01
@@ -188,6 +190,7 @@ class LossGap(Feedback):
     """Feedback as by `accuracy_gap`, the gap being validation minus train loss (mean cross-entropy, nats per image)."""
 
     kind: Literal["loss_gap"] = "loss_gap"
+    looks_at: ClassVar[tuple[str, ...]] = ("train_loss", "validation_loss")
     raise_above: float = 0.2
     """Gap (nats) above which the strength rises."""
     lower_below: float = 0.05
@@ -197,6 +200,30 @@ class LossGap(Feedback):
         if observation.train is None or observation.validation is None:
             return strength
         return self.answer(observation.validation.loss - observation.train.loss, strength, observation)
+
+
+MEASURED = r"^(train|validation)_[A-Za-z][A-Za-z0-9_.-]*$"
+MeasuredMetric = Annotated[str, StringConstraints(pattern=MEASURED, max_length=80)]
+"""A metric of train or of validation: `validation_loss`."""
+
+
+class Gap(Feedback):
+    """Feedback as by `accuracy_gap`, the gap being that of any two metrics that are reported: `of` less `minus`."""
+
+    kind: Literal["gap"] = "gap"
+    of: MeasuredMetric
+    """The metric that is the larger one where the gap is wide: `validation_perplexity`."""
+    minus: MeasuredMetric
+    """The metric that is taken from it: `train_perplexity`."""
+
+    @property
+    def looks_at(self) -> tuple[str, ...]:
+        """The metrics that have to be reported."""
+        return self.of, self.minus
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        wide, narrow = observation.measured(self.of), observation.measured(self.minus)
+        return strength if wide is None or narrow is None else self.answer(wide - narrow, strength, observation)
 
 
 class Replay(Spec):
@@ -214,7 +241,16 @@ class Replay(Spec):
         return self.strengths[min(observation.clock.epoch, len(self.strengths) - 1)]
 
 
-Policy = Annotated[Hold | Ramp | Stages | FollowsLr | AccuracyGap | LossGap | Replay, Field(discriminator="kind")]
+Policy = Annotated[Hold | Ramp | Stages | FollowsLr | AccuracyGap | LossGap | Gap | Replay, Field(discriminator="kind")]
+
+
+def not_reported(policy: Spec, reported: Collection[str]) -> str:
+    """The metric that a policy looks at and that nobody reports, in words; empty if there is none."""
+    missing = [name for name in getattr(policy, "looks_at", ()) if name not in reported]
+    if not missing:
+        return ""
+    measured = [name for name in reported if not name.startswith("test_")]
+    return f"the policy looks at {missing[0]}, which is not reported; there are {', '.join(measured)}"
 
 
 class Governed(Spec):

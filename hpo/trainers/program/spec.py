@@ -21,7 +21,7 @@ from pydantic import (
 
 from hpo.metric import SPLITS, Goal, Metric, MetricName
 from hpo.spec import Name, Spec
-from hpo.trainers.moving.policies import Hold, Policy
+from hpo.trainers.moving.policies import Hold, Policy, not_reported
 from hpo.trainers.moving.schedules import Schedule
 from hpo.words.suggest import did_you_mean
 
@@ -219,6 +219,13 @@ class ProgramSpec(Spec):
         for name, value in self.values.items():
             if isinstance(value, Spec) and _counts_steps(value):
                 raise ValueError(f"values.{name}: steps are not known here; count in units, as in `epochs = …`")
+        return self
+
+    @model_validator(mode="after")
+    def _reports_what_policies_look_at(self) -> Self:
+        for name, value in self.values.items():
+            if isinstance(value, Strength) and (said := not_reported(value.policy, self.reported)):
+                raise ValueError(f"values.{name}: {said}; what else the program reports is named in `metrics`")
         return self
 
     @model_validator(mode="after")

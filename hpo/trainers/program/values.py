@@ -100,13 +100,14 @@ class Reported:
 
     @property
     def loss(self) -> float:
-        return self._of("loss")
+        return self.named("loss")
 
     @property
     def accuracy(self) -> float:
-        return self._of("accuracy")
+        return self.named("accuracy")
 
-    def _of(self, name: str) -> float:
+    def named(self, name: str) -> float:
+        """The metric of this split that is called so."""
         full = f"{self._split}_{name}"
         if full not in self._metrics:
             said = ", ".join(self._metrics)
