@@ -47,4 +47,4 @@ def opened_page(width: int = 1400, height: int = 1000) -> Iterator[Page]:
         page.on("response", on_response)
         yield page
         browser.close()
-    assert [] == errors
+    assert [] == errors, errors

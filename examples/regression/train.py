@@ -47,8 +47,7 @@ for epoch in trial.loop(keep=[model]):
     # The order follows from the seed and the epoch alone, so a trial that goes on elsewhere takes the same one.
     order = np.random.default_rng([trial.seed, epoch]).permutation(260)
     for i, rows in enumerate(np.split(order, 26)):
-        # What the study moves now; a value that does not move, and any value by hand, is the stated one.
-        lr = trial.moved(at=epoch + i / 26).get("lr", trial["lr"])
+        lr = trial.moved(at=epoch + i / 26)["lr"]  # as it is now, should the study move it
         model.step(rows, lr)
     trial.report(train=score(train), validation=score(validation))
 

@@ -91,10 +91,10 @@ class Trial:
         return self._values[name]
 
     def moved(self, at: float) -> dict[str, float]:
-        """The values that move, as they are after so many units."""
+        """The numbers among the values, as they are after so many units: those that don't move as they are stated."""
         found = self._worker.moved(at)
         self._applied |= found.keys()
-        return found
+        return {name: value for name, value in self._values.items() if type(value) in (int, float)} | found
 
     def loop(self, keep: Iterable[Any] = ()) -> Iterator[int]:
         """The units that are left, from 0 on; each ends with `report`.
