@@ -38,21 +38,23 @@ class Socket:
     """The worker itself, at the other end of a socket: a line of JSON each way."""
 
     def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._socket.connect(path)
+            connection.connect(path)
         except OSError:
             raise RuntimeError(
                 "the trial belongs to another process; call hpo.trial() in the first one alone"
             ) from None
-        self._line = Line(self._socket)
+        self._line = Line(connection)
 
     def ask(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """What the worker answers."""
         self._line.say(message)
-        return self._line.hear() or _is_gone()
+        answer = self._line.hear()
+        return end("the worker of this trial is gone") if answer is None else answer
 
 
-def _is_gone() -> NoReturn:
-    print("hpo: the worker of this trial is gone", file=sys.stderr)
+def end(why: str) -> NoReturn:
+    """End this process, which nobody listens to any more."""
+    print(f"hpo: {why}", file=sys.stderr)
     sys.exit(1)

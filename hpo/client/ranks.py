@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from hpo.client.channel import Channel, Line, Socket
+from hpo.client.channel import Channel, Line, Socket, end
 
 MEETING_SECONDS = 600.0
 """How long ranks wait for each other at the beginning."""
@@ -111,10 +111,7 @@ class Other:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._line.say({"rank": self._rank, "say": message["say"], "at": message.get("at")})
         answer = self._line.hear()
-        if answer is None:
-            print(f"hpo: rank 0 is gone, and rank {self._rank} ends", file=sys.stderr)
-            sys.exit(1)
-        return answer
+        return end(f"rank 0 is gone, and rank {self._rank} ends") if answer is None else answer
 
 
 def _check_alike(mine: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:

@@ -93,6 +93,7 @@ def test_what_is_given_moved_and_reported(storage: Storage, script: Path) -> Non
     assert cell.score == points[-1]["validation_loss"] == cell.metrics["validation_loss"]
     assert {"validation_loss": cell.score, "validation_accuracy": 0.5} == cell.metrics  # nothing of test
     assert list(range(1, UNITS + 1)) == [p["units"] for p in points]
+    assert (script.parent / "after").exists()  # what stands after finish() is run
 
 
 def test_the_confirm_phase_is_scored_on_test(storage: Storage, script: Path) -> None:
@@ -111,22 +112,23 @@ def test_no_secret_reaches_it(storage: Storage, script: Path, monkeypatch: pytes
     assert {"HPO_DIR", "HPO_SEED", "HPO_SOCKET"} == {name for name in names if name.startswith(("HPO_", "PG"))}
 
 
-def undisturbed(script: Path, folder: Path) -> list[dict[str, float | None]]:
-    """The curve of the same cell, trained in one go."""
+def undisturbed(study: StudySpec, folder: Path) -> list[dict[str, float | None]]:
+    """The curve of the only cell of a study, trained in one go: what it waits for in the folder is there."""
     storage = create_storage(f"sqlite:///{folder / 'undisturbed.db'}")
-    (script.parent / "go").touch()
-    _, [cell] = run(storage, study_of(script, "waits"))
+    (folder / "go").touch()
+    _, [cell] = run(storage, study)
+    assert "finished" == cell.ended, cell.error
     points = curve(storage, cell)
     storage.close()
-    (script.parent / "go").unlink()
-    (script.parent / "started").unlink()
+    (folder / "go").unlink()
     return points
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_resumed_exactly(script: Path, postgres_url: str, tmp_path: Path, crew: Crew, number: signal.Signals) -> None:
+def test_resumed_exactly(script: Path, postgres_url: str, crew: Crew, number: signal.Signals) -> None:
     """A worker that goes in the middle of a trial: the next one goes on, and the curve is the same bit for bit."""
-    expected = undisturbed(script, tmp_path)
+    expected = undisturbed(study_of(script, "waits"), script.parent)
+    (script.parent / "started").unlink()
     storage = create_storage(postgres_url)
     row = begin_study(storage, study_of(script, "waits", trial={"grace": 0.5}))
     [worker] = crew.start()
@@ -407,13 +409,7 @@ def test_a_script_with_a_checkpoint_of_its_own(
     """It goes on from the file that it wrote last, with the same numbers; from a broken one it begins anew."""
     monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
     study = unchanged_study(tmp_path, broken)
-    (tmp_path / "go").touch()
-    alone = create_storage(f"sqlite:///{tmp_path / 'alone.db'}")
-    _, [cell] = run(alone, study)
-    assert "finished" == cell.ended, cell.error
-    expected = curve(alone, cell)
-    alone.close()
-    (tmp_path / "go").unlink()
+    expected = undisturbed(study, tmp_path)
     (tmp_path / "started").unlink()
 
     storage = create_storage(postgres_url)
@@ -602,13 +598,7 @@ def test_several_ranks(tmp_path: Path, postgres_url: str, crew: Crew, monkeypatc
     monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    alone = create_storage(f"sqlite:///{tmp_path / 'alone.db'}")
-    (tmp_path / "go").touch()
-    _, [cell] = run(alone, ranks_study(tmp_path))
-    assert "finished" == cell.ended, cell.error
-    expected = curve(alone, cell)
-    alone.close()
-    (tmp_path / "go").unlink()
+    expected = undisturbed(ranks_study(tmp_path), tmp_path)
 
     storage = create_storage(postgres_url)
     row = begin_study(storage, ranks_study(tmp_path))

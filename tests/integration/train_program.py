@@ -73,3 +73,4 @@ for unit in trial.loop(keep=[walk]):
         **more,
     )
 trial.finish(test=lambda: walk.place)
+(folder / "after").touch()
