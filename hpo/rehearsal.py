@@ -71,7 +71,7 @@ def rehearse(study: StudySpec, arm: str, device: str = "auto") -> Rehearsal:
         HpoError: the trial raises what a worker would meet, or this machine lacks what it needs.
     """
     trainer = study.trainer
-    trials = [study.arm(name).trial for name in study.arms]
+    trials = study.trials
     os.environ |= dict(trainer.allows(trials))
     config = _short(study, arm)
     on = trainer.machine(device)

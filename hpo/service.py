@@ -12,7 +12,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 import hpo
-from hpo.errors import MachineError, StudyError, UserError
+from hpo.errors import StudyError, UserError
 from hpo.plan import advance, first_cells
 from hpo.report.render.files import replace
 from hpo.report.verdict.compare import compare
@@ -30,9 +30,7 @@ from hpo.study.checks.budgets import budget_mistakes
 from hpo.study.corrections import corrected
 from hpo.study.extensions import extended
 from hpo.study.file import differences
-from hpo.study.rehearsed import Rehearsal
-from hpo.study.rehearsed import kept as kept_rehearsal
-from hpo.study.rehearsed import read as read_rehearsal
+from hpo.study.rehearsed import Rehearsal, read_rehearsal
 
 log = logging.getLogger(__name__)
 
@@ -82,32 +80,13 @@ def begin_study(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None 
     return row
 
 
-def rehearsed(study: StudySpec, file: Path) -> Rehearsal | None:
-    """What was found of the trial of the study in `file`, if the code that it runs is what it was then.
-
-    Raises:
-        StudyFileError: what is kept of it can't be read.
-    """
-    found = kept_rehearsal(file)
-    if found is None or found.arm not in study.arms:
-        return None
-    try:
-        code = study.trainer.code([study.arm(arm).trial for arm in study.arms])
-    except MachineError:  # the code is elsewhere, where the workers are: nobody can tell
-        return found
-    if code != found.code:
-        log.warning("the program is not what it was when it was rehearsed: hpo rehearse %s", file)
-        return None
-    return found
-
-
 def refuse_unfit(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None) -> None:
     """See that nothing bad was found of the trial of a study that is to be planned.
 
     Raises:
         StudyError: something was.
     """
-    if rehearsal is None or rehearsal.is_fit or any(row.name == study.name for row in storage.ledger.studies()):
+    if rehearsal is None or rehearsal.is_fit or storage.ledger.studies([study.name]):
         return
     bad = "\n".join(f"  {finding.line}" for finding in rehearsal.of("bad"))
     raise StudyError(

@@ -43,8 +43,8 @@ settings_option = click.option(
 def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
     """Say what FILE would run, without running it."""
     from hpo.report.render.plan_summary import plan_summary
-    from hpo.service import rehearsed
     from hpo.study.file import load
+    from hpo.study.rehearsed import rehearsed
 
     study = load(file, settings, profile=profile)
     plan = plan_summary(study, rehearsed(study, file))
@@ -104,12 +104,13 @@ def launch_study(
     from hpo.report.verdict.measured import reported
     from hpo.storage import create_storage
     from hpo.study.file import load
+    from hpo.study.rehearsed import rehearsed
 
     study = load(file, settings, name, profile)
     if workers != 0:
         try_folders(REPORTS / study.name, DEFAULT_ARTIFACTS)
     opened = create_storage(storage)
-    rehearsal = service.rehearsed(study, file)
+    rehearsal = rehearsed(study, file)
     if not despite_rehearsal:
         service.refuse_unfit(opened, study, rehearsal)
     row = service.begin_study(opened, study, rehearsal)

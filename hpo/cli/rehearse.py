@@ -49,9 +49,10 @@ def rehearse(
     if name not in study.arms:
         raise UserError(f"there is no arm {name!r}", hint=f"the arms are {', '.join(study.arms)}")
     found = rehearse(study, name, device)
-    kept = replace(beside(file), (found.model_dump_json(indent=2) + "\n").encode())
+    as_text = found.model_dump_json(indent=2)
+    kept = replace(beside(file), f"{as_text}\n".encode())
     if as_json:
-        say(found.model_dump_json(indent=2))
+        say(as_text)
     else:
         display(_shown(study, name, found))
         say(f"kept for hpo check and hpo launch-study: {kept}", err=True)

@@ -49,8 +49,7 @@ def run_here(
     say(f"{study.name} in {opened}, workers: {len(placements)} on {local.where(device, gpus)}", err=True)
     say(f"logs: {logs}", err=True)
     interrupted = on_signal()
-    trials = [study.arm(arm).trial for arm in study.arms]
-    environment = {**handed_over(storage, checkpoints), **study.trainer.allows(trials)}
+    environment = {**handed_over(storage, checkpoints), **study.trainer.allows(study.trials)}
 
     with shown_progress(study.objective, study.unit) as show:
         pass_on = partial(say, err=True)

@@ -62,8 +62,14 @@ class Ledger(PrefixCheckpoints, Workers):
         the study of this uuid elsewhere in the database.
         """
         uuid = new_identity()
-        row = {"name": name, "spec": spec, "rehearsal": rehearsal}
-        row |= {"state": "running", "hpo_version": hpo_version, "uuid": uuid}
+        row = {
+            "name": name,
+            "spec": spec,
+            "rehearsal": rehearsal,
+            "state": "running",
+            "hpo_version": hpo_version,
+            "uuid": uuid,
+        }
         planned = list(cells)
 
         def add(connection: Connection) -> None:

@@ -9,7 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, NonNegativeFloat, NonNegativeInt, ValidationError
 
-from hpo.errors import StudyFileError
+from hpo.errors import MachineError, StudyFileError
+from hpo.study.spec import StudySpec
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def beside(file: Path) -> Path:
     return file.with_suffix(".rehearsal.json")
 
 
-def read(text: str | None) -> Rehearsal | None:
+def read_rehearsal(text: str | None) -> Rehearsal | None:
     """The rehearsal that is kept with a study as JSON; None if there is none, or another version of hpo wrote it."""
     try:
         return None if text is None else Rehearsal.model_validate_json(text)
@@ -75,7 +76,26 @@ def read(text: str | None) -> Rehearsal | None:
         return None
 
 
-def kept(file: Path) -> Rehearsal | None:
+def rehearsed(study: StudySpec, file: Path) -> Rehearsal | None:
+    """What was found of the trial of the study in `file`, if the code that it runs is what it was then.
+
+    Raises:
+        StudyFileError: what is kept of it can't be read.
+    """
+    found = _kept(file)
+    if found is None or found.arm not in study.arms:
+        return None
+    try:
+        code = study.trainer.code(study.trials)
+    except MachineError:  # the code is elsewhere, where the workers are: nobody can tell
+        return found
+    if code != found.code:
+        log.warning("the program is not what it was when it was rehearsed: hpo rehearse %s", file)
+        return None
+    return found
+
+
+def _kept(file: Path) -> Rehearsal | None:
     """The rehearsal of the study in `file`; None if there was none.
 
     Raises:

@@ -134,6 +134,11 @@ class StudySpec(Spec):
             copy.__dict__.pop(derived, None)
         return copy
 
+    @property
+    def trials(self) -> list[Mapping[str, Any]]:
+        """The trial of each arm, as what it changes makes it."""
+        return [self.arm(name).trial for name in self.arms]
+
     def arm(self, name: str) -> ResolvedArm:
         """The arm called `name`, resolved.
 

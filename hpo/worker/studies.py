@@ -71,9 +71,8 @@ class Studies:
             pulse.Interrupted: the worker was asked to let go meanwhile.
         """
         spec = self.of(lease).spec
-        trials = [spec.arm(arm).trial for arm in spec.arms]
         with pulse.interruptible(self._session.heartbeat.asked_to_let_go):
-            found = spec.trainer.identity(config, trials, lease.study_uuid)
+            found = spec.trainer.identity(config, spec.trials, lease.study_uuid)
         if (lease.study_uuid, found.fingerprint) in self._checked:
             return
         if not self._session.ledger.same_data(lease.study_id, found.fingerprint):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -10,19 +11,22 @@ from rich.text import Text
 
 from hpo.search.space import Range, Values
 from hpo.study import StudySpec
-from hpo.study.checks.budgets import ArmPlan, arm_plans
+from hpo.study.checks.budgets import arm_plans
 from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
 
 
 def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> RenderableType:
     """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed."""
-    plans = arm_plans(study)
+    plans, confirm = arm_plans(study), study.protocol.confirm
+    again = confirm.top * confirm.seeds if confirm else 0  # trials of an arm's confirm phase
+    units = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
+    cells = sum(plan.cells + again for plan in plans)
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("arm", "sampler", "pruner"):
         view.add_column(name, overflow="fold")
-    units = f"{study.unit}s"
-    for name in ("cells", f"{units} each", f"{units} at most"):
+    noun = f"{study.unit}s"
+    for name in ("cells", f"{noun} each", f"{noun} at most"):
         view.add_column(name, justify="right")
     for plan in plans:
         spec = study.arms[plan.arm]
@@ -43,8 +47,8 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
         Text(f"\n{_confirm(study)}"),
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
         Text(study.trainer.summary(study.trial)),
-        Text(f"cost: {_cost(study, plans)}"),
-        *([] if rehearsal is None else [Text(_rehearsed(study, plans, rehearsal))]),
+        Text(f"cost: {_cost(study, units, cells)}"),
+        *([] if rehearsal is None else [Text(_rehearsed(rehearsal, cells, sum(units.values())))]),
     )
 
 
@@ -65,9 +69,8 @@ def _confirm(study: StudySpec) -> str:
     return f"then the {best} of each arm with {confirm.seeds} fresh seeds, scored on test"
 
 
-def _cost(study: StudySpec, plans: list[ArmPlan]) -> str:
+def _cost(study: StudySpec, units: Mapping[str, int], cells: int) -> str:
     """Trials, their units, and what these take besides where the trainer knows it: images and optimizer steps."""
-    units, cells = _units(study, plans), _cells(study, plans)
     parts = [f"at most {sum(units.values()):,} {study.unit}s in all, in {cells:,} trials if none is pruned"]
     amounts: Counter[str] = Counter()
     for arm, length in units.items():
@@ -77,24 +80,11 @@ def _cost(study: StudySpec, plans: list[ArmPlan]) -> str:
     return "; ".join(parts)
 
 
-def _again(study: StudySpec) -> int:
-    """Trials of an arm's confirm phase."""
-    confirm = study.protocol.confirm
-    return confirm.top * confirm.seeds if confirm else 0
-
-
-def _units(study: StudySpec, plans: list[ArmPlan]) -> dict[str, int]:
-    return {plan.arm: plan.budget_epochs + _again(study) * plan.epochs for plan in plans}
-
-
-def _cells(study: StudySpec, plans: list[ArmPlan]) -> int:
-    return sum(plan.cells + _again(study) for plan in plans)
-
-
-def _rehearsed(study: StudySpec, plans: list[ArmPlan], rehearsal: Rehearsal) -> str:
+def _rehearsed(rehearsal: Rehearsal, cells: int, units: int) -> str:
     """What it takes of time and room, as a trial of one arm was measured on one machine."""
-    seconds = rehearsal.seconds(_cells(study, plans), sum(_units(study, plans).values()))
-    parts = [f"at most {_time(seconds)} of one worker such as was rehearsed with {rehearsal.arm}"]
+    parts = [
+        f"at most {_time(rehearsal.seconds(cells, units))} of one worker such as was rehearsed with {rehearsal.arm}"
+    ]
     if rehearsal.checkpoint_bytes is not None:
         parts.append(f"{_bytes(rehearsal.checkpoint_bytes)} of checkpoint for each trial under way")
     bad = len(rehearsal.of("bad"))

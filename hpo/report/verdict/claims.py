@@ -88,19 +88,17 @@ def _judge(
     missing = dict.fromkeys(seeds.failing[arm] for arm in arms if arm in seeds.failing)
     lost = _lost(metric, pairs, seeds)
     ignored = {arm: seeds.ignored[arm] for arm in arms if arm in seeds.ignored}
+    decides_nothing = bool(lost or ignored)
     verdict = _verdict(claim, difference, p)
-    if lost or ignored:
+    if decides_nothing:
         verdict = "undecided"
     if missing:
         verdict = "incomplete"
-    more = (
-        None
-        if verdict != "undecided" or lost or ignored or difference is None
-        else _more_seeds(claim, difference, level)
-    )
+    asks_for_more = verdict == "undecided" and not decides_nothing
+    more = _more_seeds(claim, difference, level) if asks_for_more and difference else None
     parts = [
         f"{_compared(pairs, unit)}, {metric.words}: {_found(claim, metric, difference, p)}.",
-        _outlook(difference, more) if verdict == "undecided" and not lost and not ignored else "",
+        _outlook(difference, more) if asks_for_more else "",
         *(f"{seed_ignored(arm, n)}." for arm, n in ignored.items()),
         _left_out(metric, lost),
         f"It can't be judged: {', '.join(missing)}." if missing else "",

@@ -13,7 +13,7 @@ import hashlib
 import json
 import struct
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from hpo.trainers.images.regularizers import RegularizerSpec
 from hpo.trainers.images.trial import TrialSpec
@@ -45,9 +45,8 @@ class Unscored:
     def measured(self, metric: str) -> float | None:
         """Raise, as the scores themselves do."""
         self._refuse()
-        return None
 
-    def _refuse(self) -> Score | None:
+    def _refuse(self) -> NoReturn:
         self.was_read = True
         raise ScoresRead
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from pydantic import PositiveInt, model_validator
 
-from hpo.metric import Metric, Split
+from hpo.metric import Split
 from hpo.spec import Spec
 
 
@@ -78,10 +78,6 @@ class Score:
     def by_name(self, split: Split) -> dict[str, float]:
         """Both by the names of their metrics on `split`."""
         return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy}
-
-    def of(self, metric: Metric) -> float:
-        """The one of the two that `metric` names."""
-        return self.loss if metric.name.endswith("loss") else self.accuracy
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,14 @@ class Feedback(Spec):
             raise ValueError(f"lower_below ({self.lower_below}) must not exceed raise_above ({self.raise_above})")
         return self
 
-    def answer(self, gap: float, strength: float, observation: Observation) -> float:
+    looks_at: ClassVar[tuple[str, ...]]
+    """The two metrics whose difference is the gap: the larger one where it is wide, and the one taken from it."""
+
+    def __call__(self, strength: float, observation: Observation) -> float:
+        wide, narrow = (observation.measured(metric) for metric in self.looks_at)
+        return strength if wide is None or narrow is None else self._answer(wide - narrow, strength, observation)
+
+    def _answer(self, gap: float, strength: float, observation: Observation) -> float:
         """The new strength, at the steps at which the gap is looked at."""
         if observation.clock.step % self.every.in_steps(observation.clock) != 0:
             return strength
@@ -180,26 +187,16 @@ class AccuracyGap(Feedback):
     lower_below: float = 0.01
     """Gap (share, 0..1) below which the strength falls; a negative one is allowed."""
 
-    def __call__(self, strength: float, observation: Observation) -> float:
-        if observation.train is None or observation.validation is None:
-            return strength
-        return self.answer(observation.train.accuracy - observation.validation.accuracy, strength, observation)
-
 
 class LossGap(Feedback):
     """Feedback as by `accuracy_gap`, the gap being validation minus train loss (mean cross-entropy, nats per image)."""
 
     kind: Literal["loss_gap"] = "loss_gap"
-    looks_at: ClassVar[tuple[str, ...]] = ("train_loss", "validation_loss")
+    looks_at: ClassVar[tuple[str, ...]] = ("validation_loss", "train_loss")
     raise_above: float = 0.2
     """Gap (nats) above which the strength rises."""
     lower_below: float = 0.05
     """Gap (nats) below which the strength falls; a negative one is allowed."""
-
-    def __call__(self, strength: float, observation: Observation) -> float:
-        if observation.train is None or observation.validation is None:
-            return strength
-        return self.answer(observation.validation.loss - observation.train.loss, strength, observation)
 
 
 MEASURED = r"^(train|validation)_[A-Za-z][A-Za-z0-9_.-]*$"
@@ -217,13 +214,9 @@ class Gap(Feedback):
     """The metric that is taken from it: `train_perplexity`."""
 
     @property
-    def looks_at(self) -> tuple[str, ...]:
-        """The metrics that have to be reported."""
+    def looks_at(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Both of them."""
         return self.of, self.minus
-
-    def __call__(self, strength: float, observation: Observation) -> float:
-        wide, narrow = observation.measured(self.of), observation.measured(self.minus)
-        return strength if wide is None or narrow is None else self.answer(wide - narrow, strength, observation)
 
 
 class Replay(Spec):

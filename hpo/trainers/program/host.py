@@ -174,9 +174,9 @@ class Host:
         message = self._next(connection, program)
         if message != {"say": "saved"}:
             raise ProgramFailed(f"the program was asked to save and says {message}{program.tail()}")
-        progress = self._progress
-        checkpoint = Checkpoint(progress.at, progress.values.strengths, progress.metrics, (), self._digest)
-        return packed(checkpoint, {file.name: file.read_bytes() for file in self._kept_files()})
+        return packed(
+            self._progress.checkpoint(self._digest), {file.name: file.read_bytes() for file in self._kept_files()}
+        )
 
     def _kept_files(self) -> list[Path]:
         """What the program has saved: a file, or one of each rank."""

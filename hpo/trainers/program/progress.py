@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from hpo.process import pulse
@@ -72,6 +72,10 @@ class Progress:
     def turn(self) -> None:
         """Let policies answer to what was reported, at the boundary of two units."""
         self.values.turn(self.at)
+
+    def checkpoint(self, program: str, marks: Sequence[float] = ()) -> Checkpoint:
+        """What another worker must know to go on from here; `program` is a digest of what the program was given."""
+        return Checkpoint(self.at, self.values.strengths, self.metrics, marks, program)
 
     def check_test(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         """The metrics of test, which are needed in the confirm phase alone.

@@ -137,8 +137,7 @@ class Watcher:
     def _saved(self) -> bytes:
         """A checkpoint of the file as it is once nobody writes to it; what it is behind of is trained again."""
         assert self._resume_file is not None
-        progress = self._progress
-        checkpoint = Checkpoint(progress.at, progress.values.strengths, progress.metrics, self._marks, self._digest)
+        checkpoint = self._progress.checkpoint(self._digest, self._marks)
         return packed(checkpoint, {self._resume_file.name: _settled(self._resume_file)})
 
     def _let_go(self, program: Program) -> bytes | None:
