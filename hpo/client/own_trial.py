@@ -74,6 +74,7 @@ class Trial:
         self._begin: int = given["at"]
         self._scores_test: bool = given["scores_test"]
         self._keep: list[Any] = []
+        self._save: Callable[[], None] = self._save_kept
         self._groups: dict[str, list[dict[str, float]]] = {}
         """What each optimizer's groups began with."""
         self._driven: list[Any] = []
@@ -113,8 +114,31 @@ class Trial:
             yield unit
             if self._at != unit + 1:
                 raise RuntimeError(f"report() was not called in unit {unit}: it is, once a unit")
-            if not self._goes_on:
-                sys.exit(0)
+            self.turn()
+
+    def begin(self, save: Callable[[Path], None]) -> Path | None:
+        """Where to go on, None at the beginning, for a framework that has a loop and checkpoints of its own.
+
+        In place of `loop`: `save` writes such a checkpoint, as one file, to the path that it is given, and `extras` in
+        it. Once the framework has loaded one, it hands these to `restore_extras`; after each `report` it calls `turn`.
+        """
+        self._save = lambda: save(self._checkpoint)
+        return self._checkpoint if self._begin > 0 else None
+
+    def turn(self) -> None:
+        """The boundary of two units: if the trial is pruned, or goes on elsewhere, the process ends here."""
+        if not self._goes_on:
+            sys.exit(0)
+
+    def extras(self) -> dict[str, Any]:
+        """What a checkpoint holds besides nets and optimizers: tensors, numbers and texts."""
+        return {"state": self.state, "groups": self._groups, "generators": generators()}
+
+    def restore_extras(self, extras: Mapping[str, Any]) -> None:
+        """Go on from what `extras` gave."""
+        self.state.update(extras["state"])
+        self._groups = extras["groups"]
+        set_generators(extras["generators"])
 
     def drive(self, optimizer: Any, at: float) -> None:
         """Set what the study moves in every group of the optimizer, after so many units.
@@ -174,13 +198,8 @@ class Trial:
 
     # Checkpoints: tensors, numbers and texts only, so that reading one can't run code.
 
-    def _save(self) -> None:
-        content = {
-            "keep": [each.state_dict() for each in self._keep],
-            "state": self.state,
-            "groups": self._groups,
-            "generators": generators(),
-        }
+    def _save_kept(self) -> None:
+        content = {"keep": [each.state_dict() for each in self._keep], **self.extras()}
         keeping.write(self._checkpoint, content, is_first=not self._was_saved)
         self._was_saved = True
 
@@ -192,9 +211,7 @@ class Trial:
         content = keeping.read(self._checkpoint)
         for each, kept in zip(self._keep, content["keep"], strict=True):
             each.load_state_dict(kept)
-        self.state.update(content["state"])
-        self._groups = content["groups"]
-        set_generators(content["generators"])
+        self.restore_extras(content)
 
 
 def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
