@@ -24,7 +24,7 @@ from typing import Any
 from hpo.client import keeping
 from hpo.client.generators import generators, set_generators
 from hpo.client.names import CHECKPOINT, SOCKET
-from hpo.client.ranks import rank
+from hpo.client.ranks import rank, ranks
 from hpo.client.worker import ByHand, Worker
 
 SPLITS = ("train", "validation")
@@ -125,6 +125,15 @@ class Trial:
         self._save = lambda: save(self._checkpoint)
         return self._checkpoint if self._begin > 0 else None
 
+    def needs_one_process(self, who: str) -> None:
+        """See that this is no rank of several, whose generators `who` would not keep.
+
+        Raises:
+            RuntimeError: it is.
+        """
+        if ranks() > 1:
+            raise RuntimeError(f"{who} keeps the generators of one process; {ranks()} ranks train here")
+
     def turn(self) -> None:
         """The boundary of two units: if the trial is pruned, or goes on elsewhere, the process ends here."""
         if not self._goes_on:
@@ -215,9 +224,10 @@ class Trial:
 
 
 def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
-    """What a group has that is a number, or a tensor of one."""
+    """What a group has that is a number, or a tensor of one; a scheduler of torch's may have moved its `lr` already."""
     one = {name: value for name, value in group.items() if isinstance(value, int | float) or _is_tensor(value)}
-    return {name: float(value) for name, value in one.items()}
+    one["lr"] = one.get("initial_lr", one.get("lr"))
+    return {name: float(value) for name, value in one.items() if value is not None}
 
 
 def _set(group: dict[str, Any], name: str, value: float) -> None:

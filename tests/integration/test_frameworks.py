@@ -1,0 +1,66 @@
+"""Training by a framework's own loop: real Lightning, real transformers, killed with their worker and gone on."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+
+from hpo.service import begin_study
+from hpo.storage import create_storage
+from hpo.study import StudySpec
+from hpo.study.file import parse
+from tests.integration.helpers import Crew, wait_until
+from tests.integration.test_programs import curve, undisturbed
+
+HERE = Path(__file__).parent
+UNITS, STEPS = 6, {"lightning": 6, "transformers": 4}
+
+
+def study_of(framework: str, folder: Path, **values: object) -> StudySpec:
+    """One trial by the framework, on values that move, scored on test."""
+    values = {
+        "lr": {"kind": "cosine", "peak": 0.03, "per": "step"},
+        "weight_decay": {"strength": 0.1, "policy": {"kind": "ramp", "direction": "down", "factor": 3.0}},
+        "folder": str(folder),
+        **values,
+    }
+    trial = {
+        "program": f"{sys.executable} {HERE / f'train_{framework}.py'}",
+        "length": {"epochs": UNITS},
+        "metric": {"name": "loss"},
+        "values": values,
+    }
+    return parse({"name": framework, "trial": trial, "arms": {"only": {}}})
+
+
+@pytest.mark.parametrize("framework", list(STEPS))
+def test_follows_and_resumes_exactly(
+    framework: str, tmp_path: Path, postgres_url: str, crew: Crew, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reports bear the study's names; values are set at each step; killed in a unit, the curve is the same."""
+    monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(HERE.parents[1]))
+    expected = undisturbed(study_of(framework, tmp_path), tmp_path)
+    steps = STEPS[framework]
+    moments = [(unit + (steps - 1) / steps) / UNITS for unit in range(UNITS)]
+    assert [pytest.approx(0.015 * (1 + math.cos(math.pi * at)), rel=1e-3) for at in moments] == [
+        point["lr"] for point in expected
+    ]
+    assert all({"train_loss", "validation_loss"} <= point.keys() for point in expected)
+
+    storage = create_storage(postgres_url)
+    row = begin_study(storage, study_of(framework, tmp_path))
+    [worker] = crew.start()
+    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 3)
+    worker.process.kill()
+    crew.wait()
+    (tmp_path / "go").touch()
+    crew.start()
+    crew.wait()
+    [cell] = storage.ledger.cells(row.id)
+    assert ("finished", 2) == (cell.ended, cell.claims), cell.error
+    assert expected == curve(storage, cell)
+    storage.close()
