@@ -31,6 +31,11 @@ class NvidiaSmi:
         """Let it list these GPUs."""
         self.does(f"cat <<'END'\n{text}END\n")
 
+    def has_in_use(self, megabytes: int) -> None:
+        """Let it list a GPU of 80,000 MB of which so many are in use."""
+        usage = f'case "$*" in *memory.used*) echo "{megabytes}, 80000"; exit;; esac'
+        self.does(f"{usage}\ncat <<'END'\n{TWO_CARDS.splitlines()[0]}\nEND\n")
+
     def does(self, script: str) -> None:
         """Let it do what a shell's script says."""
         self._file.write_text(f"#!/bin/sh\n{script}\n")

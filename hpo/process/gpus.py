@@ -20,6 +20,12 @@ INSTANCE = re.compile(r"\s+MIG .*\(UUID: (?P<uuid>MIG-[^)\s]+)\)")
 """Lines of `nvidia-smi --list-gpus`: a GPU, then its instances."""
 
 
+OUT_OF_MEMORY = ("out of memory", "out_of_memory", "oom when allocating")
+"""What torch, JAX, CUDA itself and TensorFlow say, in lower case."""
+ROOM = 0.9
+"""Share of a device's memory that must be free, or held by whoever asks, for the device to be theirs alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Card:
     """A GPU of this machine."""
@@ -74,6 +80,18 @@ def listed() -> tuple[list[Card], str]:
             last = cards.pop()
             cards.append(Card(last.name, (*last.instances, instance["uuid"])))
     return cards, answer.failure or ("" if cards else "nvidia-smi lists none")
+
+
+def out_of_memory(said: str) -> bool:
+    """Whether an error, or what a program has said, is that a GPU has no memory left."""
+    return any(mark in said.lower() for mark in OUT_OF_MEMORY)
+
+
+def has_room(device: str) -> bool:
+    """Whether nobody holds much of the memory of a GPU, by its name or number; False if the driver does not say."""
+    asked = "--query-gpu=memory.used,memory.total"
+    found = re.match(r"(\d+), (\d+)", ask("nvidia-smi", asked, "--format=csv,noheader,nounits", f"--id={device}").text)
+    return found is not None and int(found[1]) <= (1 - ROOM) * int(found[2])
 
 
 def place(device: str) -> str:

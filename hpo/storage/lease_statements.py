@@ -170,7 +170,7 @@ FINISH = (
         score=bindparam("final"),
         metrics=bindparam("measured"),
         error=None,
-        reason=None,
+        reason=bindparam("in_a_line", type_=Text),
         failed_by=None,
         finished=now(),
     )

@@ -154,10 +154,12 @@ class Leases:
         also: Sequence[Statement] = (),
         epochs: Sequence[Evaluation] = (),
         weights: bytes | None = None,
+        reason: str | None = None,
     ) -> bool:
         """The cell is done, with this result; `epochs` are its last, as far as they have not been recorded.
 
-        `metrics` are those after its end, by name; `weights` are kept in place of its checkpoint.
+        `metrics` are those after its end, by name; `weights` are kept in place of its checkpoint; `reason` says why it
+        came to no number, where no number says so.
 
         Returns whether its Optuna trial is there, so that `also` could be written to it.
         """
@@ -165,6 +167,7 @@ class Leases:
             "how": ended,
             "final": score,
             "measured": metrics_text(metrics),
+            "in_a_line": reason and storable(reason),
         }
         forgotten = _forgetting(lease) if weights is None else [*_forgetting_parts(lease), *_saving(lease, weights)]
         row = self.write(sql.FINISH, lease, parameters, [*_curve(lease, epochs), *forgotten, *also])

@@ -135,6 +135,9 @@ class Machine(Protocol):
     def is_to_blame(self, error: BaseException) -> bool:
         """Whether an error in a trial is the machine's fault and not the trial's."""
 
+    def is_too_small(self, error: BaseException) -> bool:
+        """Whether the trial needs more memory than the device has, of which nobody else holds much."""
+
 
 class Trainer(Protocol):
     """One way of training: what its trials look like, what they report, and the verb `run`.

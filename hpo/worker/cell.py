@@ -12,6 +12,7 @@ from hpo.process.pulse import Interrupted
 from hpo.storage.connection.sqlstate import is_database_error
 from hpo.storage.parts import FINAL
 from hpo.storage.rows import Lease, PrefixCheckpoint, value_of
+from hpo.storage.states import SEARCH
 from hpo.trainers.trainer import Result
 from hpo.worker import failures
 from hpo.worker.reporter import Reporter
@@ -71,12 +72,19 @@ class _CellRun:
         config = self._study.spec.trial_of(cell.arm, params)
         self._studies.check_data(self._lease, config)
         reporter = Reporter(self._session, self._study, self._lease, trial, config, resume, shared_after, kept)
-        result = self._train(reporter)
+        try:
+            result = self._train(reporter)
+        except Exception as error:
+            if cell.phase != SEARCH or not self._session.machine(self._study.spec.trainer).is_too_small(error):
+                raise
+            self._end_as_too_large(trial, reporter)
+            return
         ended = _conclusion(reporter, result)
         if ended is None:
             self._release(reporter, result)
         else:
             self._finish(trial, reporter, result, ended)
+            self._session.health.finished(self._lease.study_uuid, cell.id)
 
     def _find_prefix(self) -> tuple[PrefixCheckpoint | None, PrefixCheckpoint | None, frozenset[int]]:
         """Where in another cell's trial this one can go on at once, for what it should rather wait, and after which of
@@ -142,20 +150,27 @@ class _CellRun:
         reporter.kept(saved)
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, self._length_so_far(reporter))
 
-    def _finish(self, trial: Trial, reporter: Reporter, result: Result, ended: str) -> None:
+    def _end_as_too_large(self, trial: Trial, reporter: Reporter) -> None:
+        """A point of the search for which no device of this size has memory is a bad one: trying again is no help."""
+        device = self._session.machine(self._study.spec.trainer).description
+        reason = f"out of memory, with nothing else on {device}"
+        self._finish(trial, reporter, Result(finished=False), "diverged", reason)
+        failures.point_failed(self._session, self._lease, reason)
+
+    def _finish(self, trial: Trial, reporter: Reporter, result: Result, ended: str, reason: str | None = None) -> None:
         cell, spec, trials = self._lease.cell, self._study.spec, self._study.trials
         at, validation = self._length_so_far(reporter), self._validation(reporter)
         score = spec.objective.worst if ended == "diverged" else self._score(reporter, validation)
-        to_write = trials.tell(trial, trials.pruner(cell), ended, at, spec.arm(cell.arm).length, score)
+        known_until = at if reporter.has_diverged else at + 1
+        to_write = trials.tell(trial, trials.pruner(cell), ended, known_until, spec.arm(cell.arm).length, score)
         weights = None if result.weights is None else reporter.save(result.weights, FINAL)
         metrics = {**validation, **result.test}
-        is_told = self._ledger.finish(self._lease, ended, score, metrics, to_write, reporter.unwritten, weights)
+        is_told = self._ledger.finish(self._lease, ended, score, metrics, to_write, reporter.unwritten, weights, reason)
         if not is_told:
             trials.heal_if_possible(self._lease)
-        self._session.health.finished(self._lease.study_uuid, cell.id)
         self._clear_up()
         reached = "" if score is None else f", {spec.objective.words} {score:.4f}"
-        log.info("cell %d: %s after %d epochs%s", cell.id, ended, at, reached)
+        log.info("cell %d: %s after %d epochs%s%s", cell.id, ended, at, reached, f": {reason}" if reason else "")
 
     def _length_so_far(self, reporter: Reporter) -> int:
         return self._lease.cell.epochs if reporter.last is None else reporter.last.at

@@ -51,6 +51,12 @@ def failed(session: Session, study: Study, lease: Lease, error: Exception) -> No
     _stop_a_study_of_failures(session, lease)
 
 
+def point_failed(session: Session, lease: Lease, reason: str) -> None:
+    """A point of the search has failed for good; if it is so with the first ones, it is so with all of the study."""
+    session.health.raised(lease.study_uuid, lease.cell.id, reason)
+    _stop_a_study_of_failures(session, lease)
+
+
 def _of_the_device(session: Session, lease: Lease, reason: str) -> None:
     session.health.device_failures += 1
     session.ledger.release(lease, reason=reason)

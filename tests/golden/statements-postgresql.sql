@@ -373,7 +373,7 @@ WITH held AS (
     WHERE hpo_curve.cell_id = hpo_cell.id
     AND hpo_curve.at > coalesce(hpo_cell.leader_epochs, :coalesce_3)
     AND (hpo_curve.at < :first_epoch
-      OR hpo_curve.at > :epoch)) + :spent ELSE hpo_cell.seconds END, ended=:how, score=:final, metrics=:measured, error=:param_5, reason=:param_6, finished=extract(epoch from clock_timestamp())::float8
+      OR hpo_curve.at > :epoch)) + :spent ELSE hpo_cell.seconds END, ended=:how, score=:final, metrics=:measured, error=:param_5, reason=:in_a_line, finished=extract(epoch from clock_timestamp())::float8
   WHERE hpo_cell.id = :held_cell
   AND hpo_cell.token = :held_token
   RETURNING EXISTS (

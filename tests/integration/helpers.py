@@ -70,9 +70,9 @@ def wait_until(condition: Callable[[], Result], seconds: float = 90.0) -> Result
     return result
 
 
-def work_here(storage: Storage) -> None:
+def work_here(storage: Storage, device: str = "cpu") -> None:
     """One worker in this process, until nothing is left."""
-    Worker(storage, [], WorkerOptions(device="cpu"), Event()).run()
+    Worker(storage, [], WorkerOptions(device=device), Event()).run()
 
 
 class Crew:

@@ -18,13 +18,14 @@ import pytest
 from click.testing import CliRunner
 
 from hpo.cli import cli
-from hpo.errors import TargetError
+from hpo.errors import SickMachine, TargetError
 from hpo.service import begin_study
 from hpo.storage import Storage, create_storage
 from hpo.storage.rows import Cell, StudyRow
 from hpo.study import StudySpec
 from hpo.study.file import parse
 from tests.integration.helpers import Crew, wait_until, work_here
+from tests.nvidia import NvidiaSmi
 
 SCRIPT = Path(__file__).with_name("train_program.py")
 UNITS = 6
@@ -68,10 +69,10 @@ def study_of(script: Path, mode: str = "", name: str = "own", **changes: Any) ->
     return parse({"name": name, "trial": trial, "protocol": changes, "arms": arms})
 
 
-def run(storage: Storage, study: StudySpec) -> tuple[StudyRow, list[Cell]]:
+def run(storage: Storage, study: StudySpec, device: str = "cpu") -> tuple[StudyRow, list[Cell]]:
     """The study run to its end by a worker in this process."""
     row = begin_study(storage, study)
-    work_here(storage)
+    work_here(storage, device)
     return row, storage.ledger.cells(row.id)
 
 
@@ -655,3 +656,52 @@ def test_ranks_that_go_apart(storage: Storage, tmp_path: Path, monkeypatch: pyte
     assert "failed" == cell.state
     said = "rank 0 has come to report() at 1, rank 1 to drive() or moved() at 0: all ranks make the same calls"
     assert said in (cell.error or "")
+
+
+def too_large(script: Path, **values: Any) -> StudySpec:
+    """Four points of a search, of which two need more memory than there is."""
+    search = {"values.width": {"values": [1, 2, 8, 9]}}
+    arms = {"only": {"sampler": {"kind": "grid"}, "search": search}, "small": {"trial": {"values": {"width": 1}}}}
+    return study_of(script, "too large", arms=arms, values=values, pruner={"kind": "median", "warmup": 1})
+
+
+@pytest.mark.parametrize("unit", [0, 3])
+def test_out_of_memory_is_a_bad_point(
+    storage: Storage, sqlite_url: str, script: Path, nvidia_smi: NvidiaSmi, unit: int
+) -> None:
+    """Where nobody else uses the device: tried once, told to the sampler as bad, counted by the report."""
+    nvidia_smi.has_in_use(300)
+    study = too_large(script, fails_in=unit)
+    _, cells = run(storage, study, "cuda")
+    large = [cell for cell in cells if cell.params and cell.params.get("values.width", 0) > 5]
+    assert [("diverged", 1, unit, None)] * 2 == [(cell.ended, cell.claims, cell.epochs, cell.score) for cell in large]
+    assert {"out of memory, with nothing else on GPU-11111111-aaaa-bbbb-cccc-000000000001"} == {
+        cell.reason for cell in large
+    }
+    assert ["finished"] * 3 == [cell.ended for cell in cells if cell not in large]
+    answer = CliRunner().invoke(cli, ["report", study.name], env={"HPO_STORAGE": sqlite_url})
+    assert answer.exit_code == 0, answer.output
+    assert "2 of 4 trials diverged, 2 of them for want of memory on the device" in " ".join(answer.output.split())
+
+
+def test_out_of_memory_beside_others_is_the_device_s_fault(
+    storage: Storage, script: Path, nvidia_smi: NvidiaSmi
+) -> None:
+    """Somebody else has the memory: the trial is given back, uncounted."""
+    nvidia_smi.has_in_use(30_000)
+    row = begin_study(storage, too_large(script))
+    with pytest.raises(SickMachine, match="the device has failed 2 times in a row"):
+        work_here(storage, "cuda")
+    left = [cell for cell in storage.ledger.cells(row.id) if cell.state != "done"]
+    assert {("planned", 0)} == {(cell.state, cell.attempts) for cell in left}
+
+
+def test_a_study_of_which_nothing_fits_is_stopped(storage: Storage, script: Path, nvidia_smi: NvidiaSmi) -> None:
+    """Its first three trials say enough."""
+    nvidia_smi.has_in_use(300)
+    search = {"values.width": {"values": [6, 7, 8, 9]}}
+    study = study_of(script, "too large", arms={"only": {"sampler": {"kind": "grid"}, "search": search}})
+    row, cells = run(storage, study, "cuda")
+    found = storage.ledger.study(row.name)
+    assert ("failed", 3) == (found.state, sum(cell.state == "done" for cell in cells))
+    assert "out of memory" in str(found.reason)

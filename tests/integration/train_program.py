@@ -34,7 +34,7 @@ class Optimizer:
         self.param_groups = [{"lr": lr, "weight_decay": decay}, {"lr": lr / 10, "weight_decay": 0.0}]
 
 
-trial = hpo.trial(length=6, lr=0.1, weight_decay=0.01, mode="", folder=".", width=1)
+trial = hpo.trial(length=6, lr=0.1, weight_decay=0.01, mode="", folder=".", width=1, fails_in=0)
 random.seed(trial.seed)
 walk, folder, mode = Walk(), Path(trial["folder"]), trial["mode"]
 optimizer = Optimizer(trial["lr"], trial["weight_decay"])
@@ -49,6 +49,8 @@ for unit in trial.loop(keep=[walk]):
         raise ValueError("the walk has left the map")
     if mode == "exits" and unit == 2:
         sys.exit(0)
+    if mode == "too large" and trial["width"] > 5 and unit == trial["fails_in"]:
+        raise MemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
     while mode == "waits" and unit == 3 and not (folder / "go").exists():
         time.sleep(0.02)
     if mode == "hangs" and unit == 1:

@@ -38,8 +38,8 @@ def test_a_complete_study() -> None:
     report = compare(study(confirm={"seeds": 2}), cells)
     ramp = arm_of(report, "ramp")
     assert (3, 0.9, {"lr.peak": 0.2}) == (ramp.tried, ramp.search_best, ramp.configuration)
-    assert PhaseResult(epochs=6, finished=3, pruned=0, diverged=0, failed=0, open=0) == ramp.search
-    assert PhaseResult(epochs=4, finished=2, pruned=0, diverged=0, failed=0, open=0) == ramp.confirm
+    assert PhaseResult(epochs=6, finished=3, pruned=0, diverged=0, too_large=0, failed=0, open=0) == ramp.search
+    assert PhaseResult(epochs=4, finished=2, pruned=0, diverged=0, too_large=0, failed=0, open=0) == ramp.confirm
     [(loss_on_test, loss)] = ramp.also
     assert ramp.validation is not None and ramp.test is not None and loss is not None
     assert "test_loss" == loss_on_test.name
@@ -76,7 +76,7 @@ def test_pruned_and_diverged_trials_do_not_compete() -> None:
     ]
     grid = arm_of(compare(study(arms=("grid",)), cells), "grid")
     assert (3, 0.6, {"lr.peak": 0.3}) == (grid.tried, grid.search_best, grid.configuration)
-    assert PhaseResult(epochs=8, finished=1, pruned=1, diverged=1, failed=1, open=0) == grid.search
+    assert PhaseResult(epochs=8, finished=1, pruned=1, diverged=1, too_large=0, failed=1, open=0) == grid.search
 
 
 def test_an_arm_in_which_nothing_finished() -> None:

@@ -195,6 +195,7 @@ def _count(cells: Sequence[Cell], coming: int) -> PhaseResult:
         finished=ends.count("finished"),
         pruned=ends.count("pruned"),
         diverged=ends.count("diverged"),
+        too_large=sum(cell.ended == "diverged" and cell.reason is not None for cell in cells),
         failed=ends.count("failed"),
         open=ends.count("planned") + ends.count("leased") + coming,
     )

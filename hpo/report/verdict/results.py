@@ -26,6 +26,8 @@ class PhaseResult:
     finished: int
     pruned: int
     diverged: int
+    too_large: int
+    """Those of the diverged ones for which a device had no memory."""
     failed: int
     open: int
     """Not done yet, planned or still to be planned."""

@@ -166,7 +166,8 @@ def failures(arm: ArmResult) -> Iterator[str]:
     """What was tried in an arm and came to nothing, without an error."""
     for phase, result in (("search", arm.search), ("confirm", arm.confirm), ("audit", arm.audit)):
         if result.diverged:
-            yield f"{arm.name}: {phase} phase, {result.diverged} of {count(result.cells, 'trial')} diverged"
+            why = f", {result.too_large} of them for want of memory on the device" if result.too_large else ""
+            yield f"{arm.name}: {phase} phase, {result.diverged} of {count(result.cells, 'trial')} diverged{why}"
     if arm.configuration is None and arm.search.cells and not arm.search.open:
         yield f"{arm.name}: no configuration finished, so the arm has no result"
 

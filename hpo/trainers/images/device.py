@@ -15,6 +15,7 @@ from torch import nn
 
 from hpo.errors import MachineError, SickMachine, UserError
 from hpo.process import gpus
+from hpo.process.gpus import ROOM, out_of_memory
 from hpo.process.outside import ask
 from hpo.trainers.images.data.folders import check_folders
 
@@ -22,8 +23,6 @@ log = logging.getLogger(__name__)
 
 GIBIBYTE = 1 << 30
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
-ROOM = 0.9
-"""Share of a device's memory that must be free, or held by this process, for it to be ours alone."""
 MARKS = ("CUDA error", "CUDA driver error", "CUDA out of memory", "CUBLAS_STATUS_", "CUDNN_STATUS_", "cuDNN error")
 """Marks in the text of an error that a device reports through one of its libraries."""
 ASSERTED = "device-side assert"
@@ -50,8 +49,10 @@ class TorchMachine:
             compute(self._device)
 
     def is_to_blame(self, error: BaseException) -> bool:
-        too_large = "out of memory" in str(error).lower() and device_has_room(self._device)
-        return device_failed(error) and not too_large
+        return device_failed(error) and not self.is_too_small(error)
+
+    def is_too_small(self, error: BaseException) -> bool:
+        return device_failed(error) and out_of_memory(str(error)) and device_has_room(self._device)
 
 
 def choose_device(name: str) -> torch.device:

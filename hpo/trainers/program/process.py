@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 END_SECONDS = 10.0
 """How long a program that has said its last word may take to end."""
-TAIL_LINES = 40
+TAIL_LINES = 100  # torchrun says much after a traceback
 """Lines of output that are kept of a program that has failed."""
 SECRET = ("HPO_", "PG")
 """Beginnings of the environment variables that a program does not get."""

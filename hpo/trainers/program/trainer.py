@@ -24,6 +24,7 @@ from hpo.process import gpus
 from hpo.trainers.program.allowed import allowing, check_allowed
 from hpo.trainers.program.checkpoint import unpacked
 from hpo.trainers.program.host import Host
+from hpo.trainers.program.process import ProgramFailed
 from hpo.trainers.program.spec import ProgramSpec
 from hpo.trainers.program.watcher import Watcher
 from hpo.trainers.trainer import Identity, Machine, Result, Trial
@@ -38,6 +39,8 @@ class ProgramMachine:
 
     device: str
     description: str
+    gpu: str = ""
+    """What the driver calls the GPU; empty for the CPU."""
 
     def environment(self) -> Mapping[str, str]:
         return {"device": self.description}
@@ -49,7 +52,13 @@ class ProgramMachine:
         pass
 
     def is_to_blame(self, error: BaseException) -> bool:
-        return False
+        return self._ran_out_of_memory(error) and not gpus.has_room(self.gpu)
+
+    def is_too_small(self, error: BaseException) -> bool:
+        return self._ran_out_of_memory(error) and gpus.has_room(self.gpu)
+
+    def _ran_out_of_memory(self, error: BaseException) -> bool:
+        return self.gpu != "" and isinstance(error, ProgramFailed) and gpus.out_of_memory(str(error))
 
 
 class ProgramTrainer:
@@ -127,7 +136,7 @@ class ProgramTrainer:
         if index >= len(here.names):
             why = here.why_none or f"there are {len(here.names)} GPUs, from cuda:0 on"
             raise UserError(f"--device {device!r}: {why}", hint="--device cpu trains on the CPU")
-        return ProgramMachine(name, here.names[index])
+        return ProgramMachine(name, here.names[index], here.names[index])
 
     def identity(self, config: ProgramSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
         _check_allowed(config)
