@@ -36,3 +36,12 @@ def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
     from hpo.client import trial
 
     return trial(length=length, seed=seed, **values)
+
+
+def __getattr__(name: str) -> Any:
+    """What annotations name: `hpo.Trial`."""
+    if name == "Trial":
+        from hpo.client import Trial
+
+        return Trial
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -43,6 +43,7 @@ class _Run:
     """Units after which it is to stop and hand back a checkpoint."""
     prune_after: int | None = None
     study: str = "rehearsal"
+    name: str = "rehearsal/trial"
     keeps_weights: bool = False
     reported: Numbers = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -161,6 +162,8 @@ def _other_seed(first: _Run, other: _Run) -> Finding:
     about = "another seed gives other numbers"
     if _difference(first.reported, other.reported) is None:
         words = "they are the same: with several seeds one number would be counted several times; use trial.seed"
+        if len(first.reported) > 1 and len({tuple(metrics.items()) for _, metrics in first.reported}) == 1:
+            words = "they are the same, and from beginning to end: does it train at all, and is this the loss of it?"
         return Finding(about, "bad", words)
     return Finding(about, "good", "they differ")
 

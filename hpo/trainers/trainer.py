@@ -82,6 +82,10 @@ class Trial(Protocol):
         """A name of the study that is never given again; what is remembered of its data is kept under it."""
 
     @property
+    def name(self) -> str:
+        """What the trial is called in files, below its study: `fading/12-hold-confirm-seed-3`."""
+
+    @property
     def scores_test(self) -> bool:
         """Whether test is to be scored at the end; it is in the confirm phase alone."""
 

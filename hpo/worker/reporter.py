@@ -47,6 +47,8 @@ class Reporter:
         self.seed = lease.cell.seed
         self.device = session.machine(study.spec.trainer).device
         self.study = lease.study_uuid
+        cell = lease.cell
+        self.name = f"{study.spec.name}/{cell.id}-{cell.arm}-{cell.phase}-seed-{cell.seed}"
         self.scores_test = lease.cell.phase == "confirm"
         self.keeps_weights = self.scores_test and study.spec.protocol.keep_weights
         self.checkpoint = checkpoint

@@ -50,6 +50,8 @@ def test_follows_and_resumes_exactly(
         point["lr"] for point in expected
     ]
     assert all({"train_loss", "validation_loss"} <= point.keys() for point in expected)
+    if framework == "lightning":  # its own scheduler, which warms up, is overruled
+        assert [pytest.approx(point["lr"]) for point in expected] == [point["used_lr"] for point in expected]
 
     storage = create_storage(postgres_url)
     row = begin_study(storage, study_of(framework, tmp_path))

@@ -675,9 +675,7 @@ def test_out_of_memory_is_a_bad_point(
     _, cells = run(storage, study, "cuda")
     large = [cell for cell in cells if cell.params and cell.params.get("values.width", 0) > 5]
     assert [("diverged", 1, unit, None)] * 2 == [(cell.ended, cell.claims, cell.epochs, cell.score) for cell in large]
-    assert {"out of memory, with nothing else on GPU-11111111-aaaa-bbbb-cccc-000000000001"} == {
-        cell.reason for cell in large
-    }
+    assert all(str(cell.reason).startswith("out of memory, with nothing else on GPU-1111") for cell in large)
     assert ["finished"] * 3 == [cell.ended for cell in cells if cell not in large]
     answer = CliRunner().invoke(cli, ["report", study.name], env={"HPO_STORAGE": sqlite_url})
     assert answer.exit_code == 0, answer.output
@@ -705,3 +703,33 @@ def test_a_study_of_which_nothing_fits_is_stopped(storage: Storage, script: Path
     found = storage.ledger.study(row.name)
     assert ("failed", 3) == (found.state, sum(cell.state == "done" for cell in cells))
     assert "out of memory" in str(found.reason)
+
+
+def test_words_of_a_command(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program that calls hpo.trial() may have seed, folder and length on its command line too."""
+    script = tmp_path / "words.py"
+    script.write_text(
+        "import sys, hpo\n"
+        "trial: hpo.Trial = hpo.trial()\n"
+        "assert sys.argv[1:] == [str(trial.seed), f'{trial.dir}/run', str(trial.length)], sys.argv\n"
+        "for unit in trial.loop():\n    trial.report(validation=1.0)\n"
+        "trial.finish()\n"
+    )
+    monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    trial = {"program": f"{sys.executable} {script} {{seed}} {{dir}}/run {{length}}"}
+    _, [cell] = run(storage, study_of(script, trial=trial, values={"lr": 1.0, "weight_decay": 1.0}))
+    assert "finished" == cell.ended, cell.error
+
+
+def test_output_is_kept(storage: Storage, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attempt by attempt, in a file named by study, arm, phase and seed; a folder that can't be made stops nobody."""
+    monkeypatch.setenv("HPO_OUTPUT_DIR", str(script.parent / "kept"))
+    _, [cell] = run(storage, study_of(script, "too large", values={"width": 9}, attempts=2))
+    [file] = (script.parent / "kept" / "own").iterdir()
+    assert f"{cell.id}-only-search-seed-{cell.seed}.log" == file.name
+    assert 2 == file.read_text().count("MemoryError: CUDA out of memory")
+
+    monkeypatch.setenv("HPO_OUTPUT_DIR", str(script))
+    _, [cell] = run(storage, study_of(script, name="again"))
+    assert "finished" == cell.ended

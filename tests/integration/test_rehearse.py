@@ -64,6 +64,7 @@ def test_a_good_one(tmp_path: Path) -> None:
     ("changes", "about", "outcome", "words"),
     [
         ({"seed": "7"}, "another seed gives other numbers", "bad", "they are the same"),
+        ({"report": "0.0"}, "another seed gives other numbers", "bad", "from beginning to end: does it train at all"),
         ({"seed": "None"}, "the same seed gives the same numbers", "weak", "a trial can't be repeated"),
         ({"keep": "[]"}, "goes on where it was stopped", "bad", "with other numbers: validation_loss after 2"),
         ({"keep": "[]"}, "goes on where it was saved, if it is killed", "bad", "with other numbers"),

@@ -22,6 +22,7 @@ class Model(LightningModule):
     def training_step(self, batch, batch_idx):
         loss = nn.functional.mse_loss(self.net(batch[0]), batch[1])
         self.log("train_loss", loss, on_step=False, on_epoch=True)
+        self.log("used_lr", self.optimizers().param_groups[0]["lr"], on_step=False, on_epoch=True, reduce_fx="min")
         return loss
 
     def validation_step(self, batch, batch_idx):
@@ -36,7 +37,8 @@ class Model(LightningModule):
             time.sleep(0.02)
 
     def configure_optimizers(self):
-        return torch.optim.AdamW(self.parameters(), lr=trial["lr"], weight_decay=trial["weight_decay"])
+        optimizer = torch.optim.AdamW(self.parameters(), lr=trial["lr"], weight_decay=trial["weight_decay"])
+        return [optimizer], [torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=0.1)]
 
 
 trial = hpo.trial(length=6, lr=0.01, weight_decay=0.01, folder=".")

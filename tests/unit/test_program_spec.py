@@ -39,7 +39,7 @@ def spec(**changes: Any) -> ProgramSpec:
     [
         ({"program": ""}, "the command has no words"),
         ({"program": "python 'train.py"}, "No closing quotation; it is split into words as a shell would"),
-        ({"program": "python train.py --lr {lr}"}, "is for programs that don't call hpo.trial()"),
+        ({"program": "python train.py --lr {lr}"}, "{lr} is for programs that don't call hpo.trial()"),
         ({"test": "python score.py"}, "scores test itself"),
         ({"length": {"steps": 10, "epochs": 2}}, "at most 1 item"),
         ({"length": {"steps": 0}}, "greater than or equal to 1"),

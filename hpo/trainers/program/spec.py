@@ -70,8 +70,10 @@ Value = Annotated[Strength | Schedule | JsonValue, BeforeValidator(_one_of_its_k
 PLACE = re.compile(r"\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 MARK = "at"
 """What the number is called by which reports are told apart."""
-GIVEN = ("seed", "dir", "length", "at")
-"""What stands for something in a command besides the names of values."""
+TRIALS_OWN = ("seed", "dir", "length")
+"""What stands for something in any command."""
+GIVEN = (*TRIALS_OWN, "at")
+"""The same, in the command of a program that does not call `hpo.trial()`, besides the names of values."""
 
 
 def filled(word: str, known: Mapping[str, Any]) -> str:
@@ -191,10 +193,12 @@ class ProgramSpec(Spec):
             raise ValueError("test: a program that calls hpo.trial() scores test itself, in trial.finish(test=…)")
         if self.reports is None and self.resume is not None:
             raise ValueError("resume: a program that calls hpo.trial() is saved and resumed by trial.loop(keep=…)")
-        if self.reports is None and PLACE.search(self.program):
-            raise ValueError(
-                "program: {…} is for programs that don't call hpo.trial(), whose `reports` say where to read"
-            )
+        for name in PLACE.findall(self.program):
+            if self.reports is None and name not in TRIALS_OWN:
+                raise ValueError(
+                    f"program: {{{name}}} is for programs that don't call hpo.trial(), whose `reports` say where to "
+                    f"read; one that does is given its values there, and here {{seed}}, {{dir}} and {{length}}"
+                )
         return self
 
     @model_validator(mode="after")

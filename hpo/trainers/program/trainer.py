@@ -24,6 +24,7 @@ from hpo.process import gpus
 from hpo.trainers.program.allowed import allowing, check_allowed
 from hpo.trainers.program.checkpoint import unpacked
 from hpo.trainers.program.host import Host
+from hpo.trainers.program.output import keep_output
 from hpo.trainers.program.process import ProgramFailed
 from hpo.trainers.program.spec import ProgramSpec
 from hpo.trainers.program.watcher import Watcher
@@ -183,6 +184,7 @@ class ProgramTrainer:
                 return Watcher(trial, command, folder, begin, digest).run()
             return Host(trial, command, folder, begin, digest).run()
         finally:
+            keep_output(folder, trial.name)
             shutil.rmtree(folder, ignore_errors=True)
 
 
