@@ -153,8 +153,6 @@ class Trainer(Protocol):
     """Parts of a trial that decide what it costs or what it is scored on, so no search may touch them; what to do."""
     shared: tuple[str, ...]
     """Parts that all arms have in common."""
-    keeps_weights: bool
-    """Whether it hands back what was learned, if asked for."""
 
     def spec(self) -> type[BaseModel]:
         """The model that checks a trial."""
@@ -173,6 +171,9 @@ class Trainer(Protocol):
 
     def shortened(self, trial: Mapping[str, Any], units: int) -> Mapping[str, Any]:
         """What is laid over a trial to make it at most so long."""
+
+    def keeps_weights(self, trial: Mapping[str, Any]) -> bool:
+        """Whether what such a trial has learned is handed back, if asked for."""
 
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         """Whether a trial may come to its end before its length."""

@@ -18,7 +18,7 @@ import pytest
 from click.testing import CliRunner
 
 from hpo.cli import cli
-from hpo.errors import SickMachine, TargetError
+from hpo.errors import SickMachine, StudyFileError, TargetError
 from hpo.service import begin_study
 from hpo.storage import Storage, create_storage
 from hpo.storage.rows import Cell, StudyRow
@@ -733,3 +733,43 @@ def test_output_is_kept(storage: Storage, script: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("HPO_OUTPUT_DIR", str(script))
     _, [cell] = run(storage, study_of(script, name="again"))
     assert "finished" == cell.ended
+
+
+def test_what_was_learned_is_kept(storage: Storage, sqlite_url: str, script: Path) -> None:
+    """The last checkpoint of the winner's confirm trial, as the script has written it."""
+    run(storage, study_of(script, confirm={"seeds": 2}, keep_weights=True))
+    file = script.parent / "learned.pt"
+    fetched = CliRunner().invoke(cli, ["fetch", "own", "-o", str(file)], env={"HPO_STORAGE": sqlite_url})
+    assert fetched.exit_code == 0, fetched.output
+    learned = json.loads(file.read_text())
+    first = min((cell for cell in storage.ledger.cells(1) if cell.phase == "confirm"), key=lambda cell: cell.seed)
+    assert [{"place": first.metrics["test_loss"]}] == learned["keep"]
+    assert {"units": UNITS} == learned["state"]
+
+
+def test_what_was_learned_without_a_word(
+    storage: Storage, sqlite_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that a program which can't be changed goes on from; one that leaves none has failed."""
+    monkeypatch.setenv("HPO_PROGRAMS", "sh")
+    (tmp_path / "walk.sh").write_text('echo "at 1 loss 0.5"; if [ "$2" != no ]; then echo learned > "$1/state"; fi')
+    trial = {
+        "program": f"sh {tmp_path / 'walk.sh'} {{dir}} {{leaves}}",
+        "length": {"units": 1},
+        "metric": {"name": "loss"},
+        "values": {"leaves": "a file"},
+        "reports": {"line": r"at (?P<at>\d+) loss (?P<validation_loss>\S+)"},
+        "test": "sh -c 'echo 0.25'",
+    }
+    protocol = {"confirm": {"seeds": 2}, "keep_weights": True, "attempts": 1}
+    with pytest.raises(StudyFileError, match="where the program keeps what it has learned is not known"):
+        parse({"name": "silent", "trial": trial, "protocol": protocol, "arms": {"a": {}}})
+    trial["resume"] = {"file": "state"}
+    run(storage, parse({"name": "silent", "trial": trial, "protocol": protocol, "arms": {"a": {}}}))
+    file = tmp_path / "learned"
+    fetched = CliRunner().invoke(cli, ["fetch", "silent", "-o", str(file)], env={"HPO_STORAGE": sqlite_url})
+    assert (0, "learned\n") == (fetched.exit_code, file.read_text()), fetched.output
+
+    trial["values"] = {"leaves": "no"}
+    _, cells = run(storage, parse({"name": "none", "trial": trial, "protocol": protocol, "arms": {"a": {}}}))
+    assert "has left no" in str(next(cell.error for cell in cells if cell.phase == "confirm"))

@@ -39,8 +39,8 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     confirmed = "confirm" in protocol
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
-    if protocol.get("keep_weights") is True and not trainer_of(trial).keeps_weights:
-        yield "protocol.keep_weights: a program keeps its weights itself; leave it out"
+    if protocol.get("keep_weights") is True and not trainer_of(trial).keeps_weights(trial):
+        yield "protocol.keep_weights: where the program keeps what it has learned is not known; say it in trial.resume"
     for number, raw in enumerate(_list(table.get("claims"))):
         claim = _well_formed(Claim, raw)
         if claim is not None:

@@ -34,7 +34,6 @@ class ImageTrainer:
         "batch_size": "make each value an arm of its own, or search the strength of a regularizer of kind 'batch_size'",
     }
     shared = ("data",)
-    keeps_weights = True
 
     def spec(self) -> type[TrialSpec]:
         from hpo.trainers.images.trial import TrialSpec
@@ -55,6 +54,9 @@ class ImageTrainer:
 
     def shortened(self, trial: Mapping[str, Any], units: int) -> Mapping[str, Any]:
         return {"epochs": min(units, int(trial["epochs"]))}
+
+    def keeps_weights(self, trial: Mapping[str, Any]) -> bool:
+        return True
 
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return bool(trial.get("early_stopping"))

@@ -51,6 +51,7 @@ class Host:
         self._buffer = b""
         self._test: dict[str, float] | None = None
         self._checkpoint: bytes | None = None
+        self._weights: bytes | None = None
         self._has_spoken = False
         self._is_over = False
         """Whether the trial ends here, finished or not."""
@@ -70,7 +71,7 @@ class Host:
                 self._serve(listening, program)
                 if self._is_over or not self._was_given_up:
                     program.end(self._is_over, self._how_it_ended())
-        return Result(finished=self._test is not None, test=self._test or {}, checkpoint=self._checkpoint)
+        return Result(self._test is not None, self._test or {}, self._checkpoint, self._weights)
 
     def _words(self) -> list[str]:
         config = self._progress.config
@@ -166,9 +167,12 @@ class Host:
         self, connection: socket.socket, program: Program, at: int, metrics: Mapping[str, Any]
     ) -> dict[str, Any]:
         goes_on = self._progress.report(at, metrics, lambda: self._saved(connection, program))
-        if goes_on and at < self._progress.config.units and self._trial.should_stop():
+        is_last = at == self._progress.config.units
+        if goes_on and not is_last and self._trial.should_stop():
             self._checkpoint = self._saved(connection, program)
             goes_on = False
+        if goes_on and is_last and self._trial.keeps_weights:
+            self._weights = self._saved(connection, program)
         self._is_over = not goes_on
         self._progress.turn()
         return {"goes_on": goes_on}

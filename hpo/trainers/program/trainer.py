@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import platform
 import re
 import shlex
 import shutil
+import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ from typing import Any
 from pydantic import ValidationError
 from rich.console import RenderableType
 
-from hpo.errors import StudyError, TargetError, UserError
+from hpo.errors import TargetError, UserError
 from hpo.metric import Metric
 from hpo.process import gpus
 from hpo.trainers.program.allowed import allowing, check_allowed
@@ -78,7 +80,6 @@ class ProgramTrainer:
         "grace": "state one for all",
     }
     shared = ("metric", "metrics")
-    keeps_weights = False
 
     def spec(self) -> type[ProgramSpec]:
         return ProgramSpec
@@ -103,6 +104,9 @@ class ProgramTrainer:
 
     def shortened(self, trial: Mapping[str, Any], units: int) -> Mapping[str, Any]:
         return {"length": {name: min(units, length) for name, length in trial["length"].items()}}
+
+    def keeps_weights(self, trial: Mapping[str, Any]) -> bool:
+        return trial.get("reports") is None or trial.get("resume") is not None
 
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return False
@@ -166,7 +170,17 @@ class ProgramTrainer:
         return ()
 
     def packed(self, weights: bytes, trial: Mapping[str, Any], about: Mapping[str, Any]) -> bytes:
-        raise StudyError("a program keeps its weights itself: hpo has none")
+        """The program's own checkpoint after its last unit: its file, or a tar of those of its ranks."""
+        _, files = unpacked(weights, _digest(ProgramSpec.model_validate(trial), about["seed"]))
+        if len(files) == 1:
+            return next(iter(files.values()))
+        whole = io.BytesIO()
+        with tarfile.open(fileobj=whole, mode="w") as archive:
+            for name, content in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        return whole.getvalue()
 
     def run(self, trial: Trial) -> Result:
         config: ProgramSpec = trial.config

@@ -77,8 +77,19 @@ class Watcher:
                 return Result(finished=False, checkpoint=self._let_go(program))
             has_said_all = self._progress.at == self._progress.config.units
             program.end(has_said_all, f"after {self._progress.how_far}", strict=True)
+        weights = self._learned() if self._trial.keeps_weights else None
         test = self._tested()
-        return Result(finished=test is not None, test=test or {})
+        return Result(finished=test is not None, test=test or {}, weights=weights)
+
+    def _learned(self) -> bytes:
+        """The file that the program has left.
+
+        Raises:
+            ProgramFailed: there is none.
+        """
+        if self._resume_file is None or not self._resume_file.exists():
+            raise ProgramFailed(f"the program has left no {self._resume_file}, which is to be kept as its weights")
+        return self._saved()
 
     def _whole_command(self) -> list[str]:
         """The command and, if it is to go on from its file, the words that make it."""
