@@ -91,6 +91,10 @@ class Trial:
             raise KeyError(f"the trial has no value {name!r}; it has {', '.join(self._values) or 'none'}")
         return self._values[name]
 
+    def __contains__(self, name: object) -> bool:
+        """Whether there is a value of this name."""
+        return name in self._values
+
     def moved(self, at: float) -> dict[str, float]:
         """The numbers among the values, as they are after so many units: those that don't move as they are stated."""
         found = self._worker.moved(at)
