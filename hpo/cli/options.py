@@ -82,6 +82,14 @@ per_device_option = click.option(
     metavar="K",
     help="Workers on each GPU, or on the CPU of a machine without one.",
 )
+per_worker_option = click.option(
+    "--devices-per-worker",
+    "per_worker",
+    default=1,
+    type=click.IntRange(1, 256),
+    metavar="N",
+    help="GPUs of each worker, for programs that train on several.",
+)
 env_option = click.option(
     "--env", "names", multiple=True, metavar="NAME", help="Hand this variable over to the workers too."
 )

@@ -22,6 +22,7 @@ from hpo.cli.options import (
     forever_option,
     lease_option,
     per_device_option,
+    per_worker_option,
     retry_option,
     stall_option,
     storage_option,
@@ -37,7 +38,14 @@ SECRETS = ("PGPASSWORD", "PGSSLPASSWORD")
 
 def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The studies, and the options of a worker, in every verb of `start-workers`."""
-    options = (storage_option, per_device_option, lease_option, checkpoint_option, checkpoints_option)
+    options = (
+        storage_option,
+        per_device_option,
+        per_worker_option,
+        lease_option,
+        checkpoint_option,
+        checkpoints_option,
+    )
     more = (retry_option, stall_option, forever_option, dry_run_option)
     return reduce(
         lambda made, option: option(made), reversed((click.argument("studies", nargs=-1), *options, *more)), command
@@ -73,7 +81,8 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
 
     request = _request(studies, **given)
     gpus = launcher.gpus_for(device)
-    placements = launcher.placements(device, gpus.names, request.options, per_device=request.per_device)
+    groups = launcher.together(gpus.names, request.per_worker)
+    placements = launcher.placements(device, groups, request.options, per_device=request.per_device)
     workers = f"workers: {len(placements)} on {launcher.where(device, gpus)}"
     if dry_run:
         say(workers, err=True)
@@ -241,16 +250,22 @@ def kubernetes(
 
 
 def _request(
-    studies: tuple[str, ...], per_device: int, forever: bool, checkpoints: str | None, **given: float
+    studies: tuple[str, ...], per_device: int, per_worker: int, forever: bool, checkpoints: str | None, **given: float
 ) -> WorkerRequest:
     """`checkpoints` travels in the environment: such a URL may hold a secret."""
     for study in studies:
         if study.startswith("-"):
             raise UserError(f"there can be no study {study!r}", hint="options stand before the --")
+    if per_device > 1 and per_worker > 1:
+        raise UserError(
+            f"--workers-per-device {per_device}, --devices-per-worker {per_worker}: a device has several workers, or a "
+            "worker several devices",
+            hint="leave one of them out",
+        )
     source = click.get_current_context().get_parameter_source
     chosen = {name: value for name, value in given.items() if source(name) is not ParameterSource.DEFAULT}
     options = [f"--{name.replace('_', '-')}={value:g}" for name, value in chosen.items()]
-    return WorkerRequest(studies, per_device, (*options, *(["--forever"] if forever else [])))
+    return WorkerRequest(studies, per_device, per_worker, (*options, *(["--forever"] if forever else [])))
 
 
 def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Thread
 from typing import IO
 
-from hpo.errors import HpoError
+from hpo.errors import HpoError, UserError
 from hpo.launch.request import HERE
 from hpo.process.gpus import VARIABLE, Gpus, visible
 
@@ -32,6 +32,7 @@ class Placement:
 
     options: tuple[str, ...]
     gpu: str | None = None
+    """One, or several in a row with commas between them."""
 
     def environment(self) -> dict[str, str]:
         """What it finds in its environment beside everything else."""
@@ -41,6 +42,21 @@ class Placement:
 def gpus_for(device: str) -> Gpus:
     """The GPUs to place workers on: all that are visible, unless a device is named."""
     return visible() if device == "auto" else Gpus(())
+
+
+def together(gpus: Sequence[str], size: int) -> list[str]:
+    """The GPUs, so many at a time, for workers that have several each; what is left over stays idle.
+
+    Raises:
+        UserError: there are not so many.
+    """
+    if size == 1:
+        return list(gpus)
+    if len(gpus) < size:
+        raise UserError(
+            f"--devices-per-worker {size}: {len(gpus) or 'no'} GPUs are here", hint="ask for as many as there are, or 1"
+        )
+    return [",".join(gpus[first : first + size]) for first in range(0, len(gpus) - size + 1, size)]
 
 
 def placements(

@@ -24,13 +24,16 @@ class WorkerRequest:
     """Names; all studies of the storage, if there are none."""
     per_device: int = 1
     """Workers on each GPU, or on the CPU of a node without one."""
+    per_worker: int = 1
+    """GPUs that each worker has, for programs that train on several."""
     options: tuple[str, ...] = ()
     """Further options of `hpo worker`."""
 
     def arguments(self) -> tuple[str, ...]:
         """The arguments of the command `hpo` on a node."""
         several = (f"--workers-per-device={self.per_device}",) if self.per_device > 1 else ()
-        return ("start-workers", "local", *self.studies, *several, *self.options)
+        many = (f"--devices-per-worker={self.per_worker}",) if self.per_worker > 1 else ()
+        return ("start-workers", "local", *self.studies, *several, *many, *self.options)
 
 
 def handed_over(storage_url: str, checkpoints_url: str | None) -> dict[str, str]:

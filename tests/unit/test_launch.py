@@ -25,7 +25,7 @@ BASE = ROOT / "deploy" / "kubernetes"
 URL = "postgresql://me:s3cret@db.example.org/studies"
 SHOWN = {"HPO_STORAGE": "postgresql+psycopg2://me:***@db.example.org/studies"}
 ONE = WorkerRequest(("quickstart",))
-MANY = WorkerRequest(("first", "second one"), 2, ("--lease=30", "--forever"))
+MANY = WorkerRequest(("first", "second one"), 2, options=("--lease=30", "--forever"))
 
 TEXTS: dict[Path, Callable[[], str]] = {
     GOLDEN / "local-cpu.sh": lambda: local.text(ONE.studies, local.placements("auto", [])),
@@ -97,6 +97,22 @@ def test_an_instance_of_a_divided_gpu_is_a_device(nvidia_smi: NvidiaSmi) -> None
         "CUDA_VISIBLE_DEVICES=MIG-44444444-aaaa-bbbb-cccc-000000000004 hpo worker --device=cuda",
         "CUDA_VISIBLE_DEVICES=GPU-22222222-aaaa-bbbb-cccc-000000000002 hpo worker --device=cuda",
     ] == dry_run()
+
+
+def test_several_devices_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many in a row, what is left over is idle; too few are told, and both ways at once."""
+    assert ["0,1", "2,3"] == local.together(["0", "1", "2", "3", "4"], 2)
+    assert [(("--device=cuda",), "0,1")] == [
+        (one.options, one.gpu) for one in local.placements("auto", local.together(["0", "1"], 2))
+    ]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    command = ["start-workers", "local", "--dry-run", "--storage", "sqlite:///none.db", "--devices-per-worker"]
+    shown = CliRunner().invoke(cli, [*command, "2"])
+    assert "CUDA_VISIBLE_DEVICES=0,1 hpo worker --device=cuda\n" == shown.stdout
+    too_few = CliRunner().invoke(cli, [*command, "3"])
+    assert (2, True) == (too_few.exit_code, "--devices-per-worker 3: 2 GPUs are here" in too_few.stderr)
+    both = CliRunner().invoke(cli, [*command, "2", "--workers-per-device", "2"])
+    assert (2, True) == (both.exit_code, "leave one of them out" in both.stderr)
 
 
 def test_the_devices_that_were_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,7 +208,7 @@ def test_a_folder_that_is_a_link(place: str, script: str, tmp_path: Path) -> Non
     else:
         base.mkdir()
         (base / os.uname().nodename).symlink_to(theirs)
-    order = WorkerRequest((), 1, ())
+    order = WorkerRequest()
     text = start_script(order, {}, "hpo", str(base)) if script == "start" else stop_script(1.0, str(base))
     done = subprocess.run(["sh", "-s"], input=text, capture_output=True, text=True, check=False)
     assert (2, True) == (done.returncode, " is a link: name the folder itself with --folder" in done.stderr)
