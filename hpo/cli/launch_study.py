@@ -19,6 +19,7 @@ from hpo.cli.options import (
     device_option,
     lease_option,
     storage_option,
+    track_option,
 )
 from hpo.cli.run_here import run_here
 from hpo.cli.terminal import display, say
@@ -75,6 +76,7 @@ def _images_of(study: StudySpec) -> RenderableType:
 @lease_option
 @checkpoint_option
 @checkpoints_option
+@track_option
 @click.option(
     "--despite-rehearsal",
     is_flag=True,
@@ -92,6 +94,7 @@ def launch_study(
     lease: float,
     checkpoint_every: float,
     checkpoints: str | None,
+    track: tuple[str, ...],
     despite_rehearsal: bool,
 ) -> None:
     """Plan the study in FILE, run it with workers on this machine, and give its verdict.
@@ -117,7 +120,7 @@ def launch_study(
     if workers == 0:
         say(f"planned {row.name} in {opened}; start workers with: hpo worker {row.name}", err=True)
         return
-    options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}"]
+    options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}", *(f"--track={one}" for one in track)]
     found, logs = run_here(opened, study, storage, workers, device, options, checkpoints)
     display(terminal(found.report))
     [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)

@@ -90,6 +90,12 @@ per_worker_option = click.option(
     metavar="N",
     help="GPUs of each worker, for programs that train on several.",
 )
+track_option = click.option(
+    "--track",
+    multiple=True,
+    metavar="KIND[:WHERE]",
+    help="Show every trial in a tracker too: tensorboard:DIR, mlflow[:URI], wandb[:DIR] (offline), trackio.",
+)
 env_option = click.option(
     "--env", "names", multiple=True, metavar="NAME", help="Hand this variable over to the workers too."
 )

@@ -26,6 +26,7 @@ from hpo.cli.options import (
     retry_option,
     stall_option,
     storage_option,
+    track_option,
 )
 from hpo.cli.terminal import say
 from hpo.errors import HpoError, UserError
@@ -46,7 +47,7 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
         checkpoint_option,
         checkpoints_option,
     )
-    more = (retry_option, stall_option, forever_option, dry_run_option)
+    more = (retry_option, stall_option, track_option, forever_option, dry_run_option)
     return reduce(
         lambda made, option: option(made), reversed((click.argument("studies", nargs=-1), *options, *more)), command
     )
@@ -250,7 +251,13 @@ def kubernetes(
 
 
 def _request(
-    studies: tuple[str, ...], per_device: int, per_worker: int, forever: bool, checkpoints: str | None, **given: float
+    studies: tuple[str, ...],
+    per_device: int,
+    per_worker: int,
+    forever: bool,
+    track: tuple[str, ...],
+    checkpoints: str | None,
+    **given: float,
 ) -> WorkerRequest:
     """`checkpoints` travels in the environment: such a URL may hold a secret."""
     for study in studies:
@@ -265,6 +272,7 @@ def _request(
     source = click.get_current_context().get_parameter_source
     chosen = {name: value for name, value in given.items() if source(name) is not ParameterSource.DEFAULT}
     options = [f"--{name.replace('_', '-')}={value:g}" for name, value in chosen.items()]
+    options += [f"--track={one}" for one in track]
     return WorkerRequest(studies, per_device, per_worker, (*options, *(["--forever"] if forever else [])))
 
 

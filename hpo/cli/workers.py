@@ -17,6 +17,7 @@ from hpo.cli.options import (
     retry_option,
     stall_option,
     storage_option,
+    track_option,
 )
 from hpo.cli.terminal import display, log_to_stderr, say
 
@@ -31,6 +32,7 @@ from hpo.cli.terminal import display, log_to_stderr, say
 @forever_option
 @retry_option
 @stall_option
+@track_option
 @exit_codes
 def worker(
     studies: tuple[str, ...],
@@ -42,6 +44,7 @@ def worker(
     forever: bool,
     retry_for: float,
     stall: float,
+    track: tuple[str, ...],
 ) -> None:
     """Train trials of STUDIES (all, if none is named) until nothing is left.
 
@@ -64,6 +67,7 @@ def worker(
         checkpoint_seconds=checkpoint_every,
         checkpoints_url=checkpoints,
         stall_seconds=stall,
+        track=track,
         forever=forever,
     )
     default_trainer().load()  # before signals are listened to, which end the process at once until then

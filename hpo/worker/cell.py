@@ -75,7 +75,7 @@ class _CellRun:
         try:
             result = self._train(reporter)
         except Exception as error:
-            if cell.phase != SEARCH or not self._session.machine(self._study.spec.trainer).is_too_small(error):
+            if not self._is_too_large(error):
                 raise
             self._end_as_too_large(trial, reporter)
             return
@@ -139,6 +139,8 @@ class _CellRun:
         except Exception as error:
             if not isinstance(error, LeaseLost) and not is_database_error(error):
                 reporter.flush()
+            if not self._is_too_large(error):
+                reporter.show_end("failed")
             raise
 
     def _release(self, reporter: Reporter, result: Result) -> None:
@@ -148,7 +150,12 @@ class _CellRun:
         saved = None if result.checkpoint is None else reporter.save(result.checkpoint)
         self._ledger.release(self._lease, saved)
         reporter.kept(saved)
+        reporter.show_end("interrupted")
         log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, self._length_so_far(reporter))
+
+    def _is_too_large(self, error: Exception) -> bool:
+        machine = self._session.machine(self._study.spec.trainer)
+        return self._lease.cell.phase == SEARCH and machine.is_too_small(error)
 
     def _end_as_too_large(self, trial: Trial, reporter: Reporter) -> None:
         """A point of the search for which no device of this size has memory is a bad one: trying again is no help."""
@@ -169,6 +176,7 @@ class _CellRun:
         if not is_told:
             trials.heal_if_possible(self._lease)
         self._clear_up()
+        reporter.show_end(ended, metrics)
         reached = "" if score is None else f", {spec.objective.words} {score:.4f}"
         log.info("cell %d: %s after %d epochs%s%s", cell.id, ended, at, reached, f": {reason}" if reason else "")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from optuna.trial import Trial
@@ -17,6 +17,7 @@ from hpo.storage.rows import Lease
 from hpo.trainers.trainer import Evaluation
 from hpo.worker.session import Session
 from hpo.worker.studies import Study
+from hpo.worker.tracking import Run
 
 log = logging.getLogger(__name__)
 
@@ -71,11 +72,16 @@ class Reporter:
         self._kept = kept
         self._study_stopped = False
         self._saved_at = self._written_at = time.monotonic()
+        about = {"arm": cell.arm, "phase": cell.phase, "seed": cell.seed, **trial.params}
+        key = f"{lease.study_uuid}-{cell.id}"
+        run = Run(study.spec.name, self.name.partition("/")[2], key, about, 0 if checkpoint is None else cell.epochs)
+        self._mirror = session.trackers.begin(run)
 
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
         """Note what was measured, and say whether the trial goes on."""
         self._session.health.epoch_trained(self._lease.study_uuid)
         self.last = evaluation
+        self._mirror.log(evaluation.at, evaluation.metrics)
         is_finite = evaluation.is_finite(self._metrics)
         at_rung = is_finite and self._pruner.at_rung(evaluation.at)
         if at_rung:
@@ -98,6 +104,10 @@ class Reporter:
     def has_diverged(self) -> bool:
         """Whether what was measured last is no number."""
         return self.last is not None and not self.last.is_finite(self._metrics)
+
+    def show_end(self, how: str, metrics: Mapping[str, float | None] | None = None) -> None:
+        """Tell trackers how the trial ended on this worker."""
+        self._mirror.end(how, metrics or {})
 
     def flush(self) -> None:
         """Statement the epochs that are not written yet."""

@@ -12,6 +12,7 @@ from hpo.trainers.trainer import Machine, Trainer
 from hpo.worker.health import Health
 from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.machine import Machines
+from hpo.worker.tracking import Trackers
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class WorkerOptions:
     """Where checkpoints are kept; in the database if not given."""
     stall_seconds: float = 600.0
     """How long a trial may make no progress at all, not a step and not an image, before the worker counts as hung."""
+    track: tuple[str, ...] = ()
+    """Trackers in which trials are shown too, as `--track` names them."""
     forever: bool = False
     """Wait for further studies when nothing is left."""
 
@@ -42,6 +45,7 @@ class Session:
     checkpoints: DatabaseCheckpoints
     heartbeat: Heartbeat
     health: Health
+    trackers: Trackers
     stop: Event
     """Set when the worker is asked to save and let go."""
 

@@ -35,6 +35,7 @@ from hpo.worker.heartbeat import Heartbeat
 from hpo.worker.machine import Machines, environment, write_temporary_file
 from hpo.worker.session import Session, WorkerOptions
 from hpo.worker.studies import Studies
+from hpo.worker.tracking import open_trackers
 from hpo.worker.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,7 @@ class Worker:
     def run(self) -> None:
         """Work until nothing is left or `stop` is set."""
         write_temporary_file()
+        trackers = open_trackers(self._options.track)
         self._storage.pre_ping.after_seconds = PRE_PING_SECONDS
         rows = self._studies_to_work_on()
         machines = Machines(self._options.device)
@@ -110,13 +112,23 @@ class Worker:
             Watchdog(beside, self._id, heartbeat, stall, self._stop),
         ):
             session = Session(
-                self._id, self._storage, self._options, machines, checkpoints, heartbeat, self._health, self._stop
+                self._id,
+                self._storage,
+                self._options,
+                machines,
+                checkpoints,
+                heartbeat,
+                self._health,
+                trackers,
+                self._stop,
             )
             try:
                 self._serve(session)
             except HpoError as error:
                 self._sign_off(None if isinstance(error, WorkLeft) else str(error))
                 raise
+            finally:
+                trackers.close()
             self._sign_off()
 
     def _studies_to_work_on(self) -> list[StudyRow]:

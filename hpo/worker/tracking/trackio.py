@@ -1,0 +1,40 @@
+"""Trackio: a project for each study, a run for each trial."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hpo.worker.tracking.tracker import Run
+
+
+class Trackio:
+    """Runs in Trackio's own folder, which TRACKIO_DIR names."""
+
+    package = "trackio"
+
+    def __init__(self, where: str) -> None:
+        import trackio
+
+        if where:
+            raise ValueError("it takes no place; TRACKIO_DIR names its folder")
+        self._trackio = trackio
+
+    def begin(self, run: Run) -> _Logged:
+        self._trackio.init(run.study, name=run.name, config=dict(run.about), resume="allow", embed=False)
+        return _Logged(self._trackio)
+
+
+class _Logged:
+    def __init__(self, trackio: Any) -> None:
+        self._trackio = trackio
+        self._last = 0
+
+    def log(self, at: int, metrics: Mapping[str, float]) -> None:
+        self._last = at
+        self._trackio.log(dict(metrics), step=at)
+
+    def end(self, how: str, metrics: Mapping[str, float]) -> None:
+        if metrics:
+            self._trackio.log(dict(metrics), step=self._last)
+        self._trackio.finish()
