@@ -21,8 +21,8 @@ check: $(VENV)/.installed-dev ## Format, lint, types, and which part may import 
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-faults: $(VENV)/.installed-dev ## Ill-treat workers and server FAULTS times (200) in an order fixed by SEED, and count what is lost
-	$(BIN)/python -m tests.faults.campaign --faults $(or $(FAULTS),200) --seed $(or $(SEED),1)
+faults: $(VENV)/.installed-dev ## Ill-treat workers and server FAULTS times (200) in an order fixed by SEED, and count what is lost (TRIALS=programs: of programs)
+	$(BIN)/python -m tests.faults.campaign --faults $(or $(FAULTS),200) --seed $(or $(SEED),1) --trials $(or $(TRIALS),images)
 
 check-statistics: $(VENV)/.installed-dev ## Simulated studies: coverage of the intervals, false verdicts, power
 	$(BIN)/python -m benchmarks.known_answers

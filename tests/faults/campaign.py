@@ -1,12 +1,14 @@
 """A fault campaign: real workers on a real Postgres, ill-treated at random, and a count of what was lost.
 
-    python -m tests.faults.campaign --faults 200 --seed 1
+    python -m tests.faults.campaign --faults 200 --seed 1 [--trials programs]
 
 Studies are run one after another while a driver injects faults (`tests.faults.kinds`): workers killed, stopped for
 longer than their lease (and continued: the zombie), asked to leave, or sick; backends terminated; the server restarted,
 in order and by pulling the plug, or read-only; its connections used up; other tools at work on Optuna's side; hosts cut
-off the network. At the end every cell must be done exactly once, by one Optuna trial, with the very curve that
-undisturbed training gives. The last line printed is one JSON object.
+off the network. Where trials are programs, these are killed too, alone or with their whole session, and have bad habits
+of their own (`tests.faults.habits`). At the end every cell must be done exactly once, by one Optuna trial, as it must
+end, with the very curve that undisturbed training gives, and no process may be left. The last line printed is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -16,13 +18,13 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,12 +32,12 @@ from optuna.trial import TrialState
 
 from hpo.service import begin_study, find_study, repair_study
 from hpo.storage import Storage, create_storage
-from hpo.storage.rows import Cell
-from hpo.study import StudySpec
 from tests.faults.kinds import DATABASE, LEASE, Faults, Place
 from tests.faults.network import Network, NoNamespacesError, enter
+from tests.faults.processes import programs_below
 from tests.faults.sickness import EXIT_CODES, SICKNESSES
-from tests.integration.helpers import Curve, make_study, optuna_trials, stored_curve, undisturbed_curve
+from tests.faults.subjects import Expected, Key, Subject, how_it_ended, images, programs
+from tests.integration.helpers import optuna_trials, stored_curve
 from tests.postgres import PostgresServer
 
 WORKERS = 8
@@ -45,21 +47,9 @@ HOSTS = 3
 MOST_SECONDS_PER_ROUND = 600.0
 PAUSE = 0.25
 """Seconds between faults, on average."""
-
-SLOW_TRIAL = {"epochs": 16, "batch_size": 8, "data": {"train_limit": 500}}
-ARMS = {
-    "grid": {
-        "search": {
-            "lr.peak": {"values": [0.01, 0.02, 0.03, 0.05, 0.07, 0.1]},
-            "regularizers.l2.strength": {"values": [1e-4, 3e-4, 1e-3, 3e-3]},
-        }
-    }
-}
-
-
-def study(name: str, repeats: int) -> StudySpec:
-    """The study of one round, of 24 cells a repeat; they are the same in every round."""
-    return make_study(ARMS, name, SLOW_TRIAL, repeats=repeats, attempts=100)
+TOLD = (TrialState.COMPLETE, TrialState.PRUNED)
+BEGINS, OF_A_PROGRAM = "Traceback (most recent call last)", "\nhpo.trainers.program.process.ProgramFailed: "
+"""How a traceback begins, and how one ends that tells of a program that has failed: the worker is well."""
 
 
 @dataclass
@@ -72,6 +62,10 @@ class Tally:
     lost: int = 0
     duplicated: int = 0
     orphans: int = 0
+    ended: Counter[str] = field(default_factory=Counter)
+    """How cells have ended."""
+    units_doubled: int = 0
+    """That stand more than once in a curve."""
     curves_differing: int = 0
     tracebacks: int = 0
     """In the logs of workers that were not sick."""
@@ -81,23 +75,30 @@ class Tally:
     """Trials that `hpo repair` has made again at the end of a round."""
     retries: int = 0
     workers_started: int = 0
+    programs_left: int = 0
+    """Processes of programs that are there when all workers have ended, but for those of the next line."""
+    left_by_killed_workers: int = 0
+    """What programs had started whose worker was killed: nobody is there to end it, and the campaign does."""
     sick: Counter[str] = field(default_factory=Counter)
     """How sick workers ended, if no other fault ended them."""
+    seconds: float = 0.0
 
     def as_json(self) -> str:
         """The result in one line."""
-        counts = vars(self) | {"faults": self.faults.total(), "by_kind": dict(self.faults), "sick": dict(self.sick)}
-        return json.dumps(counts)
+        return json.dumps(vars(self) | {"faults": self.faults.total(), "by_kind": self.faults})
 
 
-def work(url: str, log: str, namespace: str | None, studies: list[str], sickness: str | None) -> None:
+def work(
+    url: str, log: str, namespace: str | None, studies: list[str], sickness: str | None, environment: dict[str, str]
+) -> None:
     """One worker process: the command `hpo worker`, in a network namespace if one is given, and sick if it is to be."""
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(output, 1)
     os.dup2(output, 2)
     if namespace is not None:
         enter(Path(namespace))
-    os.environ["HPO_STORAGE"] = url
+    os.environ.update(environment, HPO_STORAGE=url)
+    tempfile.tempdir = None  # where the variables say from now on
     if sickness is not None:
         SICKNESSES[sickness]()
     from hpo.cli import cli
@@ -108,11 +109,14 @@ def work(url: str, log: str, namespace: str | None, studies: list[str], sickness
 class Campaign:
     """The driver of one round."""
 
-    def __init__(self, places: list[Place], faults: Faults, folder: Path, tally: Tally) -> None:
+    def __init__(
+        self, places: list[Place], faults: Faults, folder: Path, tally: Tally, environment: dict[str, str]
+    ) -> None:
         self._places, self._faults, self._folder, self._tally = places, faults, folder, tally
+        self._environment = environment
         # Forking from a process that has torch loaded already starts a worker in milliseconds.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["hpo.worker", "hpo.cli", "hpo.study.file", "sklearn.datasets"])
+        self._context.set_forkserver_preload(["hpo.cli", "hpo.worker", "sklearn.datasets", "tests.faults.subjects"])
 
     def run(self, name: str, storage: Storage, most_faults: int, dice: random.Random) -> None:
         """Run one study to its end while faults are injected, at most `most_faults` of them."""
@@ -147,7 +151,7 @@ class Campaign:
             self._note_end(place)
             place.sickness, place.next_sickness = place.next_sickness, None
             log = f"{name}-{number}{'.sick' if place.sickness else ''}.log"
-            arguments = (place.url, str(self._folder / log), place.namespace, [name], place.sickness)
+            arguments = (place.url, str(self._folder / log), place.namespace, [name], place.sickness, self._environment)
             place.process = self._context.Process(target=work, args=arguments)
             place.process.start()
             self._tally.workers_started += 1
@@ -177,31 +181,41 @@ class Campaign:
         return len(left)
 
 
-def check(storage: Storage, name: str, expected: dict[tuple[int, int], Curve], tally: Tally) -> None:
+def check(storage: Storage, name: str, expected: dict[Key, Expected], tally: Tally) -> None:
     """Count what is not as it must be after a round."""
     row, spec = find_study(storage, name)
     cells = storage.ledger.cells(row.id)
     found = optuna_trials(storage.url.render_as_string(False), spec)
     # What another tool has ended as failed stays as it was left; the cell's own trial stands beside it.
-    trials = Counter(trial.user_attrs["cell"] for trial in found if trial.state is TrialState.COMPLETE)
+    trials = Counter(trial.user_attrs["cell"] for trial in found if trial.state in TOLD)
     running = [trial for trial in found if not trial.state.is_finished()]
     tally.cells += len(cells)
-    tally.done += sum(cell.state == "done" for cell in cells)
-    tally.lost += sum(cell.state != "done" or trials[cell.id] == 0 for cell in cells)
     tally.duplicated += sum(trials[cell.id] > 1 for cell in cells)
     tally.orphans += len(running) + sum(cell_id not in {cell.id for cell in cells} for cell_id in trials)
-    tally.curves_differing += sum(stored_curve(storage, row, cell) != expected[cell.slot, cell.seed] for cell in cells)
     tally.retries += sum(max(cell.claims - 1, 0) for cell in cells)
+    for cell in cells:
+        wanted, ended = expected[cell.arm, cell.slot, cell.seed], how_it_ended(cell)
+        curve = stored_curve(storage, row, cell)
+        is_done = cell.has_ended and wanted.is_met(ended)
+        tally.ended[str(ended)] += 1
+        tally.done += is_done
+        tally.lost += not is_done or (cell.state == "done" and trials[cell.id] == 0)
+        tally.units_doubled += len(curve) - len({at for at, _ in curve})
+        tally.curves_differing += not wanted.is_curve(curve, ended)
+        if not is_done:
+            print(f"{name}: {cell.arm} {cell.params} ended {ended}: {cell.error}", file=sys.stderr)
 
 
-def _reference(cell: Cell) -> tuple[tuple[int, int], Curve]:
-    return (cell.slot, cell.seed), undisturbed_curve(study("reference", repeats=1), cell)
-
-
-def reference_curves(cells: list[Cell]) -> dict[tuple[int, int], Curve]:
-    """(slot, seed) -> the curve of undisturbed training."""
-    with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        return dict(pool.map(_reference, cells, chunksize=10))
+def end_programs(folder: Path, tally: Tally) -> None:
+    """Count the processes of programs that are left, and end them."""
+    for found in programs_below(folder):
+        if found.has_lost_its_worker and not found.is_program:
+            tally.left_by_killed_workers += 1
+        else:
+            tally.programs_left += 1
+            print(f"left behind: {found}", file=sys.stderr)
+        with suppress(ProcessLookupError):
+            os.kill(found.pid, signal.SIGKILL)
 
 
 @contextmanager
@@ -228,33 +242,43 @@ def laboratory() -> Iterator[tuple[PostgresServer, list[Place], Network | None]]
         yield server, places, network
 
 
-def run(faults: int, seed: int, repeats: int) -> Tally:
+def run(faults: int, seed: int, subject: Subject) -> Tally:
     """Inject so many faults into as many studies as that takes."""
-    dice, tally = random.Random(seed), Tally()
+    dice, tally, began = random.Random(seed), Tally(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="hpo-faults-") as folder, laboratory() as (server, places, network):
         storage = create_storage(server.url(DATABASE))
-        campaign = Campaign(places, Faults(server, places, network), Path(folder), tally)
-        expected: dict[tuple[int, int], Curve] = {}
+        trials = Path(folder) / "trials"
+        trials.mkdir()
+        struck = Faults(server, places, network, subject.sicknesses, trials if subject.are_programs else None)
+        campaign = Campaign(places, struck, Path(folder), tally, {**subject.environment, "TMPDIR": str(trials)})
+        expected: dict[Key, Expected] = {}
         try:
             while tally.faults.total() < faults:
                 name = f"round-{tally.cells}"
-                row = begin_study(storage, study(name, repeats))
-                expected = expected or reference_curves(storage.ledger.cells(row.id))
+                row = begin_study(storage, subject.study(name))
+                expected = expected or subject.expected(storage, row)
                 campaign.run(name, storage, faults - tally.faults.total(), dice)
                 tally.repaired += sum(each.written for each in repair_study(storage, name))
                 check(storage, name, expected, tally)
+                end_programs(trials, tally)
+                tally.seconds = round(time.monotonic() - began, 1)
                 print(tally.as_json(), file=sys.stderr, flush=True)
                 if tally.lost:
                     break
         finally:
             tally.orphans += campaign.left_behind()
+            end_programs(trials, tally)
         logs = "".join(log.read_text() for log in Path(folder).glob("*.log") if ".sick" not in log.name)
-        tally.tracebacks = logs.count("Traceback")
+        tally.tracebacks = logs.count(BEGINS) - logs.count(OF_A_PROGRAM)
         if tally.tracebacks:
-            begin = logs.index("Traceback")
-            print(logs[begin : begin + 4000], file=sys.stderr)
+            print(*_unexplained(logs), sep="\n", file=sys.stderr)
         storage.close()
     return tally
+
+
+def _unexplained(logs: str) -> list[str]:
+    """The tracebacks, as far as they are shown, that are not about a program that has failed."""
+    return [text[:4000] for text in logs.split(BEGINS)[1:] if OF_A_PROGRAM not in text][:3]
 
 
 def main() -> None:
@@ -262,9 +286,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--faults", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5, help="of 24 cells a round")
+    parser.add_argument("--trials", choices=["images", "programs"], default="images", help="what trials are")
+    parser.add_argument("--repeats", type=int, default=5, help="of 24 cells a round, of 23 if they are programs")
     arguments = parser.parse_args()
-    print(run(arguments.faults, arguments.seed, arguments.repeats).as_json())
+    subject = {"images": images, "programs": programs}[arguments.trials](arguments.repeats)
+    print(run(arguments.faults, arguments.seed, subject).as_json())
 
 
 if __name__ == "__main__":

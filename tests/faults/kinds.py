@@ -6,10 +6,11 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
 import optuna
 import psycopg2
@@ -18,6 +19,7 @@ from optuna.trial import TrialState
 from sqlalchemy.exc import DBAPIError
 
 from tests.faults.network import Network
+from tests.faults.processes import programs_below
 from tests.faults.sickness import SICKNESSES
 from tests.postgres import PostgresServer
 
@@ -45,8 +47,17 @@ class Place:
 class Faults:
     """All kinds of faults, and those that are to end by themselves."""
 
-    def __init__(self, server: PostgresServer, places: list[Place], network: Network | None) -> None:
+    def __init__(
+        self,
+        server: PostgresServer,
+        places: list[Place],
+        network: Network | None,
+        sicknesses: Sequence[str] = tuple(SICKNESSES),
+        programs: Path | None = None,
+    ) -> None:
+        """`programs`: where the folders of trials are that are programs."""
         self._server, self._places, self._network = server, places, network
+        self._sicknesses, self._programs = sicknesses, programs
         self._later: list[tuple[float, Callable[[], None]]] = []
         self._stopped: set[int] = set()
         self.name = ""
@@ -55,7 +66,7 @@ class Faults:
             "kill": (4, lambda dice: self._signal(dice, signal.SIGKILL)),
             "terminate": (3, lambda dice: self._signal(dice, signal.SIGTERM)),
             "stop": (3, self._stop),
-            "sick": (2, self._sicken),
+            "sick": (2 if sicknesses else 0, self._sicken),
             "backend": (6, self._terminate_backend),
             "restart": (1, lambda dice: self._restart(signal.SIGINT)),
             "crash": (1, lambda dice: self._restart(signal.SIGQUIT)),
@@ -65,6 +76,8 @@ class Faults:
             "study renamed": (1, self._rename_optuna_study),
             "trial failed": (1, self._fail_a_trial),
             "cut": (2 if network else 0, self._cut),
+            "program killed": (8 if programs else 0, lambda dice: self._kill_a_program(dice, os.kill)),
+            "group killed": (6 if programs else 0, lambda dice: self._kill_a_program(dice, os.killpg)),
         }
 
     def inject(self, dice: random.Random) -> str | None:
@@ -119,9 +132,18 @@ class Faults:
         if len(running) < len(self._places) // 2:
             return False
         place = dice.choice(running)
-        place.next_sickness = dice.choice(list(SICKNESSES))
+        place.next_sickness = dice.choice(self._sicknesses)
         _send(place, signal.SIGKILL)
         return True
+
+    def _kill_a_program(self, dice: random.Random, kill: Callable[[int, signal.Signals], None]) -> bool:
+        """The program of a trial, alone or with what it has started in its session."""
+        assert self._programs is not None
+        running = sorted(found.pid for found in programs_below(self._programs) if found.is_program)
+        if running:
+            with suppress(ProcessLookupError):
+                kill(dice.choice(running), signal.SIGKILL)
+        return bool(running)
 
     # The database
 
