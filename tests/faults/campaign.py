@@ -202,7 +202,9 @@ def check(storage: Storage, name: str, expected: dict[Key, Expected], tally: Tal
         is_lost = not is_done or (cell.state == "done" and trials[cell.id] == 0)
         tally.lost += is_lost
         tally.units_doubled += len(curve) - len({at for at, _ in curve})
-        tally.curves_differing += not wanted.is_curve(curve, ended)
+        if not wanted.is_curve(curve, ended):
+            tally.curves_differing += 1
+            print(f"{name}: {cell}, expected {wanted}, found {curve}", file=sys.stderr)
         if is_lost:
             theirs = [(trial.number, trial.state) for trial in found if trial.user_attrs["cell"] == cell.id]
             print(f"{name}: {cell} ended {ended}, trials {theirs}", file=sys.stderr)
