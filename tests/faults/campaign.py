@@ -199,11 +199,15 @@ def check(storage: Storage, name: str, expected: dict[Key, Expected], tally: Tal
         is_done = cell.has_ended and wanted.is_met(ended)
         tally.ended[str(ended)] += 1
         tally.done += is_done
-        tally.lost += not is_done or (cell.state == "done" and trials[cell.id] == 0)
+        is_lost = not is_done or (cell.state == "done" and trials[cell.id] == 0)
+        tally.lost += is_lost
         tally.units_doubled += len(curve) - len({at for at, _ in curve})
-        tally.curves_differing += not wanted.is_curve(curve, ended)
-        if not is_done:
-            print(f"{name}: {cell.arm} {cell.params} ended {ended}: {cell.error}", file=sys.stderr)
+        if not wanted.is_curve(curve, ended):
+            tally.curves_differing += 1
+            print(f"{name}: {cell}, expected {wanted}, found {curve}", file=sys.stderr)
+        if is_lost:
+            theirs = [(trial.number, trial.state) for trial in found if trial.user_attrs["cell"] == cell.id]
+            print(f"{name}: {cell} ended {ended}, trials {theirs}", file=sys.stderr)
 
 
 def end_programs(folder: Path, tally: Tally) -> None:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -580,6 +581,33 @@ def test_a_program_that_fails_after_its_last_report(
     }
     _, [cell] = run(storage, parse({"name": "s", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}}))
     assert ("failed", True) == (cell.state, "exit code 3" in (cell.error or ""))
+
+
+PRINTS = """
+import os, sys
+size = 512 << 20
+os.truncate(1, size)  # a hole: as long as what was written, without the disk that it takes
+sys.exit("the last word")
+"""
+
+
+def test_a_program_that_has_printed_more_than_there_is_memory(
+    storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last words are told all the same, and the worker holds no more than these."""
+    (tmp_path / "train.py").write_text(PRINTS)
+    monkeypatch.setenv("HPO_PROGRAMS", sys.executable)
+    command = f"{sys.executable} {tmp_path / 'train.py'}"
+    trial = {"program": command, "length": {"units": 2}, "metric": {"name": "loss"}}
+    study = parse({"name": "prints", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}})
+    tracemalloc.start()
+    try:
+        _, [cell] = run(storage, study)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert ("failed", True) == (cell.state, "the last word" in (cell.error or ""))
+    assert most < 64 << 20
 
 
 def ranks_study(folder: Path) -> StudySpec:

@@ -21,6 +21,8 @@ END_SECONDS = 10.0
 """How long a program that has said its last word may take to end."""
 TAIL_LINES = 100  # torchrun says much after a traceback
 """Lines of output that are kept of a program that has failed."""
+TAIL_BYTES = 1 << 16
+"""And so many bytes at most: a program may have written more than there is memory."""
 SECRET = ("HPO_", "PG")
 """Beginnings of the environment variables that a program does not get."""
 GUARD = """
@@ -83,7 +85,10 @@ class Program:
 
     def tail(self) -> str:
         """What it has written last, as the end of a message."""
-        lines = (self.folder / OUTPUT).read_text(errors="replace").splitlines()[-TAIL_LINES:]
+        with (self.folder / OUTPUT).open("rb") as output:
+            size = output.seek(0, os.SEEK_END)
+            output.seek(max(size - TAIL_BYTES, 0))
+            lines = output.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
         return "; its last output:\n" + "\n".join(lines) if lines else "; it has written nothing"
 
 
