@@ -25,7 +25,7 @@ VALIDATION = ("val_", "validation_", "valid_")
 """Beginnings of the names of what is measured on validation."""
 
 
-class Follow(Checkpoint):
+class Follow(Checkpoint):  # type: ignore[misc]
     """Lets Lightning's trainer follow a trial: its values, its reports, its checkpoints, its end.
 
     It is a `Checkpoint` so that it comes last at the end of an epoch, when everything has been logged, and so that

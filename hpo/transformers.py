@@ -32,7 +32,7 @@ TIMES = ("_runtime", "_per_second")
 """Ends of the names of what differs from run to run and says nothing of the model."""
 
 
-class Follow(TrainerCallback):
+class Follow(TrainerCallback):  # type: ignore[misc]
     """Lets the trainer follow a trial: its values, its reports, its checkpoints, its end."""
 
     def __init__(self, trial: Trial) -> None:
