@@ -111,6 +111,7 @@ def program_study(name: str, repeats: int, pruned: bool = True) -> StudySpec:
         "program": f"{sys.executable} {ROOT / 'tests/faults/writer.py'} {UNITS}",
         "reports": {"file": "reports.jsonl"},
         "resume": {"file": "state"},
+        "values": {"lr": 0.1},  # it reads its values once, so none may move
     }
     arms: dict[str, Any] = {
         "grid": {"search": {"values.habit": {"values": HABITS}, "values.scale": {"values": [1.0, 2.0]}}},
