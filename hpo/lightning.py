@@ -12,7 +12,6 @@ the validation of the metric `loss`; a trial is saved as a checkpoint of Lightni
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +55,7 @@ class Follow(Checkpoint):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Report what was logged of this epoch; the process ends here if the trial does."""
-        self._trial.report(**_reported({name: float(value) for name, value in trainer.callback_metrics.items()}))
+        self._trial.report(**{_name(name): float(value) for name, value in trainer.callback_metrics.items()})
         self._trial.turn()
 
     def state_dict(self) -> dict[str, Any]:
@@ -72,12 +71,8 @@ class Follow(Checkpoint):  # type: ignore[misc]
         self._trainer.save_checkpoint(path)
 
 
-def _reported(logged: Mapping[str, float]) -> dict[str, float]:
-    """What was logged, by the names that a study knows."""
-    return {_name(name): value for name, value in logged.items()}
-
-
 def _name(name: str) -> str:
+    """What a study knows by the name under which it was logged."""
     for begin in VALIDATION:
         if name.startswith(begin):
             return f"validation_{name.removeprefix(begin)}"

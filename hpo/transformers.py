@@ -69,7 +69,7 @@ class Follow(TrainerCallback):  # type: ignore[misc]
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
         """Let the trainer say its loss, evaluate and save where a unit ends."""
-        if state.global_step % (state.max_steps // self._trial.length) == 0:
+        if self._ends_a_unit(state):
             control.should_log = control.should_evaluate = control.should_save = True
 
     def on_log(
@@ -101,13 +101,16 @@ class Follow(TrainerCallback):  # type: ignore[misc]
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **more: Any) -> None:
         """Report the unit that has ended, with the checkpoint at hand; the process ends here if the trial does."""
-        if state.global_step % (state.max_steps // self._trial.length) or not self._metrics:
+        if not self._ends_a_unit(state) or not self._metrics:
             return
         metrics, self._metrics = self._metrics, {}
         self._folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         self._trial.report(**metrics)
         shutil.rmtree(self._folder)
         self._trial.turn()
+
+    def _ends_a_unit(self, state: TrainerState) -> bool:
+        return bool(state.global_step % (state.max_steps // self._trial.length) == 0)
 
     def _pack(self, path: Path) -> None:
         torch.save(self._trial.extras(), self._folder / EXTRAS)

@@ -230,8 +230,9 @@ class Trial:
 def _numbers(group: Mapping[str, Any]) -> dict[str, float]:
     """What a group has that is a number, or a tensor of one; a scheduler of torch's may have moved its `lr` already."""
     one = {name: value for name, value in group.items() if isinstance(value, int | float) or _is_tensor(value)}
-    one["lr"] = one.get("initial_lr", one.get("lr"))
-    return {name: float(value) for name, value in one.items() if value is not None}
+    if "initial_lr" in one:
+        one["lr"] = one["initial_lr"]
+    return {name: float(value) for name, value in one.items()}
 
 
 def _set(group: dict[str, Any], name: str, value: float) -> None:

@@ -76,6 +76,7 @@ class _CellRun:
             result = self._train(reporter)
         except Exception as error:
             if not self._is_too_large(error):
+                reporter.show_end("failed")
                 raise
             self._end_as_too_large(trial, reporter)
             return
@@ -139,8 +140,6 @@ class _CellRun:
         except Exception as error:
             if not isinstance(error, LeaseLost) and not is_database_error(error):
                 reporter.flush()
-            if not self._is_too_large(error):
-                reporter.show_end("failed")
             raise
 
     def _release(self, reporter: Reporter, result: Result) -> None:

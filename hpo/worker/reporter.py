@@ -49,7 +49,8 @@ class Reporter:
         self.device = session.machine(study.spec.trainer).device
         self.study = lease.study_uuid
         cell = lease.cell
-        self.name = f"{study.spec.name}/{cell.id}-{cell.arm}-{cell.phase}-seed-{cell.seed}"
+        own_name = f"{cell.id}-{cell.arm}-{cell.phase}-seed-{cell.seed}"
+        self.name = f"{study.spec.name}/{own_name}"
         self.scores_test = lease.cell.phase == "confirm"
         self.keeps_weights = self.scores_test and study.spec.protocol.keep_weights
         self.checkpoint = checkpoint
@@ -74,7 +75,7 @@ class Reporter:
         self._saved_at = self._written_at = time.monotonic()
         about = {"arm": cell.arm, "phase": cell.phase, "seed": cell.seed, **trial.params}
         key = f"{lease.study_uuid}-{cell.id}"
-        run = Run(study.spec.name, self.name.partition("/")[2], key, about, 0 if checkpoint is None else cell.epochs)
+        run = Run(study.spec.name, own_name, key, about, 0 if checkpoint is None else cell.epochs)
         self._mirror = session.trackers.begin(run)
 
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:

@@ -8,20 +8,7 @@ import sys
 
 import hpo
 from tests.faults import habits
-
-
-class Walk:
-    """What is trained."""
-
-    def __init__(self) -> None:
-        self.place = 1.0
-
-    def state_dict(self) -> dict[str, float]:
-        return {"place": self.place}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        self.place = state["place"]
-
+from tests.walk import Walk
 
 trial = hpo.trial(length=1, lr=0.1, habit="", scale=1.0)
 random.seed(trial.seed)

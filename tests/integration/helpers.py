@@ -70,9 +70,9 @@ def wait_until(condition: Callable[[], Result], seconds: float = 90.0) -> Result
     return result
 
 
-def work_here(storage: Storage, device: str = "cpu") -> None:
+def work_here(storage: Storage, device: str = "cpu", track: tuple[str, ...] = ()) -> None:
     """One worker in this process, until nothing is left."""
-    Worker(storage, [], WorkerOptions(device=device), Event()).run()
+    Worker(storage, [], WorkerOptions(device=device, track=track), Event()).run()
 
 
 class Crew:

@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import math
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from hpo.service import begin_study
 from hpo.storage import create_storage
 from hpo.study import StudySpec
 from hpo.study.file import parse
-from tests.integration.helpers import Crew, wait_until
-from tests.integration.test_programs import curve, undisturbed
+from tests.integration.helpers import Crew
+from tests.integration.test_programs import curve, interrupted, undisturbed
 
 HERE = Path(__file__).parent
 UNITS, STEPS = 6, {"lightning": 6, "transformers": 4}
 
 
-def study_of(framework: str, folder: Path, **values: object) -> StudySpec:
-    """One trial by the framework, on values that move, scored on test."""
+def study_of(framework: str, folder: Path) -> StudySpec:
+    """One trial by the framework, on values that move."""
     values = {
         "lr": {"kind": "cosine", "peak": 0.03, "per": "step"},
         "weight_decay": {"strength": 0.1, "policy": {"kind": "ramp", "direction": "down", "factor": 3.0}},
         "folder": str(folder),
-        **values,
     }
     trial = {
         "program": f"{sys.executable} {HERE / f'train_{framework}.py'}",
@@ -54,15 +53,7 @@ def test_follows_and_resumes_exactly(
         assert [pytest.approx(point["lr"]) for point in expected] == [point["used_lr"] for point in expected]
 
     storage = create_storage(postgres_url)
-    row = begin_study(storage, study_of(framework, tmp_path))
-    [worker] = crew.start()
-    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 3)
-    worker.process.kill()
-    crew.wait()
-    (tmp_path / "go").touch()
-    crew.start()
-    crew.wait()
-    [cell] = storage.ledger.cells(row.id)
+    cell = interrupted(storage, study_of(framework, tmp_path), crew, tmp_path, 3, signal.SIGKILL)
     assert ("finished", 2) == (cell.ended, cell.claims), cell.error
     assert expected == curve(storage, cell)
     storage.close()

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -126,23 +126,41 @@ def undisturbed(study: StudySpec, folder: Path) -> list[dict[str, float | None]]
     return points
 
 
+def interrupted(
+    storage: Storage,
+    study: StudySpec,
+    crew: Crew,
+    folder: Path,
+    after: int,
+    number: signal.Signals,
+    is_gone: Callable[[], bool] = lambda: True,
+) -> Cell:
+    """The only cell of a study whose worker gets a signal where the program waits, `after` units done.
+
+    Once all that must end has ended, what the program waits for is there, and another worker goes on.
+    """
+    row = begin_study(storage, study)
+    [worker] = crew.start()
+    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == after)
+    worker.process.send_signal(number)
+    wait_until(lambda: worker.process.poll() is not None)
+    wait_until(is_gone)
+    (folder / "go").touch()
+    crew.start()
+    crew.wait()
+    [cell] = storage.ledger.cells(row.id)
+    return cell
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_resumed_exactly(script: Path, postgres_url: str, crew: Crew, number: signal.Signals) -> None:
     """A worker that goes in the middle of a trial: the next one goes on, and the curve is the same bit for bit."""
     expected = undisturbed(study_of(script, "waits"), script.parent)
     (script.parent / "started").unlink()
     storage = create_storage(postgres_url)
-    row = begin_study(storage, study_of(script, "waits", trial={"grace": 0.5}))
-    [worker] = crew.start()
-    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 3)
-    (program,) = (script.parent / "started").read_text().split()
-    worker.process.send_signal(number)
-    wait_until(lambda: worker.process.poll() is not None)
-    wait_until(lambda: not is_alive(int(program)))  # it does not outlive its worker
-    (script.parent / "go").touch()
-    crew.start()
-    crew.wait()
-    [cell] = storage.ledger.cells(row.id)
+    study, started = study_of(script, "waits", trial={"grace": 0.5}), script.parent / "started"
+    # The program does not outlive its worker.
+    cell = interrupted(storage, study, crew, script.parent, 3, number, lambda: not is_alive(int(started.read_text())))
     assert ("finished", 2) == (cell.ended, cell.claims)
     assert expected == curve(storage, cell)
     assert 2 == len((script.parent / "started").read_text().split())
@@ -415,15 +433,7 @@ def test_a_script_with_a_checkpoint_of_its_own(
     (tmp_path / "started").unlink()
 
     storage = create_storage(postgres_url)
-    row = begin_study(storage, study)
-    [worker] = crew.start()
-    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 5)
-    worker.process.send_signal(number)
-    wait_until(lambda: worker.process.poll() is not None)
-    (tmp_path / "go").touch()
-    crew.start()
-    crew.wait()
-    [cell] = storage.ledger.cells(row.id)
+    cell = interrupted(storage, study, crew, tmp_path, 5, number)
     assert ("finished", 6) == (cell.ended, cell.epochs), cell.error
     assert expected == curve(storage, cell)
     assert firsts == [*map(int, (tmp_path / "started").read_text().split())]
@@ -630,15 +640,10 @@ def test_several_ranks(tmp_path: Path, postgres_url: str, crew: Crew, monkeypatc
     expected = undisturbed(ranks_study(tmp_path), tmp_path)
 
     storage = create_storage(postgres_url)
-    row = begin_study(storage, ranks_study(tmp_path))
-    [worker] = crew.start()
-    wait_until(lambda: storage.ledger.cells(row.id)[0].epochs == 3)
-    worker.process.kill()
-    wait_until(lambda: not processes_of("train_ranks.py"))  # the ranks too, which torchrun starts in their own sessions
-    (tmp_path / "go").touch()
-    crew.start()
-    crew.wait()
-    [cell] = storage.ledger.cells(row.id)
+    # The ranks end too, which torchrun starts in their own sessions.
+    cell = interrupted(
+        storage, ranks_study(tmp_path), crew, tmp_path, 3, signal.SIGKILL, lambda: not processes_of("train_ranks.py")
+    )
     assert ("finished", 2) == (cell.ended, cell.claims), cell.error
     assert expected == curve(storage, cell)
     for rank in range(2):

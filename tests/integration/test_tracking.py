@@ -16,10 +16,9 @@ from hpo.errors import UserError
 from hpo.service import begin_study
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell
-from hpo.worker import Worker, WorkerOptions
 from hpo.worker.tracking import mirror, open_trackers
 from hpo.worker.tracking.tracker import Run
-from tests.integration.helpers import Crew, holder_after, make_study
+from tests.integration.helpers import Crew, holder_after, make_study, work_here
 from tests.integration.test_programs import curve
 
 STUDY = make_study({"only": {"search": {"lr.peak": {"values": [0.03, 0.1]}}}}, confirm={"seeds": 1})
@@ -28,7 +27,7 @@ STUDY = make_study({"only": {"search": {"lr.peak": {"values": [0.03, 0.1]}}}}, c
 def trained(storage: Storage, *track: str) -> list[Cell]:
     """The study run to its end by a worker in this process, with these trackers."""
     row = begin_study(storage, STUDY)
-    Worker(storage, [], WorkerOptions(device="cpu", track=track), Event()).run()
+    work_here(storage, track=track)
     return storage.ledger.cells(row.id)
 
 

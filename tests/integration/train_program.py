@@ -12,19 +12,7 @@ import time
 from pathlib import Path
 
 import hpo
-
-
-class Walk:
-    """What is trained."""
-
-    def __init__(self) -> None:
-        self.place = 1.0
-
-    def state_dict(self) -> dict[str, float]:
-        return {"place": self.place}
-
-    def load_state_dict(self, state: dict[str, float]) -> None:
-        self.place = state["place"]
+from tests.walk import Walk
 
 
 class Optimizer:

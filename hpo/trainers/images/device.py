@@ -15,7 +15,6 @@ from torch import nn
 
 from hpo.errors import MachineError, SickMachine, UserError
 from hpo.process import gpus
-from hpo.process.gpus import ROOM, out_of_memory
 from hpo.process.outside import ask
 from hpo.trainers.images.data.folders import check_folders
 
@@ -52,7 +51,7 @@ class TorchMachine:
         return device_failed(error) and not self.is_too_small(error)
 
     def is_too_small(self, error: BaseException) -> bool:
-        return device_failed(error) and out_of_memory(str(error)) and device_has_room(self._device)
+        return device_failed(error) and gpus.out_of_memory(str(error)) and device_has_room(self._device)
 
 
 def choose_device(name: str) -> torch.device:
@@ -235,7 +234,7 @@ def device_has_room(device: torch.device) -> bool:
         ours = torch.cuda.memory_reserved(device)
     except RuntimeError:  # it does not answer any more
         return False
-    return free + ours >= ROOM * total
+    return free + ours >= gpus.ROOM * total
 
 
 def _line(error: BaseException) -> str:

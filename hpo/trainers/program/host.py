@@ -27,7 +27,6 @@ from hpo.client import CHECKPOINT, SOCKET
 from hpo.trainers.program.checkpoint import Checkpoint, packed
 from hpo.trainers.program.process import Program, ProgramFailed, running
 from hpo.trainers.program.progress import Progress
-from hpo.trainers.program.spec import filled
 from hpo.trainers.trainer import Result, Trial
 
 log = logging.getLogger(__name__)
@@ -67,16 +66,12 @@ class Host:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
             listening.bind(str(path))
             listening.listen(1)
-            with running(self._words(), self._folder, self._trial.device, given) as program:
+            words = self._progress.words(self._command, self._folder)
+            with running(words, self._folder, self._trial.device, given) as program:
                 self._serve(listening, program)
                 if self._is_over or not self._was_given_up:
                     program.end(self._is_over, self._how_it_ended())
         return Result(self._test is not None, self._test or {}, self._checkpoint, self._weights)
-
-    def _words(self) -> list[str]:
-        config = self._progress.config
-        known = {"seed": self._trial.seed, "dir": str(self._folder), "length": config.units}
-        return [filled(word, known) for word in self._command]
 
     def _how_it_ended(self) -> str:
         """How far it came, if it has ended before its time."""

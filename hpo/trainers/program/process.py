@@ -22,7 +22,7 @@ END_SECONDS = 10.0
 TAIL_LINES = 100  # torchrun says much after a traceback
 """Lines of output that are kept of a program that has failed."""
 TAIL_BYTES = 1 << 16
-"""And so many bytes at most: a program may have written more than there is memory."""
+"""And so many bytes at most."""
 SECRET = ("HPO_", "PG")
 """Beginnings of the environment variables that a program does not get."""
 GUARD = """
@@ -85,11 +85,16 @@ class Program:
 
     def tail(self) -> str:
         """What it has written last, as the end of a message."""
-        with (self.folder / OUTPUT).open("rb") as output:
-            size = output.seek(0, os.SEEK_END)
-            output.seek(max(size - TAIL_BYTES, 0))
-            lines = output.read().decode(errors="replace").splitlines()[-TAIL_LINES:]
+        lines = last_output(self.folder).splitlines()[-TAIL_LINES:]
         return "; its last output:\n" + "\n".join(lines) if lines else "; it has written nothing"
+
+
+def last_output(folder: Path) -> str:
+    """The end of what a program has written; all of it may be more than there is memory."""
+    with (folder / OUTPUT).open("rb") as output:
+        size = output.seek(0, os.SEEK_END)
+        output.seek(max(size - TAIL_BYTES, 0))
+        return output.read().decode(errors="replace")
 
 
 @contextmanager

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hpo.process import pulse
 from hpo.trainers.program.checkpoint import Checkpoint
 from hpo.trainers.program.process import ProgramFailed
-from hpo.trainers.program.spec import ProgramSpec
+from hpo.trainers.program.spec import ProgramSpec, filled
 from hpo.trainers.program.values import LEARNING_RATE, Values
 from hpo.trainers.trainer import Evaluation, Trial
 
@@ -37,6 +38,11 @@ class Progress:
     def how_far(self) -> str:
         """Its progress in words."""
         return f"{self.at} of {self.config.units} units"
+
+    def words(self, command: Sequence[str], folder: Path) -> list[str]:
+        """The words of a command, with what stands for the trial's own, `folder` among it, and for its values."""
+        own = {"seed": self._trial.seed, "dir": str(folder), "length": self.config.units, "at": 0}
+        return [filled(word, self.values.stated() | own) for word in command]
 
     def heard(self) -> None:
         """The program has given a sign of life."""

@@ -41,9 +41,12 @@ class ProgramMachine:
     """The device that programs are told to use; whether it works is seen when they run."""
 
     device: str
-    description: str
     gpu: str = ""
     """What the driver calls the GPU; empty for the CPU."""
+
+    @property
+    def description(self) -> str:
+        return self.gpu or f"CPU ({platform.machine()})"
 
     def environment(self) -> Mapping[str, str]:
         return {"device": self.description}
@@ -133,7 +136,7 @@ class ProgramTrainer:
         here = gpus.visible()
         name = ("cuda" if here.names else "cpu") if device == "auto" else device
         if name == "cpu":
-            return ProgramMachine("cpu", f"CPU ({platform.machine()})")
+            return ProgramMachine("cpu")
         found = re.fullmatch(r"cuda(?::(\d+))?", name)
         if found is None:
             raise UserError(f"--device {device!r}: allowed are auto, cpu, cuda, cuda:0, cuda:1, …")
@@ -141,7 +144,7 @@ class ProgramTrainer:
         if index >= len(here.names):
             why = here.why_none or f"there are {len(here.names)} GPUs, from cuda:0 on"
             raise UserError(f"--device {device!r}: {why}", hint="--device cpu trains on the CPU")
-        return ProgramMachine(name, here.names[index], here.names[index])
+        return ProgramMachine(name, here.names[index])
 
     def identity(self, config: ProgramSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
         _check_allowed(config)

@@ -18,9 +18,9 @@ from typing import Any, Literal
 from hpo.client import FOLDER
 from hpo.errors import CheckpointError
 from hpo.trainers.program.checkpoint import Checkpoint, packed
-from hpo.trainers.program.process import OUTPUT, Program, ProgramFailed, running
+from hpo.trainers.program.process import OUTPUT, Program, ProgramFailed, last_output, running
 from hpo.trainers.program.progress import Progress
-from hpo.trainers.program.spec import MARK, filled
+from hpo.trainers.program.spec import MARK
 from hpo.trainers.trainer import Result, Trial
 
 POLL_SECONDS = 0.05
@@ -69,7 +69,8 @@ class Watcher:
 
     def _run(self) -> Result:
         self._write_values()
-        with running(self._words(self._whole_command()), self._folder, self._trial.device, self._given()) as program:
+        words = self._progress.words(self._whole_command(), self._folder)
+        with running(words, self._folder, self._trial.device, self._given()) as program:
             how = self._follow(program)
             if how == "over":
                 return Result(finished=False)
@@ -201,14 +202,15 @@ class Watcher:
             return self._progress.check_test({})
         folder = self._folder / "test"
         folder.mkdir()
-        with running(self._words(shlex.split(command)), folder, self._trial.device, self._given()) as program:
+        words = self._progress.words(shlex.split(command), self._folder)
+        with running(words, folder, self._trial.device, self._given()) as program:
             while not program.has_ended():
                 if self._trial.should_stop():
                     return None
                 self._progress.check_silence(program.tail)
                 time.sleep(POLL_SECONDS)
             program.end(True, "", strict=True)
-        lines = (folder / OUTPUT).read_text(errors="replace").split("\n")
+        lines = last_output(folder).split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         if last.startswith("{"):
             named = {f"test_{name.removeprefix('test_')}": value for name, value in _table(last).items()}
@@ -220,15 +222,6 @@ class Watcher:
                 f"the last line of the test command is {last[:200]!r}; it has to be a number, or JSON by name"
             ) from None
         return self._progress.check_test({f"test_{self._progress.config.metric.name}": score})
-
-    def _words(self, command: Sequence[str]) -> list[str]:
-        known = self._progress.values.stated() | {
-            "seed": self._trial.seed,
-            "dir": str(self._folder),
-            "length": self._progress.config.units,
-            "at": 0,
-        }
-        return [filled(word, known) for word in command]
 
     def _given(self) -> dict[str, str]:
         return {
