@@ -135,8 +135,8 @@ class _CellRun:
                 return trainer.run(reporter)
             except CheckpointError as error:
                 self._begin_anew(error)
-                reporter.checkpoint = None
-                return trainer.run(reporter)
+            reporter.checkpoint = None
+            return trainer.run(reporter)
         except Exception as error:
             if not isinstance(error, LeaseLost) and not is_database_error(error):
                 reporter.flush()

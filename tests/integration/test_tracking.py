@@ -56,7 +56,7 @@ def test_every_curve_of_every_trial(sqlite_url: str, tmp_path: Path) -> None:
 
 def test_a_trial_that_is_killed_and_goes_on(postgres_url: str, tmp_path: Path, crew: Crew) -> None:
     """Steps that are trained again are shown once, and none goes back."""
-    study = make_study(trial={"epochs": 60})
+    study = make_study(trial={"epochs": 600})  # long enough to be seen at work
     storage = open_storage(postgres_url)
     row = begin_study(storage, study)
     track = [f"--track=tensorboard:{tmp_path}"]

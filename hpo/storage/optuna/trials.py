@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+HEALINGS = 3
+"""How often in a row a trial is begun again after Optuna's side was healed: it may be damaged again meanwhile."""
+
 
 class Trials:
     """The Optuna studies of one of our studies."""
@@ -59,11 +62,14 @@ class Trials:
             LeaseLost: another worker holds the cell.
             StudyError: what is missing on Optuna's side can't be made again by this worker.
         """
-        try:
-            return self._begin(lease, lease.cell.trial_id)
-        except KeyError:  # as Optuna says that a study or a trial is not there
-            self.heal(lease)
-            return self._begin(lease, None)  # the ledger knows by now which trial it is
+        trial_id = lease.cell.trial_id
+        for _ in range(HEALINGS):
+            try:
+                return self._begin(lease, trial_id)
+            except KeyError:  # as Optuna says that a study or a trial is not there
+                self.heal(lease)
+                trial_id = None  # the ledger knows by now which trial it is
+        return self._begin(lease, trial_id)
 
     def heal(self, lease: Lease) -> bool:
         """Make again from the ledger what is missing of the study on Optuna's side; whether anything was.
