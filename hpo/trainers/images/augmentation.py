@@ -33,6 +33,22 @@ class Draws:
     """The side of the covered square, as a share of the image's side, 0..1."""
     centre_x: Tensor
 
+    def part(self, part: slice) -> Draws:
+        """Those of a part of the images."""
+        return Draws(*(each[part] for each in self._tensors()))
+
+    def clone(self) -> Draws:
+        """A copy in memory of its own."""
+        return Draws(*(each.clone() for each in self._tensors()))
+
+    def copy_(self, other: Draws) -> None:
+        """Overwrite these, of as many images."""
+        for mine, theirs in zip(self._tensors(), other._tensors(), strict=True):
+            mine.copy_(theirs)
+
+    def _tensors(self) -> tuple[Tensor, ...]:
+        return (self.flip, self.down, self.right, self.angle, self.centre_y, self.centre_x)
+
 
 def draw(augment: Augment, count: int, seed: int, epoch: int, device: torch.device) -> Draws:
     """The draws for the `count` images of an epoch; each kind has a stream of its own."""

@@ -38,6 +38,24 @@ class Normalize:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """The images of a minibatch by their places among the training images, (B,), and what is done to each."""
+
+    images: Tensor
+    draws: Draws | None
+
+    def clone(self) -> Chosen:
+        """A copy in memory of its own."""
+        return Chosen(self.images.clone(), None if self.draws is None else self.draws.clone())
+
+    def copy_(self, other: Chosen) -> None:
+        """Overwrite this one, of the same length."""
+        self.images.copy_(other.images)
+        if self.draws is not None and other.draws is not None:
+            self.draws.copy_(other.draws)
+
+
+@dataclass(frozen=True, slots=True)
 class Minibatch:
     """`inputs` normalized floats (B, C, H, W), `labels` int64 (B,)."""
 
@@ -67,12 +85,19 @@ class Batches:
 
     def at(self, step: int, accumulated: int = 1) -> Minibatch:
         """Minibatch `step`, counted from the beginning of the trial, or the `accumulated` from it on as one."""
+        return self.made_of(self.choose(step, accumulated))
+
+    def choose(self, step: int, accumulated: int = 1) -> Chosen:
+        """What that minibatch is made of."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._begin(epoch)
         part = slice(index * self.batch_size, (index + accumulated) * self.batch_size)
-        chosen = self._order[part]
-        return Minibatch(self._inputs(chosen, part), self._images.labels.index_select(0, chosen))
+        return Chosen(self._order[part], None if self._draws is None else self._draws.part(part))
+
+    def made_of(self, chosen: Chosen) -> Minibatch:
+        """Make the minibatch; nothing of it depends on the host."""
+        return Minibatch(self._inputs(chosen.images, chosen.draws), self._images.labels.index_select(0, chosen.images))
 
     def _begin(self, epoch: int) -> None:
         device = self._images.labels.device
@@ -82,17 +107,16 @@ class Batches:
             self._draws = draw(self._augment, len(self._images), self._seed, epoch, device)
         self._epoch = epoch
 
-    def _inputs(self, chosen: Tensor, part: slice) -> Tensor:
-        draws = self._draws
+    def _inputs(self, chosen: Tensor, draws: Draws | None) -> Tensor:
         if draws is not None and self._windows is not None:
-            inputs = self._windows(chosen, draws.flip[part], draws.down[part], draws.right[part])
+            inputs = self._windows(chosen, draws.flip, draws.down, draws.right)
         else:
             inputs = self._flat.index_select(0, chosen).view(-1, *self._images.inputs.shape[1:])
         if draws is None:
             return self._normalize(inputs)
         if self._augment.rotate > 0:
-            inputs = turned(inputs.float(), draws.angle[part])
+            inputs = turned(inputs.float(), draws.angle)
         inputs = self._normalize(inputs)
         if self._augment.cutout > 0:
-            inputs = covered(inputs, self._augment.cutout, draws.centre_y[part], draws.centre_x[part])
+            inputs = covered(inputs, self._augment.cutout, draws.centre_y, draws.centre_x)
         return inputs

@@ -8,24 +8,28 @@ import math
 import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from hpo.errors import CheckpointError
 from hpo.seeds import derive
-from hpo.trainers.images.batches import Batches, Normalize
+from hpo.trainers.images.batches import Batches, Chosen, Normalize
 from hpo.trainers.images.compilation import compiled
 from hpo.trainers.images.data.images import Images, Splits
 from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.metrics import gradient_norm, named_parameters, score
 from hpo.trainers.images.plateau import PlateauState
 from hpo.trainers.images.prefix import Prefix
+from hpo.trainers.images.recorded_step import RecordedStep
 from hpo.trainers.images.regularizers import decay, decay_groups
 from hpo.trainers.images.trial import TrialSpec
 from hpo.trainers.moving.clock import Clock, Observation, Score
+
+if TYPE_CHECKING:
+    from hpo.trainers.images.regularizers.record import Rate
 
 CHECKPOINT_VERSION = 4
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
@@ -55,10 +59,13 @@ class Run:
             name: spec.build(self.model, derive(seed, "regularizer", name)) for name, spec in trial.regularizers.items()
         }
         self._optimizer = trial.optimizer.build(decay_groups(self.model, self._regularizers))
+        recordable = self._device.type == "cuda" and trial.model.recordable and not trial.compile
+        self._recorded = RecordedStep(self._train, self._device) if recordable else None
+        self._fit_optimizer_to_device()
         self._parameters = list(self.model.parameters())
         self._strengths: dict[str, float] = {}
         self._watched = named_parameters(self.model, trial.gradient_norms)
-        self._gradient_norms: dict[str, float] = {}
+        self._gradient_norms: dict[str, Tensor] = {}
         self._best_accuracy = -math.inf
         self._epochs_since_best = 0
         self._plateau = PlateauState()
@@ -97,12 +104,20 @@ class Run:
             self._begin_epoch()
         self._lr = self._trial.lr(clock) * self._plateau.share
         self._move_strengths(clock)
-        for group in self._optimizer.param_groups:
-            group["lr"] = self._lr
-        decay(self._optimizer, self._strengths)
         accumulated = self._minibatches(clock)
+        chosen = self._batches.choose(clock.step, accumulated)
+        self._step += accumulated
+        if self._recorded is None:
+            self._train(chosen, self._lr)
+        else:
+            self._recorded.step((accumulated, tuple(self._strengths.values())), chosen, self._lr)
 
-        batch = self._batches.at(clock.step, accumulated)
+    def _train(self, chosen: Chosen, lr: Rate) -> None:
+        """What the device does in a step; on a GPU it may be recorded, so nothing here reads a tensor."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = lr
+        decay(self._optimizer, self._strengths)
+        batch = self._batches.made_of(chosen)
         inputs = batch.inputs.contiguous(memory_format=self._format)
         for name, regularizer in self._regularizers.items():
             if regularizer.on_inputs is not None:
@@ -116,9 +131,7 @@ class Run:
                 if regularizer.on_loss is not None:
                     objective = regularizer.on_loss(objective, logits, self._strengths[name])
         objective.backward()  # type: ignore[no-untyped-call]
-        self._step += accumulated
-        if self._watched and self.clock.at_epoch_end:
-            self._gradient_norms = {name: gradient_norm(p).item() for name, p in self._watched.items()}
+        self._gradient_norms = {name: gradient_norm(parameter) for name, parameter in self._watched.items()}
         # All gradients before any weight moves: the order in which regularizers are written changes nothing.
         for name, regularizer in self._regularizers.items():
             if regularizer.on_loss_gradients is not None:
@@ -130,9 +143,9 @@ class Run:
                 regularizer.on_gradients(self._strengths[name])
         for name, regularizer in self._regularizers.items():
             if regularizer.on_weights is not None:
-                regularizer.on_weights(self._strengths[name], self._lr)
+                regularizer.on_weights(self._strengths[name], lr)
         afterwards = [
-            regularizer.on_step(self._strengths[name], self._lr)
+            regularizer.on_step(self._strengths[name], lr)
             for name, regularizer in self._regularizers.items()
             if regularizer.on_step is not None
         ]
@@ -140,7 +153,7 @@ class Run:
         for act in afterwards:
             act()
         # Summed on the device: reading a number here would make the host wait at every step.
-        self._loss.add_(loss.detach(), alpha=accumulated)
+        self._loss.add_(loss.detach(), alpha=len(chosen.images) // self._batches.batch_size)
         self._correct += (logits.detach().argmax(dim=1) == batch.labels).sum()
 
     def evaluate(self) -> Evaluation:
@@ -148,6 +161,7 @@ class Run:
         clock = self.clock
         seen = clock.steps_per_epoch * self._batches.batch_size
         self.train = Score(self._loss.item() / clock.steps_per_epoch, self._correct.item() / seen)
+        gradient_norms = {name: norm.item() for name, norm in self._gradient_norms.items()}
         trained = self._elapsed()
         self.validation = self.score(self._splits.validation)
         self._note_improvement(self.validation)
@@ -158,7 +172,7 @@ class Run:
             validation=self.validation,
             lr=self._lr,
             strengths=dict(self._strengths),
-            gradient_norms=dict(self._gradient_norms),
+            gradient_norms=gradient_norms,
             seconds=self._elapsed(),
             images_per_second=seen / trained,
         )
@@ -207,6 +221,15 @@ class Run:
             if regularizer.minibatches is not None
         ]
         return min(max(asked, default=1), left)
+
+    def _fit_optimizer_to_device(self) -> None:
+        """Make a step that can be recorded, where steps are; its state may come from a checkpoint of another device."""
+        for group in self._optimizer.param_groups:
+            if "capturable" in group:
+                group["capturable"] = self._recorded is not None
+        for state in self._optimizer.state.values():
+            if "step" in state:
+                state["step"] = state["step"].to(self._device)
 
     def _elapsed(self) -> float:
         """Seconds spent on the present epoch, those before an interruption included."""
@@ -270,6 +293,7 @@ class Run:
         self._step = step
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._fit_optimizer_to_device()
         self._loss.copy_(state["loss"])
         self._correct.copy_(state["correct"])
         self.train, self.validation = _score(state["train"]), _score(state["validation"])

@@ -8,7 +8,7 @@ named: `conv1` .. `conv3`, `output`.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -26,6 +26,7 @@ class Cnn(Spec):
     """Three convolutions, then a linear layer."""
 
     kind: Literal["cnn"] = "cnn"
+    recordable: ClassVar[bool] = True
 
     channels: tuple[_Channels, _Channels, _Channels] = (32, 64, 128)
     """Channels out of each convolution."""

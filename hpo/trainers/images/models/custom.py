@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, JsonValue
 
@@ -25,6 +25,9 @@ class Custom(Spec):
     """A net of your own, on workers whose `HPO_CUSTOM_TARGETS` names its module or a package that holds it."""
 
     kind: Literal["custom"] = "custom"
+
+    recordable: ClassVar[bool] = False
+    """What the net's own code decides on the host at each step would be lost where a step is recorded."""
 
     target: Target
     """`MODULE:FUNCTION`, called as `FUNCTION(shape=(C, H, W), classes=K, **args)`; it returns a `torch.nn.Module`."""

@@ -6,7 +6,7 @@ Layers are named, so that the gradient of one can be followed: `linear1` .. `lin
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,6 +22,7 @@ class Mlp(Spec):
     """Fully connected hidden layers, then a linear one; no hidden layer at all is softmax regression."""
 
     kind: Literal["mlp"] = "mlp"
+    recordable: ClassVar[bool] = True
 
     hidden: tuple[Annotated[int, Field(ge=1, le=65536)], ...] = Field(max_length=32)
     """Units of each hidden layer."""

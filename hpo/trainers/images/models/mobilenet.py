@@ -8,7 +8,7 @@ linear layer. Parameters are named `conv1.weight`, `layers.8.conv1.weight` (the 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -31,6 +31,7 @@ class MobileNet(Spec):
     """MobileNet v1 for images of 32 x 32, or other sizes from 17 x 17 on (Howard et al. 2017)."""
 
     kind: Literal["mobilenet"] = "mobilenet"
+    recordable: ClassVar[bool] = True
 
     width: Annotated[float, Field(gt=0.0, le=8.0)] = 1.0
     """The paper's width multiplier: every layer has so many times its channels, rounded, at least one (section 3.3)."""

@@ -9,7 +9,7 @@ linear layer. Parameters are named `conv1.weight`, `stages.0.0.conv1.weight` (st
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -32,6 +32,7 @@ class Resnet(Spec):
     """A residual net of 6n + 2 layers for small images of any size (He et al. 2016, section 4.2)."""
 
     kind: Literal["resnet"] = "resnet"
+    recordable: ClassVar[bool] = True
 
     depth: Annotated[int, Field(ge=8, le=1202), AfterValidator(_six_n_plus_two)]
     """Layers with weights, 6n + 2: 8, 14, 20, 26, 32, …"""

@@ -18,6 +18,8 @@ from hpo.trainers.moving.policies import Governed
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from hpo.trainers.images.regularizers.record import Rate
+
     Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
@@ -63,7 +65,7 @@ class WeightDecay(OnParameters):
         if self.coupled:
             return Regularizer(decays=tensors)
 
-        def shrink(strength: float, lr: float) -> None:
+        def shrink(strength: float, lr: Rate) -> None:
             with torch.no_grad():
                 torch._foreach_mul_(tensors, 1.0 - lr * strength)
 
@@ -84,7 +86,7 @@ class CautiousWeightDecay(OnParameters):
 
         tensors = parameters(model, self.on)
 
-        def remember(strength: float, lr: float) -> Callable[[], None]:
+        def remember(strength: float, lr: Rate) -> Callable[[], None]:
             before = [tensor.detach().clone() for tensor in tensors]
 
             def decay() -> None:
@@ -92,7 +94,8 @@ class CautiousWeightDecay(OnParameters):
                     moved = torch._foreach_sub(before, tensors)  # lr x u
                     torch._foreach_mul_(moved, before)
                     decayed = [weight * (toward >= 0) for weight, toward in zip(before, moved, strict=True)]
-                    torch._foreach_add_(tensors, decayed, alpha=-lr * strength)
+                    torch._foreach_mul_(decayed, lr * strength)
+                    torch._foreach_sub_(tensors, decayed)
 
             return decay
 

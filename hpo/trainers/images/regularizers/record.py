@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
+    Rate = float | Tensor
+    """A learning rate; on a GPU a tensor of no dimension, so that a recorded step sees it move."""
 
 Which = Literal["weights", "all"]
 
@@ -32,9 +34,9 @@ class Regularizer:
     """Parameters to whose gradients strength x w is added, by the optimizer in its one pass over them."""
     on_gradients: Callable[[float], None] | None = None
     """(strength): after that, to add another penalty's gradient."""
-    on_weights: Callable[[float, float], None] | None = None
+    on_weights: Callable[[float, Rate], None] | None = None
     """(strength, learning rate): before the optimizer's step, when all gradients are complete."""
-    on_step: Callable[[float, float], Callable[[], None]] | None = None
+    on_step: Callable[[float, Rate], Callable[[], None]] | None = None
     """(strength, learning rate) -> what is to be done once the optimizer has taken the step that comes now."""
 
 
