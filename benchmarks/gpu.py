@@ -99,8 +99,7 @@ def _measured(precision: str = "float32", recorded: bool = True, deterministic: 
         os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
         torch.use_deterministic_algorithms(True)
         torch.backends.cudnn.benchmark = False
-    if not recorded:
-        recorded_step.STEPS_BEFORE = 1 << 60
+    os.environ[recorded_step.VARIABLE] = str(int(recorded))
     configure_torch(choose_device("cuda"))
     found = {}
     for case in CASES:
@@ -197,8 +196,7 @@ def _together(case: Case, workers: int, recorded: bool) -> int:
 
 def _work(case: Case, recorded: bool, barrier: Barrier, steps: Any) -> None:
     configure_torch(choose_device("cuda"))
-    if not recorded:
-        recorded_step.STEPS_BEFORE = 1 << 60
+    os.environ[recorded_step.VARIABLE] = str(int(recorded))
     run = _run(case)
     _steps(run, WARM)
     barrier.wait(timeout=100)

@@ -1,4 +1,7 @@
-"""Recorded steps on a GPU: they are what they replace, bit for bit, whatever moves. Skipped where there is no GPU."""
+"""Steps that can be recorded: from one to the next nothing differs but the content of tensors, and none is read.
+
+Seen on the CPU, in every operation of a step. That a recorded step is what it replaces, bit for bit, is seen on a GPU.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,20 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_map
 
 from hpo.search.space import merge
 from hpo.trainers.images.data.cache import DataCache
 from hpo.trainers.images.data.images import Splits
+from hpo.trainers.images.recorded_step import VARIABLE
+from hpo.trainers.images.regularizers import Regularizer
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+READS = ("aten._local_scalar_dense", "aten.equal", "aten.nonzero")
+"""Operations with which the host waits for what the device has computed."""
+on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 TRIAL: dict[str, Any] = {
     "epochs": 3,
@@ -24,7 +33,19 @@ TRIAL: dict[str, Any] = {
     "lr": {"kind": "cosine", "peak": 0.05},
 }
 DECAY = {"strength": 1e-2}
+MOVING: dict[str, dict[str, Any]] = {
+    "l2 that follows the rate": {
+        "regularizers": {"l2": {"kind": "l2", "policy": {"kind": "follows_lr"}} | DECAY},
+    },
+    "l2 that ramps": {
+        "regularizers": {
+            "l2": {"kind": "l2", "policy": {"kind": "ramp", "direction": "up", "shape": "linear"}} | DECAY,
+        }
+    },
+}
+"""With a strength that moves at every step, so that none is worth recording."""
 PARTS: dict[str, dict[str, Any]] = {
+    **MOVING,
     "as it is": {},
     "adam": {"optimizer": {"kind": "adam"}, "lr": {"peak": 1e-3}},
     "rmsprop": {"optimizer": {"kind": "rmsprop"}, "lr": {"peak": 1e-3}},
@@ -34,14 +55,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "bfloat16": {"precision": "bfloat16"},
     "decay": {"regularizers": {"decay": {"kind": "weight_decay"} | DECAY}},
     "cautious": {"regularizers": {"decay": {"kind": "cautious_weight_decay"} | DECAY}},
-    "l2 that follows the rate": {
-        "regularizers": {"l2": {"kind": "l2", "policy": {"kind": "follows_lr"}} | DECAY},
-    },
-    "l2 by epochs": {
-        "regularizers": {
-            "l2": {"kind": "l2", "policy": {"kind": "ramp", "direction": "up", "shape": "linear"}} | DECAY,
-        }
-    },
     "penalties": {
         "regularizers": {kind: {"kind": kind, "strength": 1e-3} for kind in ("l1", "l_half", "tikhonov")},
     },
@@ -57,11 +70,8 @@ PARTS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def splits() -> Splits:
-    torch.backends.cudnn.deterministic = True
-    spec = trial({})
-    return DataCache().splits(spec.data, True, torch.device("cuda"))
+def splits(device: str) -> Splits:
+    return DataCache().splits(trial({}).data, True, torch.device(device))
 
 
 def trial(part: dict[str, Any]) -> TrialSpec:
@@ -82,29 +92,97 @@ def same(ones: list[torch.Tensor], others: list[torch.Tensor]) -> bool:
     return all(torch.equal(one.cpu(), other.cpu()) for one, other in zip(ones, others, strict=True))
 
 
+class Operations(TorchDispatchMode):
+    """Every operation that torch is asked for: its name and arguments, tensors by what they are and not by content."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace != "profiler":  # marks of torch's own
+            self.seen.append(f"{func}{tree_map(_without_content, (args, kwargs or {}))}")
+        return func(*args, **(kwargs or {}))
+
+
+def _without_content(value: Any) -> Any:
+    return (value.dtype, tuple(value.shape), value.device) if isinstance(value, torch.Tensor) else value
+
+
+def steps_seen(run: Run, count: int) -> list[list[str]]:
+    """The operations of the device's part of so many steps, the learning rate as a GPU has it."""
+    seen = []
+    for number in range(count):
+        run.step()  # schedule, policies and order move on
+        chosen = run._batches.choose(run._step)
+        with Operations() as operations:
+            run._train(chosen, torch.tensor(0.05 - 0.001 * number))
+        seen.append(operations.seen)
+    return seen
+
+
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - MOVING.keys() - {"rmsprop"}))  # its tensors need a GPU
+def test_steps_differ_in_the_content_of_tensors_alone(part: str) -> None:
+    """What is recorded once is right for every step of the same strengths."""
+    run = Run(trial(PARTS[part]), 3, splits("cpu"))
+    first, *others = steps_seen(run, 4)
+    assert len(first) > 20
+    assert [first] * 3 == others
+
+
 @pytest.mark.parametrize("part", PARTS)
-def test_bit_for_bit(part: str, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_step_reads_a_number(part: str) -> None:
+    """The host would wait for the device."""
+    run = Run(trial(PARTS[part]), 3, splits("cpu"))
+    run.step()
+    with Operations() as operations:
+        run.step()
+    assert [] == [each for each in operations.seen if each.startswith(READS)]
+
+
+def test_what_is_read_is_seen() -> None:
+    """A penalty that asks for a number is found out, and so is a strength that moves."""
+    run = Run(trial({}), 3, splits("cpu"))
+    strengths = iter(range(1, 9))
+
+    def asks(strength: float) -> None:
+        [weight, *_] = run.model.parameters()
+        assert weight.grad is not None
+        weight.grad.mul_(1 - next(strengths) / 1000 if weight.grad.sum().item() != 0 else 1)
+
+    run._regularizers["asks"], run._strengths["asks"] = Regularizer(on_gradients=asks), 1.0
+    first, second = steps_seen(run, 2)
+    assert [each for each in first if each.startswith(READS)]
+    assert first != second
+
+
+@on_a_gpu
+@pytest.mark.parametrize("part", PARTS)
+def test_bit_for_bit(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Replayed, never recorded, and resumed in the middle of an epoch: the same weights and scores."""
-    recorded = Run(trial(PARTS[part]), 3, splits)
+    monkeypatch.setenv(VARIABLE, "1")
+    monkeypatch.setattr(torch.backends.cudnn, "deterministic", True)
+    here = splits("cuda")
+    recorded = Run(trial(PARTS[part]), 3, here)
     replayed = trained(recorded)
-    resumed = Run(trial(PARTS[part]), 3, splits)
+    resumed = Run(trial(PARTS[part]), 3, here)
     for _ in range(40):
         resumed.step()
         if resumed.clock.at_epoch_end:
             resumed.evaluate()
-    again = Run(trial(PARTS[part]), 3, splits)
+    again = Run(trial(PARTS[part]), 3, here)
     again.restore(resumed.checkpoint())
     assert same(replayed, trained(again))
     monkeypatch.setattr("hpo.trainers.images.recorded_step.STEPS_BEFORE", 10**9)
-    eager = Run(trial(PARTS[part]), 3, splits)
+    eager = Run(trial(PARTS[part]), 3, here)
     assert same(replayed, trained(eager))
-    moves_every_step = part == "l2 that follows the rate"
-    assert recorded._recorded is not None and recorded._recorded.is_recorded is not moves_every_step
+    assert recorded._recorded is not None and recorded._recorded.is_recorded is (part not in MOVING)
 
 
-def test_the_device_is_not_waited_for(splits: Splits) -> None:
+@on_a_gpu
+def test_the_device_is_not_waited_for() -> None:
     """No step reads a number from the device, recorded or not."""
-    run = Run(trial(PARTS["cautious"] | {"clip_norm": 1.0}), 3, splits)
+    run = Run(trial(PARTS["cautious"] | {"clip_norm": 1.0}), 3, splits("cuda"))
     run.step()
     torch.cuda.set_sync_debug_mode("error")
     try:

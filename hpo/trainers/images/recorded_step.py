@@ -9,6 +9,7 @@ changes.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable
 
 import torch
@@ -16,9 +17,16 @@ from torch import Tensor
 
 from hpo.trainers.images.batches import Chosen
 
+VARIABLE = "HPO_RECORDED_STEPS"
+"""Set to 1 it records steps on GPUs; by itself it does not until a GPU has shown that nothing is lost."""
 STEPS_BEFORE = 8
 """Steps of one key that are taken before it is recorded: a key that moves at every step is never worth it, and
 libraries get what they need at their first calls, which can't be recorded."""
+
+
+def records(device: torch.device) -> bool:
+    """Whether steps on this device are to be recorded."""
+    return device.type == "cuda" and os.environ.get(VARIABLE) == "1"
 
 
 class RecordedStep:
@@ -51,11 +59,6 @@ class RecordedStep:
             self._graph, self._chosen = self._record(chosen)
         self._chosen.copy_(chosen)
         self._graph.replay()
-
-    def once(self, chosen: Chosen, lr: float) -> None:
-        """Train as `step` does, but never replayed: for a step of which the host wants to see more."""
-        self._lr.fill_(lr)
-        self._train(chosen, self._lr)
 
     def _record(self, chosen: Chosen) -> tuple[torch.cuda.CUDAGraph, Chosen]:
         kept = chosen.clone()

@@ -23,7 +23,7 @@ from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.metrics import gradient_norm, named_parameters, score
 from hpo.trainers.images.plateau import PlateauState
 from hpo.trainers.images.prefix import Prefix
-from hpo.trainers.images.recorded_step import RecordedStep
+from hpo.trainers.images.recorded_step import RecordedStep, records
 from hpo.trainers.images.regularizers import decay, decay_groups
 from hpo.trainers.images.trial import TrialSpec
 from hpo.trainers.moving.clock import Clock, Observation, Score
@@ -59,7 +59,7 @@ class Run:
             name: spec.build(self.model, derive(seed, "regularizer", name)) for name, spec in trial.regularizers.items()
         }
         self._optimizer = trial.optimizer.build(decay_groups(self.model, self._regularizers))
-        recordable = self._device.type == "cuda" and trial.model.recordable and not trial.compile
+        recordable = trial.model.recordable and not trial.compile and records(self._device)
         self._recorded = RecordedStep(self._train, self._device) if recordable else None
         self._fit_optimizer_to_device()
         self._parameters = list(self.model.parameters())

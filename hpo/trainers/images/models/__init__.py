@@ -1,8 +1,8 @@
 """Models: a frozen spec with `kind` and the verb `build(shape, classes) -> nn.Module`.
 
-`recordable` says whether its training step may be recorded (see `hpo.trainers.images.recorded_step`): it does the same at every
-step, and reads nothing from the device. The union `Model` is the registry. Weights are drawn from torch's global
-generator, which the caller seeds.
+`recordable` says whether a training step of it may be recorded (see `hpo.trainers.images.recorded_step`): it does the
+same at every step, and reads nothing from the device. The union `Model` is the registry. Weights are drawn from
+torch's global generator, which the caller seeds.
 """
 
 from __future__ import annotations
