@@ -50,6 +50,7 @@ def prefixes(spec: TrialSpec, seed: int = 7) -> tuple[str, ...]:
 PLATEAU = {"patience": 1, "factor": 0.5}
 LATER = {"kind": "follows_lr", "table": [[0.1, 1.0], [0.04, 3.0]]}
 GAP = {"kind": "accuracy_gap", "raise_above": 0.05}
+AGED = {"kind": "weight_decay"}
 COMMON: list[tuple[dict[str, Any], dict[str, Any], int]] = [
     ({}, {}, 4),
     ({}, {f"{DECAY}.policy": {"kind": "hold"}}, 2),
@@ -60,6 +61,11 @@ COMMON: list[tuple[dict[str, Any], dict[str, Any], int]] = [
     ({f"{DECAY}.policy": {"kind": "hold"}}, {f"{DECAY}.policy": {"kind": "hold"}, "epochs": 3}, 3),
     ({}, {f"{DECAY}.strength": 2e-2}, 0),
     ({}, {f"{DECAY}.on": "all"}, 0),
+    ({}, {f"{DECAY}.on": ["output.*"]}, 0),
+    # Four epochs of three steps at a peak of 0.1: a timescale of 1 / 1.2 is a strength of 1.
+    ({"regularizers.aged": AGED | {"timescale": 1 / 1.2}}, {"regularizers.aged": AGED | {"strength": 1.0}}, 4),
+    ({"regularizers.aged": AGED | {"timescale": 0.5}}, {"regularizers.aged": AGED | {"timescale": 0.5}}, 4),
+    ({"regularizers.aged": AGED | {"timescale": 0.5}}, {"regularizers.aged": AGED | {"timescale": 0.6}}, 0),
     ({}, {"optimizer.momentum": 0.8}, 0),
     ({}, {"regularizers.dropout.strength": 0.3}, 0),
     ({}, {"early_stopping": {"patience": 3}}, 0),

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from torch import nn
 from torch.nn import functional
 
+from hpo.errors import StudyFileError
 from hpo.trainers.images.models import Cnn, Mlp
 from hpo.trainers.images.regularizers import (
     L1,
@@ -54,6 +55,26 @@ def test_which_parameters() -> None:
     net.get_parameter("linear1.weight").requires_grad_(False)
     assert weights[1:] == [names[id(p)] for p in parameters(net, "weights")]
     assert len(names) - 1 == len(parameters(net, "all"))
+
+
+def test_parameters_by_name() -> None:
+    """Patterns of dotted paths; one that finds nothing is said, with what there is."""
+    net = model()
+    names = {id(p): name for name, p in net.named_parameters()}
+    found = parameters(net, ("linear?.weight", "*.bias"))
+    assert ["linear1.weight", "linear1.bias", "linear2.weight", "linear2.bias", "output.bias"] == [
+        names[id(p)] for p in found
+    ]
+    with pytest.raises(StudyFileError, match="no parameter 'linear3") as raised:
+        parameters(net, ("linear1.weight", "linear3.*"))
+    assert "linear2.weight" in str(raised.value.hint)
+
+
+def test_timescale() -> None:
+    """The share of a trial of 200 steps at a rate of 0.05 over which weights average: 1 / (0.05 x 2 x 200)."""
+    assert pytest.approx(2.0) == WeightDecay(timescale=0.05).base(0.05, 200)
+    assert pytest.approx(2.0) == CautiousWeightDecay(timescale=0.05).base(0.05, 200)
+    assert WeightDecay(strength=0.3).base(0.05, 200) == L2(strength=0.3).base(0.05, 200) == 0.3
 
 
 #: the penalty on one tensor, as its docstring states it
@@ -274,6 +295,11 @@ def test_acts_only_there(spec: Any, acts_on: set[str]) -> None:
         ({"kind": "l_half", "strength": 1.0, "epsilon": 0.0}, "greater than 0"),
         ({"kind": "input_noise", "strength": 0.1, "on": "all"}, "unknown key 'on'"),
         ({"kind": "weight_decay", "strength": 0.1, "policy": {"kind": "up"}}, "expected tags: 'hold', "),
+        ({"kind": "weight_decay"}, "exactly one of `strength` and `timescale`"),
+        ({"kind": "weight_decay", "strength": 0.1, "timescale": 0.1}, "exactly one of `strength` and `timescale`"),
+        ({"kind": "weight_decay", "timescale": 0.0}, "greater than 0"),
+        ({"kind": "weight_decay", "timescale": 0.1, "coupled": True}, "that of decoupled decay"),
+        ({"kind": "l2", "strength": 0.1, "on": []}, "at least 1 item"),
         ({"kind": "l3", "strength": 0.1}, "expected tags: 'weight_decay', "),
     ],
 )

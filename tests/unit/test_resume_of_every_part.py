@@ -72,6 +72,7 @@ PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
         [
             {"kind": "cautious_weight_decay", "strength": 1e-2},
             {"kind": "weight_decay", "strength": 0.1},
+            {"kind": "weight_decay", "timescale": 0.5, "on": ["*.weight"]},
             {"kind": "l2", "strength": 0.1, "on": "all"},
             {"kind": "l1", "strength": 0.01},
             {"kind": "l_half", "strength": 0.001},

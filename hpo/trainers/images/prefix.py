@@ -57,7 +57,7 @@ class Prefix:
     def __init__(self, trial: TrialSpec, seed: int, steps_per_epoch: int) -> None:
         self._trial = trial
         self._clock = Clock(0, steps_per_epoch, trial.epochs)
-        self._strengths = {name: spec.strength for name, spec in trial.regularizers.items()}
+        self._strengths = {name: self._base(spec) for name, spec in trial.regularizers.items()}
         self._moving = {
             name: spec
             for name, spec in trial.regularizers.items()
@@ -95,19 +95,22 @@ class Prefix:
 
     def _next(self, name: str, spec: RegularizerSpec) -> float | None:
         """The strength at the present step; None if its policy looks at scores."""
-        seen = Unscored(self._clock, spec.strength, self._trial.lr(self._clock), self._trial.lr.peak)
+        seen = Unscored(self._clock, self._base(spec), self._trial.lr(self._clock), self._trial.lr.peak)
         try:
             strength = spec.policy(self._strengths[name], cast(Observation, seen))
         except ScoresRead:
             return None
         return None if seen.was_read else min(strength, spec.ceiling)
 
+    def _base(self, spec: RegularizerSpec) -> float:
+        return spec.base(self._trial.lr.peak, self._clock.total_steps)
+
     def _still(self) -> dict[str, Any]:
         """The trial without what is followed step by step, and without its length, which only the clock looks at."""
         table = self._trial.model_dump(mode="json", exclude={"lr", "epochs"})
         for name, spec in self._trial.regularizers.items():
             if name in self._moving:
-                table["regularizers"][name] = spec.model_dump(mode="json", exclude={"strength", "policy"})
+                table["regularizers"][name] = spec.model_dump(mode="json", exclude={"strength", "timescale", "policy"})
             else:
                 table["regularizers"][name] |= self._seen_by_policies()
         return table

@@ -204,9 +204,10 @@ class Run:
 
     def _move_strengths(self, clock: Clock) -> None:
         for name, spec in self._trial.regularizers.items():
-            observation = Observation(clock, spec.strength, self._lr, self._peak_lr, self.train, self.validation)
+            base = spec.base(self._peak_lr, clock.total_steps)
+            observation = Observation(clock, base, self._lr, self._peak_lr, self.train, self.validation)
             before = self._strengths.get(name)
-            now = min(spec.policy(spec.strength if before is None else before, observation), spec.ceiling)
+            now = min(spec.policy(base if before is None else before, observation), spec.ceiling)
             on_change = self._regularizers[name].on_change
             if on_change is not None and now != before:
                 on_change(now)

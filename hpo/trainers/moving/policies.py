@@ -255,3 +255,7 @@ class Governed(Spec):
     """The strength as stated; the policy multiplies or replaces it as the trial goes on."""
     policy: Policy = Hold()
     """How the strength moves while the trial trains."""
+
+    def base(self, peak_lr: float, steps: int) -> float:
+        """The stated strength, of a trial of so many optimizer steps whose schedule reaches so high a learning rate."""
+        return self.strength

@@ -111,7 +111,7 @@ def _words(command: str) -> str:
 
 
 class Reports(Spec):
-    """Where a program that does not call `hpo.trial()` reports, once a unit: exactly one of the two."""
+    """Where a program that does not call `hpo.trial()` reports, once a unit: exactly one of the three."""
 
     line: str | None = Field(default=None, max_length=1000)
     """A regular expression with named groups that finds a report in a line of the program's output, such as
@@ -119,11 +119,30 @@ class Reports(Spec):
     file: str | None = Field(default=None, max_length=255, pattern=r"^\w[\w-]*\.jsonl?$")
     """The name of a file in the trial's folder to which the program appends a line of JSON, such as
     `{"validation_loss": 0.31}`; the environment variable `HPO_REPORTS` has its path."""
+    tensorboard: str | None = Field(default=None, max_length=255, pattern=r"^\w[\w-]*$")
+    """The name of a folder in the trial's, `{dir}/runs` for `runs`, to which the program writes TensorBoard's event
+    files: a step at which all of `tags` were written is a report. The worker needs the package tensorboard."""
+    tags: dict[str, Annotated[str, Field(min_length=1)]] = Field(default={}, max_length=256)
+    """The metrics in the event files, and what each is called there: `{ validation_loss = "val/loss" }`."""
+
+    @property
+    def named(self) -> tuple[str, ...] | None:
+        """What a report consists of; None if only the program knows."""
+        if self.tensorboard is not None:
+            return tuple(self.tags)
+        return None if self.line is None else tuple(re.compile(self.line).groupindex)
+
+    @property
+    def have_marks(self) -> bool:
+        """Whether reports have a number by which they are told apart."""
+        return self.line is None or MARK in re.compile(self.line).groupindex
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
-        if (self.line is None) == (self.file is None):
-            raise ValueError("give exactly one of `line` and `file`")
+        if sum(place is not None for place in (self.line, self.file, self.tensorboard)) != 1:
+            raise ValueError("give exactly one of `line`, `file` and `tensorboard`")
+        if (self.tensorboard is None) != (not self.tags):
+            raise ValueError('`tensorboard` and `tags` go together, as in tags = { validation_loss = "val/loss" }')
         if self.line is not None:
             try:
                 re.compile(self.line)
@@ -204,14 +223,14 @@ class ProgramSpec(Spec):
     @model_validator(mode="after")
     def _reports_the_metric(self) -> Self:
         wanted = f"validation_{self.metric.name}"
-        if self.reports is not None and self.reports.line is not None:
-            groups = re.compile(self.reports.line).groupindex
-            if wanted not in groups:
-                said = ", ".join(groups) or "none"
+        if self.reports is not None and self.reports.named is not None:
+            place, what = ("line", "group") if self.reports.line is not None else ("tags", "tag")
+            if wanted not in self.reports.named:
+                said = ", ".join(self.reports.named) or "none"
                 raise ValueError(
-                    f"reports.line: no group is called {wanted}, by which trials are judged; there are {said}"
+                    f"reports.{place}: no {what} is called {wanted}, by which trials are judged; there are {said}"
                 )
-            if self.resume is not None and MARK not in groups:
+            if self.resume is not None and not self.reports.have_marks:
                 raise ValueError(
                     f"resume: reports.line needs a group called {MARK}, the number of the epoch or of the step, by "
                     "which a report is known that the program repeats"
@@ -234,12 +253,12 @@ class ProgramSpec(Spec):
 
     @model_validator(mode="after")
     def _follows_what_moves(self) -> Self:
-        if self.reports is not None and self.reports.line is not None:
+        if self.reports is not None and self.reports.file is None:
             moving = [name for name, value in self.values.items() if isinstance(value, Spec) and not stays(value)]
             if moving:
                 raise ValueError(
-                    f"values.{moving[0]} moves, and a program that reports by its output can't follow: let it call "
-                    "hpo.trial(), or use `reports = { file = … }` and read HPO_VALUES after each report"
+                    f"values.{moving[0]} moves, and a program can't follow whose reports are found in what it writes "
+                    "anyway: let it call hpo.trial(), or use `reports = { file = … }` and read HPO_VALUES after each"
                 )
         return self
 

@@ -1,14 +1,14 @@
 """A program that does not speak: one that can't be changed, whose reports are read from what it writes.
 
 Its values are words of its command line (`--lr {lr}`), or the JSON file that `HPO_VALUES` names, which is written anew
-after each report. What it reports are lines of its output that a regular expression finds, or lines of JSON in a file.
+after each report. What it reports are lines of its output that a regular expression finds, lines of JSON in a file, or
+scalars in TensorBoard's event files.
 It can't be asked to save: an interrupted trial goes on from a file that the program itself writes, or begins anew.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import shlex
 import time
 from collections.abc import Sequence
@@ -18,15 +18,19 @@ from typing import Any, Literal
 from hpo.client import FOLDER
 from hpo.errors import CheckpointError
 from hpo.trainers.program.checkpoint import Checkpoint, packed
+from hpo.trainers.program.event_files import EventFiles
+from hpo.trainers.program.lines import Lines, table
 from hpo.trainers.program.process import OUTPUT, Program, ProgramFailed, last_output, running
 from hpo.trainers.program.progress import Progress
-from hpo.trainers.program.spec import MARK
+from hpo.trainers.program.spec import MARK, Reports
 from hpo.trainers.trainer import Result, Trial
 
 POLL_SECONDS = 0.05
 """How often what the program writes is looked at."""
 SETTLE_LOOKS = 200
 """How often a file that goes on changing is looked at."""
+REPORTED = "reports.jsonl"
+"""The file of reports of a program that reports elsewhere: it is given one all the same."""
 VALUES, REPORTS = "HPO_VALUES", "HPO_REPORTS"
 """The environment variables by which a program finds the two files."""
 
@@ -47,10 +51,9 @@ class Watcher:
         """The numbers of the last two reports, if they have any."""
         config = self._progress.config
         assert config.reports is not None
-        self._line = re.compile(config.reports.line) if config.reports.line else None
-        self._file = folder / (OUTPUT if self._line else (config.reports.file or "reports.jsonl"))
+        self._file = folder / (config.reports.file or REPORTED)
+        self._reports = _reader(config.reports, folder, self._file)
         self._values = folder / "values.json"
-        self._read = 0
 
     def run(self) -> Result:
         """Run the program to its end, or until it is pruned or to be let go.
@@ -113,7 +116,7 @@ class Watcher:
 
     def _pass_on(self, is_all: bool) -> bool:
         """Pass on what was reported since the last look; whether the trial goes on."""
-        for metrics in self._new_reports(is_all):
+        for metrics in self._reports.new(is_all):
             self._progress.heard()
             if not self._is_new(metrics.pop(MARK, None)):
                 continue
@@ -170,31 +173,6 @@ class Watcher:
             return before
         return self._saved() if file.exists() else None
 
-    def _new_reports(self, is_all: bool) -> list[dict[str, float]]:
-        """What the program has reported since the last look, line by line; `is_all`: nothing more will come."""
-        if not self._file.exists():
-            return []
-        with self._file.open("rb") as file:
-            file.seek(self._read)
-            new = file.read()
-        whole, newline, rest = new.rpartition(b"\n")
-        if is_all and rest:
-            whole, newline = new, b""
-        self._read += len(whole) + len(newline)
-        lines = [line for line in whole.decode(errors="replace").split("\n") if line.strip()]
-        return [found for line in lines if (found := self._reported(line)) is not None]
-
-    def _reported(self, line: str) -> dict[str, float] | None:
-        if self._line is None:
-            return _table(line)
-        found = self._line.search(line)
-        if found is None:
-            return None
-        try:
-            return {name: float(text) for name, text in found.groupdict().items() if text is not None}
-        except ValueError:
-            raise ProgramFailed(f"the program reports {line[:200]!r}, where a group is no number") from None
-
     def _tested(self) -> dict[str, float] | None:
         """What the `test` command prints in its last line: a number, or JSON by name; None if the trial is to stop."""
         command = self._progress.config.test
@@ -213,7 +191,7 @@ class Watcher:
         lines = last_output(folder).split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
         if last.startswith("{"):
-            named = {f"test_{name.removeprefix('test_')}": value for name, value in _table(last).items()}
+            named = {f"test_{name.removeprefix('test_')}": value for name, value in table(last).items()}
             return self._progress.check_test(named)
         try:
             score = float(last)
@@ -239,6 +217,12 @@ class Watcher:
         fresh.replace(self._values)
 
 
+def _reader(reports: Reports, folder: Path, file: Path) -> Lines | EventFiles:
+    if reports.tensorboard is not None:
+        return EventFiles(folder / reports.tensorboard, reports.tags)
+    return Lines(folder / OUTPUT, reports.line) if reports.line else Lines(file)
+
+
 def _leaves_out(marks: Sequence[float], mark: float) -> bool:
     """Whether the step from the last number to the next is clearly more than the one before."""
     return len(marks) == 2 and mark - marks[1] > 1.5 * (marks[1] - marks[0])
@@ -254,13 +238,3 @@ def _settled(file: Path) -> bytes:
         if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
             return content
     return content
-
-
-def _table(line: str) -> dict[str, Any]:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise ProgramFailed(f"the program reports {line[:200]!r}, which is no table in JSON")
-    return found

@@ -92,7 +92,8 @@ class SparseGradient(Governed):
     strength: float = Field(ge=0.0, le=0.99)
     """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.99."""
     on: Which = "all"
-    """All trained parameters, or without biases and normalization."""
+    """All trained parameters, or without biases and normalization, or those of the names in a list: dotted module paths
+    such as `linear1.weight`, where `*` stands for anything."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         import torch

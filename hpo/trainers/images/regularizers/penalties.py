@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
-from pydantic import PositiveFloat
+from pydantic import NonNegativeFloat, PositiveFloat, model_validator
 
 from hpo.trainers.images.regularizers.record import Regularizer, Which, parameters
 from hpo.trainers.moving.policies import Governed
@@ -28,7 +28,8 @@ class OnParameters(Governed):
 
     ceiling: ClassVar[float] = math.inf
     on: Which = "weights"
-    """All trained parameters, or without biases and normalization."""
+    """All trained parameters, or without biases and normalization, or those of the names in a list: dotted module paths
+    such as `linear1.weight`, where `*` stands for anything."""
 
 
 def _penalty(model: nn.Module, which: Which, derivative: Callable[[list[Tensor]], Tensors]) -> Regularizer:
@@ -46,7 +47,32 @@ def _penalty(model: nn.Module, which: Which, derivative: Callable[[list[Tensor]]
     return Regularizer(on_gradients=add)
 
 
-class WeightDecay(OnParameters):
+class Decay(OnParameters):
+    """Weight decay, as strong as stated or as a timescale makes it."""
+
+    strength: NonNegativeFloat | None = None  # type: ignore[assignment]  # one of two ways to say it
+    """The strength as stated; the policy multiplies or replaces it as the trial goes on. Exactly one of `strength` and
+    `timescale`."""
+    timescale: PositiveFloat | None = None
+    """What may be stated instead of a strength: the share of the trial's optimizer steps over which the weights average
+    what the steps bring, T = 1 / (peak lr x strength x steps), so strength = 1 / (peak lr x T x steps). It is the AdamW
+    timescale B / (lr x strength x D) of Bergsma et al. 2025, "Power Lines", arXiv 2505.13738, and stays comparable
+    where learning rate, batch size or length change."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.strength is None) == (self.timescale is None):
+            raise ValueError("give exactly one of `strength` and `timescale`, for example timescale = 0.2")
+        return self
+
+    def base(self, peak_lr: float, steps: int) -> float:
+        if self.timescale is None:
+            assert self.strength is not None
+            return self.strength
+        return 1.0 / (peak_lr * self.timescale * steps)
+
+
+class WeightDecay(Decay):
     """Decoupled weight decay, w <- w - lr x strength x w (Loshchilov and Hutter 2019, AdamW as PyTorch writes it).
 
     With `coupled`, strength x w is added to the gradient instead: the `weight_decay` of PyTorch's SGD and Adam, there
@@ -57,6 +83,12 @@ class WeightDecay(OnParameters):
     kind: Literal["weight_decay"] = "weight_decay"
     coupled: bool = False
     """Add strength x w to the gradient."""
+
+    @model_validator(mode="after")
+    def _timescale_is_of_decoupled_decay(self) -> Self:
+        if self.coupled and self.timescale is not None:
+            raise ValueError("timescale: it is that of decoupled decay; leave out `coupled`, or state a strength")
+        return self
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         import torch
@@ -72,7 +104,7 @@ class WeightDecay(OnParameters):
         return Regularizer(on_weights=shrink)
 
 
-class CautiousWeightDecay(OnParameters):
+class CautiousWeightDecay(Decay):
     """Decoupled weight decay of those weights alone that the optimizer's step moves toward 0, or leaves.
 
     w <- w - lr (u + strength x [u w >= 0] x w), with the optimizer's update u: where the loss wants a weight to grow,

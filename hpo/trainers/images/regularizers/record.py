@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Field
+
+from hpo.errors import StudyFileError
 
 if TYPE_CHECKING:
     import torch
@@ -13,7 +18,7 @@ if TYPE_CHECKING:
     Rate = float | Tensor
     """A learning rate; on a GPU a tensor of no dimension, so that a recorded step sees it move."""
 
-Which = Literal["weights", "all"]
+Which = Literal["weights", "all"] | Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(min_length=1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,18 @@ class Regularizer:
 
 
 def parameters(model: nn.Module, which: Which) -> list[Tensor]:
-    """The trained tensors that a regularizer acts on: "weights" leaves out biases and normalization (one dimension)."""
-    return [p for p in model.parameters() if p.requires_grad and (which == "all" or p.ndim > 1)]
+    """The trained tensors that a regularizer acts on: "weights" leaves out biases and normalization (one dimension).
+
+    Raises:
+        StudyFileError: the model has no parameter of one of the names.
+    """
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    if isinstance(which, str):
+        return [parameter for parameter in trained.values() if which == "all" or parameter.ndim > 1]
+    for pattern in which:
+        if not any(fnmatchcase(name, pattern) for name in trained):
+            raise StudyFileError(f"on: the model has no parameter {pattern!r}", hint=f"it has {', '.join(trained)}")
+    return [p for name, p in trained.items() if any(fnmatchcase(name, pattern) for pattern in which)]
 
 
 def decay_groups(model: nn.Module, regularizers: Mapping[str, Regularizer]) -> list[dict[str, Any]]:
