@@ -75,8 +75,12 @@ class Reporter:
         self._saved_at = self._written_at = time.monotonic()
         about = {"arm": cell.arm, "phase": cell.phase, "seed": cell.seed, **trial.params}
         key = f"{lease.study_uuid}-{cell.id}"
-        run = Run(study.spec.name, own_name, key, about, 0 if checkpoint is None else cell.epochs)
-        self._mirror = session.trackers.begin(run)
+        so_far = () if checkpoint is None or session.trackers.are_none else self._measured()
+        self._mirror = session.trackers.begin(Run(study.spec.name, own_name, key, about, so_far))
+
+    def _measured(self) -> list[tuple[int, Mapping[str, float | None]]]:
+        """The curve so far, as the ledger has it; its end may be beyond the checkpoint, and is then trained again."""
+        return [(point.at, point.metrics) for point in self._session.ledger.curve(self._lease.cell.id)]
 
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
         """Note what was measured, and say whether the trial goes on."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -16,6 +18,7 @@ from hpo.errors import UserError
 from hpo.service import begin_study
 from hpo.storage import Storage, open_storage
 from hpo.storage.rows import Cell
+from hpo.study import StudySpec
 from hpo.worker.tracking import mirror, open_trackers
 from hpo.worker.tracking.tracker import Run
 from tests.integration.helpers import Crew, holder_after, make_study, work_here
@@ -93,7 +96,7 @@ class Broken:
         if self._where == "hangs":
             self._hangs.wait()
 
-    def end(self, how: str, metrics: Mapping[str, float]) -> None:
+    def end(self, at: int, how: str, metrics: Mapping[str, float]) -> None:
         if self._where == "end":
             raise RuntimeError("this neither")
 
@@ -120,12 +123,18 @@ def test_one_that_fails_stops_no_trial(
     [
         ("tensorbord:x", "--track 'tensorbord': allowed are tensorboard, mlflow, wandb, trackio"),
         ("tensorboard", "--track tensorboard: it needs a folder, as in tensorboard:runs"),
+        pytest.param(
+            "mlflow:postgresql://me:secret@there/db",
+            "--track mlflow: a command line is public: a URI with a password belongs in MLFLOW_TRACKING_URI",
+            marks=pytest.mark.skipif(find_spec("mlflow") is None, reason="mlflow is not installed"),
+        ),
     ],
 )
 def test_what_can_not_be_meant(sqlite_url: str, given: str, said: str) -> None:
     """Told before anything is claimed, with exit code 2."""
     open_storage(sqlite_url).close()
     answer = CliRunner().invoke(cli, ["worker", "--device=cpu", f"--track={given}", "--storage", sqlite_url])
+    assert "secret" not in answer.stderr
     assert (2, True) == (answer.exit_code, said in " ".join(answer.stderr.split())), answer.stderr
 
 
@@ -135,6 +144,56 @@ def test_a_package_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="--track wandb: ") as caught:
         open_trackers(["wandb"])
     assert "pip install wandb" == caught.value.hint
+
+
+def shared_study() -> StudySpec:
+    """Two trials of which the second goes on from a checkpoint of the first."""
+    stages = {"kind": "stages", "factors": [1.0, 1.0, 0.1]}
+    common = {"lr": {"kind": "constant", "peak": 0.05}, "regularizers": {"l2": {"policy": {"kind": "hold"}}}}
+    arms = {
+        "holds": {},
+        "falls": {"trial": {"regularizers": {"l2": {"policy": stages}}}},
+    }
+    return make_study(arms, trial=common, share_prefixes=True)
+
+
+def test_what_another_trial_has_trained_is_shown_too(sqlite_url: str, tmp_path: Path) -> None:
+    """A trial that shares its beginning is shown from its first unit on."""
+    storage = open_storage(sqlite_url)
+    row = begin_study(storage, shared_study())
+    work_here(storage, track=(f"tensorboard:{tmp_path}",))
+    cells = storage.ledger.cells(row.id)
+    assert any(cell.leader is not None for cell in cells)
+    for folder in (tmp_path / "digits").iterdir():
+        assert [1, 2, 3] == [step for step, _ in scalars(folder)["lr"]], folder
+    storage.close()
+
+
+def test_begun_anew(tmp_path: Path) -> None:
+    """What was told before it turned out that a trial can't go on is hidden, not shown twice."""
+    trackers = open_trackers([f"tensorboard:{tmp_path}"])
+    shown = trackers.begin(Run("study", "trial", "key", {}, so_far=[(1, {"loss": 9.0}), (2, {"loss": None})]))
+    shown.log(1, {"loss": 0.5})
+    shown.log(2, {"loss": 0.25})
+    shown.end("finished", {})
+    trackers.close()
+    assert [(1, 0.5), (2, 0.25)] == scalars(tmp_path / "study" / "trial")["loss"]
+
+
+def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is told again takes the place of the one before."""
+    trackio = pytest.importorskip("trackio")
+    for name in ("TRACKIO_DIR", "HF_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    trackers = open_trackers(["trackio"])
+    for so_far in ((), [(1, {"loss": 0.5})]):
+        shown = trackers.begin(Run("study", "trial", "key", {"arm": "a"}, so_far=so_far))
+        for at in (1, 2)[len(so_far) :]:
+            shown.log(at, {"loss": 0.5 / at})
+        shown.end("interrupted", {})
+    trackers.close()
+    [run] = list(trackio.Api().runs("study"))
+    assert "trial" == run.name
 
 
 @pytest.mark.filterwarnings("ignore")  # its own use of SQLAlchemy
@@ -153,10 +212,23 @@ def test_mlflow(sqlite_url: str, tmp_path: Path) -> None:
     }
     for cell in cells:
         run = runs[str(cell.id)]
-        history = [(one.step, one.value) for one in client.get_metric_history(run.info.run_id, "lr")]
+        history = curve_of(client, run.info.run_id)
         assert [(at, point["lr"]) for at, point in enumerate(curve(storage, cell), 1)] == history
         assert "FINISHED" == run.info.status
     storage.close()
+    # Told again, none stands there twice.
+    key = f"{runs[str(cells[0].id)].data.tags['hpo.trial']}"
+    measured = curve_of(client, runs[str(cells[0].id)].info.run_id)
+    again = Run(STUDY.name, "again", key, {}, so_far=[(at, {"lr": value}) for at, value in measured])
+    trackers = open_trackers([f"mlflow:{place}"])
+    trackers.begin(again).log(len(measured) + 1, {"lr": 0.5})
+    trackers.close()
+    assert [*measured, (len(measured) + 1, 0.5)] == curve_of(client, runs[str(cells[0].id)].info.run_id)
+
+
+def curve_of(client: Any, run: str) -> list[tuple[int, float]]:
+    """What MLflow has of the learning rate."""
+    return [(one.step, one.value) for one in client.get_metric_history(run, "lr")]
 
 
 def test_weights_and_biases(sqlite_url: str, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import importlib
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from queue import Full, Queue
 from threading import Thread
 
@@ -63,7 +64,12 @@ class Trackers:
 
     def begin(self, run: Run) -> Mirror:
         """Show a trial from now on."""
-        return Mirror([_Followed(one, run) for one in self._told])
+        return Mirror(self._told, run)
+
+    @property
+    def are_none(self) -> bool:
+        """Whether nobody is to be told."""
+        return not self._told
 
     def close(self) -> None:
         """Let them hear what is left."""
@@ -74,18 +80,28 @@ class Trackers:
 class Mirror:
     """One trial, in all trackers."""
 
-    def __init__(self, followed: list[_Followed]) -> None:
-        self._followed = followed
+    def __init__(self, told: list[_Told], run: Run) -> None:
+        self._told, self._run = told, run
+        self._at = 0
+        self._begin(run)
 
     def log(self, at: int, metrics: Mapping[str, float]) -> None:
         """What was measured after `at` units."""
+        if at <= self._at:  # its checkpoint is older than what was measured, or could not be read
+            self._begin(replace(self._run, so_far=[point for point in self._run.so_far if point[0] < at]))
+        self._at = at
         for one in self._followed:
             one.then(lambda shown: shown.log(at, _finite(metrics)))
 
     def end(self, how: str, metrics: Mapping[str, float | None]) -> None:
         """How it ended."""
+        at = self._at
         for one in self._followed:
-            one.then(lambda shown: shown.end(how, _finite(metrics)))
+            one.then(lambda shown: shown.end(at, how, _finite(metrics)))
+
+    def _begin(self, run: Run) -> None:
+        self._followed = [_Followed(one, run) for one in self._told]
+        self._at = run.so_far[-1][0] if run.so_far else 0
 
 
 class _Followed:
@@ -108,6 +124,8 @@ class _Followed:
 
     def _begin(self) -> None:
         self._shown = self._told.tracker.begin(self._run)
+        for at, metrics in self._run.so_far:
+            self._shown.log(at, _finite(metrics))
 
     def _ask(self, what: Callable[[], None]) -> None:
         if not self._is_given_up and not self._told.ask(lambda: self._try(what)):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from hpo.worker.tracking.tracker import Run
 
 KEY = "hpo.trial"
 """The tag by which a trial's run is found again."""
+TOLD = "hpo.told"
+"""The tag that says after how many units the run was told of last."""
 STATES = {"failed": "FAILED", "interrupted": "KILLED"}
 """How a trial ended -> what MLflow calls it, if not finished."""
 
@@ -21,6 +25,8 @@ class MLflow:
     def __init__(self, where: str) -> None:
         from mlflow.tracking import MlflowClient
 
+        if urlsplit(where).password:
+            raise ValueError("a command line is public: a URI with a password belongs in MLFLOW_TRACKING_URI")
         self._client = MlflowClient(where or None)
 
     def begin(self, run: Run) -> _Logged:
@@ -39,14 +45,20 @@ class MLflow:
 class _Logged:
     def __init__(self, client: Any, run: str) -> None:
         self._client, self._run = client, run
-        self._last = 0
+        self._told = int(client.get_run(run).data.tags.get(TOLD, 0))
 
     def log(self, at: int, metrics: Mapping[str, float]) -> None:
-        self._last = at
-        for name, value in metrics.items():
-            self._client.log_metric(self._run, name, value, step=at)
+        if at > self._told:  # MLflow forgets nothing, so a step that is told again would stand there twice
+            self._write(at, metrics)
 
-    def end(self, how: str, metrics: Mapping[str, float]) -> None:
-        self.log(self._last, metrics)
+    def end(self, at: int, how: str, metrics: Mapping[str, float]) -> None:
+        self._write(at, metrics)
         self._client.set_tag(self._run, "ended", how)
         self._client.set_terminated(self._run, STATES.get(how, "FINISHED"))
+
+    def _write(self, at: int, metrics: Mapping[str, float]) -> None:
+        from mlflow.entities import Metric, RunTag
+
+        self._told, now = at, int(1000 * time.time())
+        measured = [Metric(name, value, now, at) for name, value in metrics.items()]
+        self._client.log_batch(self._run, metrics=measured, tags=[RunTag(TOLD, str(at))])

@@ -34,22 +34,20 @@ class _Events:
 
         self._event = Event
         self._writer = EventFileWriter(str(folder))
-        self._last = run.begin
-        if run.begin:  # what an earlier worker has told of units that are trained again is not shown any more
-            self._write(run.begin + 1, session_log=SessionLog(status=SessionLog.START))
+        # What an earlier worker has told is not shown any more: all of it is told again.
+        self._write(0, session_log=SessionLog(status=SessionLog.START))
         self._tell("trial", json.dumps(run.about, indent=2, default=str))
 
     def log(self, at: int, metrics: Mapping[str, float]) -> None:
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        self._last = at
         values = [Summary.Value(tag=name, simple_value=value) for name, value in metrics.items()]
         self._write(at, summary=Summary(value=values))
         self._writer.flush()
 
-    def end(self, how: str, metrics: Mapping[str, float]) -> None:
+    def end(self, at: int, how: str, metrics: Mapping[str, float]) -> None:
         self._tell("ended", how)
-        self.log(self._last, metrics)
+        self.log(at, metrics)
         self._writer.close()
 
     def _tell(self, about: str, text: str) -> None:
@@ -60,7 +58,7 @@ class _Events:
 
         tensor = TensorProto(dtype=DT_STRING, string_val=[f"```\n{text}\n```".encode()])
         value = Summary.Value(tag=about, metadata=create_summary_metadata(about, ""), tensor=tensor)
-        self._write(self._last, summary=Summary(value=[value]))
+        self._write(0, summary=Summary(value=[value]))
 
     def _write(self, step: int, **content: Any) -> None:
         self._writer.add_event(self._event(wall_time=time.time(), step=step, **content))

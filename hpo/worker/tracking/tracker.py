@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,8 +18,9 @@ class Run:
     """Its identity: each worker that goes on with it gives the same, no other trial has it."""
     about: Mapping[str, Any]
     """Its arm, phase, seed and parameters."""
-    begin: int
-    """Units that were done when this worker began; what was told of later ones before is told again."""
+    so_far: Sequence[tuple[int, Mapping[str, float | None]]] = ()
+    """What was measured before this worker began: it is told first, whatever was told before, so that a run which goes
+    on, begins anew or shares another trial's beginning is shown as the storage has it."""
 
 
 class Shown(Protocol):
@@ -28,8 +29,8 @@ class Shown(Protocol):
     def log(self, at: int, metrics: Mapping[str, float]) -> None:
         """What was measured after `at` units: finite numbers, by name."""
 
-    def end(self, how: str, metrics: Mapping[str, float]) -> None:
-        """How it ended on this worker (finished, pruned, diverged, failed, interrupted), and scores of its end."""
+    def end(self, at: int, how: str, metrics: Mapping[str, float]) -> None:
+        """How it ended on this worker, after `at` units (finished, pruned, diverged, failed, interrupted); scores."""
 
 
 class Tracker(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from hpo.worker.tracking.tracker import Run
@@ -21,20 +22,21 @@ class Trackio:
         self._trackio = trackio
 
     def begin(self, run: Run) -> _Logged:
-        self._trackio.init(run.study, name=run.name, config=dict(run.about), resume="allow", embed=False)
+        with suppress(ValueError):  # as it says that there is no such project yet
+            for same in [each for each in self._trackio.Api().runs(run.study) if each.name == run.name]:
+                same.delete()  # all of it is told again
+        self._trackio.init(run.study, name=run.name, config=dict(run.about), embed=False)
         return _Logged(self._trackio)
 
 
 class _Logged:
     def __init__(self, trackio: Any) -> None:
         self._trackio = trackio
-        self._last = 0
 
     def log(self, at: int, metrics: Mapping[str, float]) -> None:
-        self._last = at
         self._trackio.log(dict(metrics), step=at)
 
-    def end(self, how: str, metrics: Mapping[str, float]) -> None:
+    def end(self, at: int, how: str, metrics: Mapping[str, float]) -> None:
         if metrics:
-            self._trackio.log(dict(metrics), step=self._last)
+            self._trackio.log(dict(metrics), step=at)
         self._trackio.finish()

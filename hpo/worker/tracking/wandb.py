@@ -44,6 +44,6 @@ class _Logged:
     def log(self, at: int, metrics: Mapping[str, float]) -> None:
         self._run.log(dict(metrics), step=at)
 
-    def end(self, how: str, metrics: Mapping[str, float]) -> None:
+    def end(self, at: int, how: str, metrics: Mapping[str, float]) -> None:
         self._run.summary.update({"ended": how, **metrics})
         self._run.finish()
