@@ -40,8 +40,8 @@ def run_campaign(*options: str) -> dict[str, Any]:
 
 def test_nothing_is_lost() -> None:
     """Thirty faults, and every cell done exactly once, with the curve of undisturbed training."""
-    result = run_campaign("--seed=7", "--repeats=2")
-    assert result["cells"] == result["done"] >= 48
+    result = run_campaign("--seed=7", "--repeats=1")
+    assert result["cells"] == result["done"] >= 24
 
 
 def test_nothing_is_lost_of_programs() -> None:

@@ -38,12 +38,23 @@ def test_every_folder_is_an_example() -> None:
     """With a study file, and a line in the README."""
     folders = sorted(path for path in ROOT.glob("examples/*") if path.is_dir())
     assert folders == EXAMPLES
-    assert {"awk", "characters", "digits", "regression"} <= {folder.name for folder in folders}
+    assert {"awk", "characters", "digits", "ranks", "regression"} <= {folder.name for folder in folders}
     table = (ROOT / "examples" / "README.md").read_text()
     assert [] == [folder.name for folder in folders if f"| [{folder.name}]({folder.name}/" not in table]
 
 
-@pytest.mark.parametrize("folder", EXAMPLES, ids=name)
+# What a rehearsal finds of several ranks is tested with the programs: here each of its runs takes as long as this one.
+def test_two_ranks_by_hand() -> None:
+    """Started without a study, as the README says: both train one net, and rank 0 alone speaks."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "train.py"]
+    ended = subprocess.run(command, cwd=ROOT / "examples" / "ranks", capture_output=True, text=True)
+    assert 0 == ended.returncode, ended.stderr
+    said = ended.stdout.splitlines()
+    assert [f"hpo {epoch}:" for epoch in range(1, 11)] == [" ".join(line.split()[:2]) for line in said[:10]]
+    assert float(said[10].split()[3].rstrip(",")) > 0.8, said
+
+
+@pytest.mark.parametrize("folder", [each for each in EXAMPLES if each.name != "ranks"], ids=name)
 def test_it_keeps_to_the_rules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rehearsal finds nothing bad; what can be saved is good in all."""
     monkeypatch.chdir(folder)
