@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.5
 """Epochs shorter than this are written together, at the latest when a pruner looks or the trial ends."""
+MOST_TOGETHER = 200
+"""Epochs in one statement: SQLite takes no more than 500."""
 
 
 class Reporter:
@@ -138,7 +140,8 @@ class Reporter:
         due = save is not None and now - self._saved_at >= self._session.options.checkpoint_seconds
         shared = is_finite and evaluation.at in self._shared_after
         answer = None
-        if looks or due or shared or now - self._written_at >= FLUSH_SECONDS:
+        many = len(self.unwritten) >= MOST_TOGETHER
+        if looks or due or shared or many or now - self._written_at >= FLUSH_SECONDS:
             saved = self._keep(save(), LAST) if save is not None and due and is_finite else None
             for_others = self._keep(save(), SHARED) if save is not None and shared else None
             answer = self._write(saved, for_others, looks)

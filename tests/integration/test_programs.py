@@ -593,6 +593,23 @@ def test_a_program_that_fails_after_its_last_report(
     assert ("failed", True) == (cell.state, "exit code 3" in (cell.error or ""))
 
 
+def test_many_reports_at_once(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than a statement takes: they are written in several."""
+    (tmp_path / "train.sh").write_text("seq -f 'val %g' 3000")
+    monkeypatch.setenv("HPO_PROGRAMS", "sh")
+    trial = {
+        "program": f"sh {tmp_path / 'train.sh'}",
+        "length": {"units": 3000},
+        "metric": {"name": "loss"},
+        "reports": {"line": "val (?P<validation_loss>.+)"},
+    }
+    storage = create_storage(storage_url)
+    _, [cell] = run(storage, parse({"name": "s", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}}))
+    assert ("finished", 3000) == (cell.ended, cell.epochs), cell.error
+    assert [float(at) for at in range(1, 3001)] == [point["validation_loss"] for point in curve(storage, cell)]
+    storage.close()
+
+
 PRINTS = """
 import os, sys
 size = 512 << 20
