@@ -27,10 +27,9 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.reference import Pixels, train
-from benchmarks.training import CASES, MEAN, STD, Case
+from benchmarks.reference import train
+from benchmarks.training import CASES, Case, made_up_pixels, made_up_splits
 from hpo.trainers.images import recorded_step
-from hpo.trainers.images.data.images import Images, Splits
 from hpo.trainers.images.device import choose_device, configure_torch, describe_device
 from hpo.trainers.images.run import Run
 
@@ -120,18 +119,7 @@ def _measured(precision: str = "float32", recorded: bool = True, deterministic: 
 
 def _run(case: Case, precision: str = "float32", **more: Any) -> Run:
     trial = replace(case, epochs=1000).trial(precision)
-    return Run(trial.model_copy(update=more), 0, _splits())
-
-
-def _splits() -> Splits:
-    made = torch.Generator().manual_seed(0)
-    device = torch.device("cuda")
-
-    def images(number: int) -> Images:
-        pixels = torch.randint(256, (number, 3, 32, 32), generator=made, dtype=torch.uint8)
-        return Images(pixels.to(device), torch.randint(10, (number,), generator=made).to(device))
-
-    return Splits(images(IMAGES), images(1000), None, 10, torch.tensor(MEAN).to(device), torch.tensor(STD).to(device))
+    return Run(trial.model_copy(update=more), 0, made_up_splits(IMAGES, 1000, torch.device("cuda")))
 
 
 def _steps(run: Run, number: int) -> None:
@@ -163,15 +151,9 @@ def _weights(case: Case, precision: str) -> str:
 
 def _with_a_loader(case: Case) -> float:
     """Milliseconds of a step of the reference, with as many loading processes as there are cores, 8 at most."""
-    made = torch.Generator().manual_seed(0)
-
-    def pixels(number: int) -> Pixels:
-        images = torch.randint(256, (number, 32, 32, 3), generator=made, dtype=torch.uint8)
-        return Pixels(images.numpy(), torch.randint(10, (number,), generator=made).tolist())
-
     device = torch.device("cuda")
     model = case.trial().model.build((3, 32, 32), 10).to(device)
-    training, held_out = pixels(IMAGES), pixels(100)
+    training, held_out = made_up_pixels(IMAGES, 0), made_up_pixels(100, 1)
     recipe = replace(case, epochs=1).recipe()
     seconds = []
     for _ in range(2):

@@ -182,7 +182,8 @@ def _serve(connection: Connection, measures: dict[str, Callable[..., float]]) ->
         connection.send(measures[what](*arguments))
 
 
-def _pixels(count: int, seed: int) -> Pixels:
+def made_up_pixels(count: int, seed: int) -> Pixels:
+    """Images of CIFAR-10's shape, by chance."""
     random = np.random.default_rng(seed)
     return Pixels(random.integers(0, 256, (count, 32, 32, 3), dtype=np.uint8), random.integers(0, 10, count).tolist())
 
@@ -203,12 +204,12 @@ def _reference(connection: Connection, device_name: str) -> None:
 
 def _train_as_usual(case: Case, workers: int, device: torch.device) -> None:
     model = case.trial().model.build((3, 32, 32), 10).to(device)
-    train(model, case.recipe(), _pixels(case.train, 0), _pixels(case.validation, 1), workers, device)
+    train(model, case.recipe(), made_up_pixels(case.train, 0), made_up_pixels(case.validation, 1), workers, device)
 
 
 def _read_images(count: int, workers: int) -> float:
     """Seconds for an epoch of augmented batches, without training; starting the workers is left out."""
-    loader = CASES[1].recipe().loader(_pixels(count, 0), training=True, workers=workers)
+    loader = CASES[1].recipe().loader(made_up_pixels(count, 0), training=True, workers=workers)
     if workers:
         for _ in loader:
             pass
@@ -234,9 +235,11 @@ def _ours(connection: Connection, device_name: str) -> None:
     )
 
 
-def _splits(train: int, validation: int, device: torch.device) -> Splits:
+def made_up_splits(train: int, validation: int, device: torch.device) -> Splits:
+    """So many of them on the device."""
+
     def images(count: int, seed: int) -> Images:
-        pixels = _pixels(count, seed)
+        pixels = made_up_pixels(count, seed)
         inputs = torch.from_numpy(pixels.images).permute(0, 3, 1, 2).contiguous()
         return Images(inputs, torch.tensor(pixels.labels)).to(device)
 
@@ -245,12 +248,12 @@ def _splits(train: int, validation: int, device: torch.device) -> Splits:
 
 
 def _trial(case: Case, precision: str, device: torch.device) -> float:
-    splits, trial = _splits(case.train, case.validation, device), case.trial(precision)
+    splits, trial = made_up_splits(case.train, case.validation, device), case.trial(precision)
     return _seconds(lambda: fit(trial, 0, splits, lambda evaluation, checkpoint: Decision.CONTINUE), device)
 
 
 def _gather_images(count: int, device: torch.device) -> float:
-    splits = _splits(count, 1, device)
+    splits = made_up_splits(count, 1, device)
     batches = Batches(splits.train, CASES[1].batch_size, 0, Augment(crop=4, flip=True), Normalize.of(splits))
     batches.at(0)
 
@@ -263,7 +266,7 @@ def _gather_images(count: int, device: torch.device) -> float:
 
 def _loop_over_bare(case: Case, rounds: int, device: torch.device) -> float:
     """Time of the loop's steps by that of forward, backward and update on one resident batch, in turns."""
-    splits = _splits(case.train, 1, device)
+    splits = made_up_splits(case.train, 1, device)
     run = Run(case.trial(), 0, splits)
     batch = Batches(splits.train, case.batch_size, 0, Augment(), Normalize.of(splits)).at(0)
     convolves = case.model["kind"] != "mlp"

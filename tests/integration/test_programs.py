@@ -577,34 +577,32 @@ def test_a_test_command_needs_leave_too(storage: Storage, tmp_path: Path, monkey
     assert not (tmp_path / "evil").exists()
 
 
+def said_by_a_shell(folder: Path, script: str, units: int) -> StudySpec:
+    """One trial, tried once, of a shell script that prints `val NUMBER`."""
+    (folder / "train.sh").write_text(script)
+    trial = {
+        "program": f"sh {folder / 'train.sh'}",
+        "length": {"units": units},
+        "metric": {"name": "loss"},
+        "reports": {"line": "val (?P<validation_loss>.+)"},
+    }
+    return parse({"name": "s", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}})
+
+
 def test_a_program_that_fails_after_its_last_report(
     storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It has not finished: what it should have left behind may not be there."""
-    (tmp_path / "train.sh").write_text("echo val 1; echo val 2; exit 3\n")
     monkeypatch.setenv("HPO_PROGRAMS", "sh")
-    trial = {
-        "program": f"sh {tmp_path / 'train.sh'}",
-        "length": {"units": 2},
-        "metric": {"name": "loss"},
-        "reports": {"line": "val (?P<validation_loss>.+)"},
-    }
-    _, [cell] = run(storage, parse({"name": "s", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}}))
+    _, [cell] = run(storage, said_by_a_shell(tmp_path, "echo val 1; echo val 2; exit 3\n", 2))
     assert ("failed", True) == (cell.state, "exit code 3" in (cell.error or ""))
 
 
 def test_many_reports_at_once(storage_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """More than a statement takes: they are written in several."""
-    (tmp_path / "train.sh").write_text("seq -f 'val %g' 3000")
     monkeypatch.setenv("HPO_PROGRAMS", "sh")
-    trial = {
-        "program": f"sh {tmp_path / 'train.sh'}",
-        "length": {"units": 3000},
-        "metric": {"name": "loss"},
-        "reports": {"line": "val (?P<validation_loss>.+)"},
-    }
     storage = create_storage(storage_url)
-    _, [cell] = run(storage, parse({"name": "s", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}}))
+    _, [cell] = run(storage, said_by_a_shell(tmp_path, "seq -f 'val %g' 3000", 3000))
     assert ("finished", 3000) == (cell.ended, cell.epochs), cell.error
     assert [float(at) for at in range(1, 3001)] == [point["validation_loss"] for point in curve(storage, cell)]
     storage.close()

@@ -83,12 +83,12 @@ class Batches:
         self._order = torch.empty(0, dtype=torch.int64)
         self._draws: Draws | None = None
 
-    def at(self, step: int, accumulated: int = 1) -> Minibatch:
-        """Minibatch `step`, counted from the beginning of the trial, or the `accumulated` from it on as one."""
-        return self.made_of(self.choose(step, accumulated))
+    def at(self, step: int) -> Minibatch:
+        """Minibatch `step`, counted from the beginning of the trial."""
+        return self.made_of(self.choose(step))
 
     def choose(self, step: int, accumulated: int = 1) -> Chosen:
-        """What that minibatch is made of."""
+        """What minibatch `step` is made of, or the `accumulated` from it on as one."""
         epoch, index = divmod(step, self.per_epoch)
         if epoch != self._epoch:
             self._begin(epoch)

@@ -131,7 +131,9 @@ class Run:
                 if regularizer.on_loss is not None:
                     objective = regularizer.on_loss(objective, logits, self._strengths[name])
         objective.backward()  # type: ignore[no-untyped-call]
-        self._gradient_norms = {name: gradient_norm(parameter) for name, parameter in self._watched.items()}
+        # Asked for at the end of an epoch; but what is recorded once is what every step does.
+        if self._recorded is not None or self.clock.at_epoch_end:
+            self._gradient_norms = {name: gradient_norm(parameter) for name, parameter in self._watched.items()}
         # All gradients before any weight moves: the order in which regularizers are written changes nothing.
         for name, regularizer in self._regularizers.items():
             if regularizer.on_loss_gradients is not None:

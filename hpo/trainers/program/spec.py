@@ -135,7 +135,7 @@ class Reports(Spec):
     @property
     def have_marks(self) -> bool:
         """Whether reports have a number by which they are told apart."""
-        return self.line is None or MARK in re.compile(self.line).groupindex
+        return self.line is None or MARK in (self.named or ())
 
     @model_validator(mode="after")
     def _one_place(self) -> Self:
