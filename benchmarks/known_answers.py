@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hpo.evidence.power import power
 from hpo.report.verdict.compare import compare
-from hpo.report.verdict.power import power
 from hpo.report.verdict.results import Report
 from tests.unit.report_samples import PEAKS, confirm, search, study
 

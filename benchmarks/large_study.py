@@ -27,7 +27,7 @@ from hpo.plan import advance
 from hpo.search.space import Params, Values
 from hpo.service import begin_study
 from hpo.storage import Storage
-from hpo.storage.optuna.trials import study_name
+from hpo.storage.optuna.studies import study_name
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM
 from hpo.storage.tables import cell as cell_table

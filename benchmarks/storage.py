@@ -37,7 +37,7 @@ import psycopg2
 from benchmarks.large_study import fill
 from benchmarks.peers import EPOCHS, SHAPES, accuracy
 from hpo.storage import create_storage, open_storage
-from hpo.storage.optuna.trials import study_name
+from hpo.storage.optuna.studies import study_name
 from hpo.study import StudySpec
 from hpo.study.file import parse
 from hpo.trainers.images.evaluation import Evaluation

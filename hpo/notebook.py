@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from hpo import DISTRIBUTION
 from hpo.errors import UserError
+from hpo.evidence.statistics import Paired, Summary
 from hpo.report.render import export
 from hpo.report.verdict.results import ArmResult, Report
-from hpo.report.verdict.statistics import Paired, Summary
 from hpo.service import find_study, verdict
 from hpo.storage import open_storage
 

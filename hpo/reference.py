@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 
 from hpo.search import Pruner, Sampler
 from hpo.search.space import Searched
-from hpo.study import Arm, Claim, Comparison, Extension, Pair, Published, Source, StudyFile
+from hpo.study import Arm, Claim, Comparison, Equality, Extension, Pair, Published, Source, StudyFile
 from hpo.study.protocol import Budget, Confirm, Protocol
 from hpo.trainers.images.augment import Augment
 from hpo.trainers.images.data import Data
@@ -80,6 +80,7 @@ SECTIONS = (
     Section("Pruners", "a pruner", Pruner, "`pruner = { kind = … }`, of the protocol or of an arm."),
     Section("Claim", "a claim", Claim, "`[[claims]]`"),
     Section("Comparison", "a comparison", Comparison, "`greater = { … }` or `less = { … }`, of a claim."),
+    Section("Equality", "an equality", Equality, "`equal = { … }`, of a claim."),
     Section("Pair", "a pair", Pair, "`against = { … }`, of a comparison."),
     Section("Published number", "a published number", Published, "`[[published]]`"),
     Section("Source", "a source", Source, "`[source]`"),

@@ -27,7 +27,7 @@ from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.storage.states import CONFIRM
 from hpo.study import Extension, StudySpec, read_study
 from hpo.study.checks.budgets import budget_mistakes
-from hpo.study.corrections import corrected
+from hpo.study.corrections import corrected, seeded_as
 from hpo.study.extensions import extended
 from hpo.study.file import differences
 from hpo.study.rehearsed import Rehearsal, read_rehearsal
@@ -47,7 +47,7 @@ def begin_study(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None 
             its names is not ours.
     """
     spec = study.model_dump_json()
-    names, metric = optuna_studies.names_of(study).values(), study.objective
+    names, metric = optuna_studies.names_of(study), study.objective
 
     def make_optuna_studies(connection: Connection, uuid: str) -> None:
         optuna_studies.refuse_foreign(connection, optuna_studies.find(connection, names).values(), metric)
@@ -59,6 +59,7 @@ def begin_study(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None 
     row = storage.ledger.study(study.name)
     stored = read_study(row.name, row.spec, row.hpo_version)
     given = reduce(extended, stored.extensions, study) if not study.extensions else study
+    given = seeded_as(stored, given)
     kept = corrected(stored, given)
     changed = list(differences(json.loads(kept.model_dump_json()), json.loads(given.model_dump_json())))
     if changed:

@@ -16,7 +16,7 @@ from hpo.cli.terminal import display, say
 if TYPE_CHECKING:
     from hpo.report.verdict.results import ClaimResult, Report
 
-EXIT_CODES = {"supported": 0, "contradicted": 3, "undecided": 4, "incomplete": 1}
+EXIT_CODES = {"supported": 0, "contradicted": 3, "no difference": 4, "undecided": 4, "incomplete": 1}
 
 
 @click.command()

@@ -104,7 +104,7 @@ def launch_study(
     from hpo import service
     from hpo.report.render.text import terminal
     from hpo.report.verdict.failing import trials_failed
-    from hpo.report.verdict.measured import reported
+    from hpo.report.verdict.kept import reported
     from hpo.storage import create_storage
     from hpo.study.file import load
     from hpo.study.rehearsed import rehearsed

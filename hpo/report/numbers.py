@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hpo.evidence.statistics import Paired, Summary
 from hpo.metric import Metric
-from hpo.report.verdict.statistics import Paired, Summary
 
 NONE = "–"
 """Stands where there is no number."""

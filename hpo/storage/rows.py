@@ -19,6 +19,20 @@ from hpo.storage.states import ENDED, OPEN, CellState, Ending, Phase, StudyState
 from hpo.trainers.trainer import Evaluation
 from hpo.words.explain import shown
 
+SLOTS_OF_A_SEARCH = 10_000
+"""An arm's slots are counted through all its searches, so many for each: a slot tells its search. No other number will
+do once studies are stored."""
+
+
+def first_slot(search: int) -> int:
+    """The first slot of an arm's `search`, counted from 1."""
+    return (search - 1) * SLOTS_OF_A_SEARCH
+
+
+def search_of(slot: int) -> int:
+    """Which of its arm's searches a slot belongs to, counted from 1."""
+    return 1 + slot // SLOTS_OF_A_SEARCH
+
 
 @dataclass(frozen=True, slots=True)
 class PlannedCell:
@@ -31,6 +45,11 @@ class PlannedCell:
     seed: int
     params: Params | None
     """None: the arm's sampler will propose them."""
+
+    @property
+    def search(self) -> int:
+        """The search of its arm that it belongs to, or follows from, counted from 1."""
+        return search_of(self.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +87,11 @@ class Cell:
     worker: str | None
     started: float | None
     finished: float | None
+
+    @property
+    def search(self) -> int:
+        """The search of its arm that it belongs to, or follows from, counted from 1."""
+        return search_of(self.slot)
 
     @property
     def is_open(self) -> bool:

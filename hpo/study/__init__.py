@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hpo.study.arm import Arm, ResolvedArm
-from hpo.study.claim import Claim, Comparison, Pair, Published
+from hpo.study.claim import Claim, Comparison, Contrast, Equality, Pair, Published
 from hpo.study.spec import (
     Extension,
     Source,
@@ -19,6 +19,8 @@ __all__ = [
     "Arm",
     "Claim",
     "Comparison",
+    "Contrast",
+    "Equality",
     "Extension",
     "Pair",
     "Published",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, PositiveFloat, model_validator
 
 from hpo.metric import MetricName
 from hpo.spec import Name, Spec
@@ -26,18 +26,16 @@ class Pair(Compared):
     """Two arms of which the difference is taken, seed by seed."""
 
 
-class Comparison(Compared):
-    """`arm` against `than` by `metric`, over the confirm phase's paired seeds.
+class Contrast(Compared):
+    """`arm` against `than` by `metric`, over the confirm phase's paired seeds or searches.
 
     With `against` two such differences are compared: whether an effect grows or shrinks from one setting to another.
     """
 
     metric: MetricName | None = None
     """What is compared; the protocol's metric, on test, if not given."""
-    by: float = 0.0
-    """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
     against: Pair | None = None
-    """A pair whose difference, by the same metric, has to be exceeded by `by`; zero if not given."""
+    """A pair whose difference, by the same metric, is taken off; zero if not given."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -46,8 +44,23 @@ class Comparison(Compared):
         return (own,) if self.against is None else (own, self.against)
 
 
+class Comparison(Contrast):
+    """A difference that is claimed to lie beyond a margin."""
+
+    by: float = 0.0
+    """The difference has to exceed this much, in the metric's unit (accuracies are shares, 0..1)."""
+
+
+class Equality(Contrast):
+    """A difference that is claimed to be none that matters."""
+
+    within: PositiveFloat
+    """The difference has to lie between minus and plus this much, in the metric's unit (accuracies are shares,
+    0..1)."""
+
+
 class Claim(Spec):
-    """A statement that the study tests: exactly one of `greater` and `less`."""
+    """A statement that the study tests: exactly one of `greater`, `less` and `equal`."""
 
     text: str = Field(min_length=1, max_length=1000)
     """The statement, in words."""
@@ -56,24 +69,44 @@ class Claim(Spec):
     less: Comparison | None = None
     """The metric of `arm` is less than that of `than`."""
 
+    equal: Equality | None = None
+    """The metric of `arm` is that of `than`, but for less than matters."""
+    matters: PositiveFloat | None = None
+    """The smallest difference from the margin that would matter, in the metric's unit: with it, a claim that is not
+    decided is answered by "no difference that matters" where that much is known. An `equal` has its own."""
+
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
-        if (self.greater is None) == (self.less is None):
-            raise ValueError("give exactly one of `greater` and `less`")
+        if len([side for side in (self.greater, self.less, self.equal) if side is not None]) != 1:
+            raise ValueError("give exactly one of `greater`, `less` and `equal`")
+        if self.equal is not None and self.matters is not None:
+            raise ValueError("`matters` says of `greater` and `less` what `within` says of `equal`: leave it out")
         return self
 
     @property
-    def comparison(self) -> Comparison:
-        comparison = self.greater or self.less
+    def side(self) -> Literal["greater", "less", "equal"]:
+        """The one of the three that is given."""
+        return "greater" if self.greater else "less" if self.less else "equal"
+
+    @property
+    def comparison(self) -> Contrast:
+        """What is compared."""
+        comparison = self.greater or self.less or self.equal
         assert comparison is not None
         return comparison
+
+    @property
+    def margin(self) -> float:
+        """The difference that is the middle between one side and the other."""
+        if self.greater:
+            return self.greater.by
+        return -self.less.by if self.less else 0.0
 
     def by_default(self, metric: str) -> Claim:
         """Return the claim, on `metric` if it names none."""
         if self.comparison.metric:
             return self
-        side = "greater" if self.greater else "less"
-        return self.model_copy(update={side: self.comparison.model_copy(update={"metric": metric})})
+        return self.model_copy(update={self.side: self.comparison.model_copy(update={"metric": metric})})
 
 
 class Published(Spec):

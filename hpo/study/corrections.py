@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hpo.study import Claim, Comparison, StudySpec
+from hpo.study import Claim, StudySpec
 
 
 def corrected(stored: StudySpec, given: StudySpec) -> StudySpec:
@@ -24,15 +24,19 @@ def corrected(stored: StudySpec, given: StudySpec) -> StudySpec:
     )
 
 
+def seeded_as(stored: StudySpec, given: StudySpec) -> StudySpec:
+    """What is `given`, with seeds counted if the stored study was planned so, as the file of that time says no more."""
+    if stored.protocol.seeding != "counted":
+        return given
+    protocol = given.protocol.model_copy(update={"seeding": "counted", "searches": 1})
+    return given.model_copy(update={"protocol": protocol}) if given.protocol.searches == 1 else given
+
+
 def changes_nothing(stored: StudySpec, given: StudySpec) -> bool:
     """Whether `given` is the stored study but for what may be corrected, so that the two have the same results."""
     return corrected(stored, given) == given
 
 
-def _tested(study: StudySpec) -> Counter[tuple[Comparison | None, Comparison | None]]:
+def _tested(study: StudySpec) -> Counter[Claim]:
     """What the claims compare, whatever they say of it and in whatever order."""
-
-    def compared(claim: Claim) -> tuple[Comparison | None, Comparison | None]:
-        return claim.greater, claim.less
-
-    return Counter(map(compared, study.claims))
+    return Counter(claim.model_copy(update={"text": ""}) for claim in study.claims)

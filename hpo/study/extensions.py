@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from hpo.errors import StudyError
 from hpo.study import Arm, Extension, StudySpec
-from hpo.study.protocol import Budget
+from hpo.study.protocol import Budget, Confirm
 
 
 def extended(study: StudySpec, by: Extension) -> StudySpec:
     """The study with that much more to do, and with a note of it.
 
     Raises:
-        StudyError: it has no confirm phase, lists its points, or counts its budget otherwise.
+        StudyError: it has no confirm phase, lists its points, counts its budget otherwise, or would get seeds that its
+            test does not count on.
     """
     protocol = study.protocol
     if by.more_seeds:
-        if protocol.confirm is None:
-            raise StudyError(f"{study.name} has no confirm phase, so it has no seeds to add to")
-        confirm = protocol.confirm.model_copy(update={"seeds": protocol.confirm.seeds + by.more_seeds})
-        protocol = protocol.model_copy(update={"confirm": confirm})
+        protocol = protocol.model_copy(update={"confirm": _with_more_seeds(study, by.more_seeds)})
     arms = dict(study.arms)
     if by.more_trials or by.more_epochs:
         _refuse_listed_points(study)
@@ -27,6 +25,24 @@ def extended(study: StudySpec, by: Extension) -> StudySpec:
             protocol = protocol.model_copy(update={"budget": _more(study, "protocol", protocol.budget, by)})
     more = {"protocol": protocol, "arms": arms, "extensions": (*study.extensions, by)}
     return study.model_copy(update=more)
+
+
+def _with_more_seeds(study: StudySpec, more: int) -> Confirm:
+    """The confirm phase with more seeds, or with more of them at most."""
+    confirm = study.protocol.confirm
+    if confirm is None:
+        raise StudyError(f"{study.name} has no confirm phase, so it has no seeds to add to")
+    if confirm.most is not None:
+        return confirm.model_copy(update={"most": confirm.most + more})
+    if study.claims:
+        raise StudyError(
+            f"{study.name} was launched for {confirm.seeds} seeds, and the test of its claims counts on it: whoever "
+            "looks and then adds seeds errs more often than it says",
+            hint=f"ask again in a study of its own, whose seeds are new: --name NAME --set "
+            f"protocol.seed={study.protocol.seed + 1}; or declare beforehand that seeds may be added: "
+            'confirm = { seeds = 5, most = 40, until = "decided" }',
+        )
+    return confirm.model_copy(update={"seeds": confirm.seeds + more})
 
 
 def _refuse_listed_points(study: StudySpec) -> None:

@@ -8,11 +8,19 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_va
 
 from hpo.metric import MetricName
 from hpo.search import NO_PRUNER, Pruner
+from hpo.seeds import derive
 from hpo.spec import Name, Spec
+
+SEEDS = 2**31
+"""Seeds are whole numbers below it, as a column of the database holds them."""
+CONFIRM_SEEDS = 1000
+"""Confirm seeds that are counted begin so far above those of the search, which has at most so many."""
+MOST_SEARCHES = 100
+"""The most searches of an arm."""
 
 
 class Budget(Spec):
-    """How much an arm may spend in its search phase: trials or epochs, and hours if they are to be limited too."""
+    """How much each search of an arm may spend: trials or epochs, and hours if they are to be limited too."""
 
     trials: PositiveInt | None = None
     """Trials, pruned or not."""
@@ -35,20 +43,50 @@ class Confirm(Spec):
     top: int = Field(default=1, ge=1, le=100)
     """How many of an arm's configurations are confirmed, the best ones by the metric."""
     seeds: int = Field(default=5, ge=1, le=1000)
-    """Fresh seeds for each of them."""
+    """Fresh seeds for each of them; with `until`, how many are added at once."""
+    until: Literal["decided"] | None = None
+    """Add seeds to the arms of claims until these are decided, or the arms have `most`. The verdicts then rest on tests
+    that are valid however often one looks."""
+    most: int | None = Field(default=None, ge=2, le=1000)
+    """The most seeds of a configuration, with `until`."""
+
+    @model_validator(mode="after")
+    def _a_whole_design(self) -> Self:
+        if (self.until is None) != (self.most is None):
+            raise ValueError(
+                'give `until` and `most` together, for example { seeds = 5, most = 40, until = "decided" }'
+            )
+        if self.most is not None and self.most < self.seeds:
+            raise ValueError(f"most ({self.most}) must be at least seeds ({self.seeds})")
+        if self.until is not None and self.top > 1:
+            raise ValueError("with `until` one configuration of each arm is confirmed: leave `top` out")
+        return self
+
+    @property
+    def largest(self) -> int:
+        """The most seeds that a configuration can get."""
+        return self.most or self.seeds
 
 
 class Protocol(Spec):
     """How the arms are made comparable."""
 
     budget: Budget | None = None
-    """What each arm may spend in its search. Without one, sampled arms may spend as many epochs as the largest grid."""
+    """What each arm may spend in each of its searches. Without one, sampled arms may spend as many epochs as the
+    largest grid."""
     pruner: Pruner = NO_PRUNER
     """What stops trials of the sampled arms; a grid is run in full unless its arm states a pruner of its own."""
     confirm: Confirm | None = None
     """The second phase. Without it the search is all there is, and nothing is scored on test."""
+    searches: int = Field(default=1, ge=1, le=MOST_SEARCHES)
+    """Whole searches of every arm, each with its own proposals and seeds, its own budget and its own confirm phase.
+    With several, claims are about the arms as ways of searching, paired search by search; with one, about the
+    configurations that its searches happened to choose."""
     seed: NonNegativeInt = 0
     """Fixes initializations, batch orders and proposals."""
+    seeding: Literal["derived", "counted"] = "derived"
+    """How the seeds of trials follow from `seed`: derived, so that studies with different ones share none; or counted
+    up from it, as before they were derived, for one search alone."""
     repeats: int = Field(default=1, ge=1, le=1000)
     """Seeds per grid point in the search phase."""
     metric: MetricName | None = None
@@ -70,3 +108,28 @@ class Protocol(Spec):
     """How often a cell is tried without an epoch of progress before it is set aside as failed."""
     baseline: Name | None = None
     """The arm that the others are compared with; the first one if not given."""
+
+    @model_validator(mode="after")
+    def _counted_for_one(self) -> Self:
+        if self.seeding == "counted" and self.searches > 1:
+            raise ValueError("several searches need seeds that are derived: leave `seeding` out")
+        if self.is_sequential and self.searches > 1:
+            raise ValueError("`confirm.until` adds seeds to one search of each arm; with several searches leave it out")
+        return self
+
+    @property
+    def is_sequential(self) -> bool:
+        """Whether seeds are added until the claims are decided."""
+        return self.confirm is not None and self.confirm.until is not None
+
+    @property
+    def all_searches(self) -> range:
+        """The searches of an arm by their number, from 1."""
+        return range(1, self.searches + 1)
+
+    def seed_of(self, phase: str, search: int, index: int) -> int:
+        """The seed of a phase's trials under its `index`-th seed, from 0: all arms have the same ones, so they are
+        compared seed by seed."""
+        if self.seeding == "counted":
+            return self.seed + (CONFIRM_SEEDS if phase == "confirm" else 0) + index
+        return derive(self.seed, phase, search, index) % SEEDS

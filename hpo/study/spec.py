@@ -24,7 +24,7 @@ from hpo.search.parameters import decode
 from hpo.search.space import Params, merge, overlay
 from hpo.spec import Name, Spec
 from hpo.study.arm import Arm, ResolvedArm
-from hpo.study.claim import Claim, Comparison, Published
+from hpo.study.claim import Claim, Contrast, Published
 from hpo.study.protocol import Protocol
 from hpo.trainers import default_trainer, trainer_of
 from hpo.trainers.trainer import Trainer
@@ -114,7 +114,7 @@ class StudySpec(Spec):
         """What arms are compared by: the objective, on test if there is a confirm phase."""
         return self.objective.on("test") if self.protocol.confirm else self.objective
 
-    def metric_of(self, row: Comparison | Published) -> Metric:
+    def metric_of(self, row: Contrast | Published) -> Metric:
         """What a claim compares, or a publication prints."""
         return self.metrics[row.metric or self.objective.on("test").name]
 
@@ -206,8 +206,10 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
             f"what the database keeps of the study {name!r} is not JSON: another program has written it",
             hint=f"restore it from a backup of the database, or remove the study: hpo delete {name}",
         ) from None
+    if isinstance(table, dict) and isinstance(protocol := table.get("protocol"), dict):
+        protocol.setdefault("seeding", "counted")  # by the versions that did not say so yet
     try:
-        return StudySpec.model_validate_json(stored)
+        return StudySpec.model_validate_json(json.dumps(table))
     except ValidationError as error:
         [first, *_] = explain(error, table)
         raise StudyError(

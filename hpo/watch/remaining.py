@@ -42,11 +42,11 @@ def left(study: StudySpec, progress: Sequence[ArmProgress]) -> list[Left]:
     grids = [
         searches[arm.name].total * arm.length for arm in arms if not arm.spec.sampler.proposes and arm.name in searches
     ]
-    found = []
+    largest, found = max(grids, default=None), []
     for arm in arms:
         if arm.name in searches:
             search = searches[arm.name]
-            found.append(Left(arm.name, SEARCH, *_search(arm, search, max(grids, default=None)), arm.length))
+            found.append(Left(arm.name, SEARCH, *_search(arm, search, largest, study.protocol.searches), arm.length))
             for phase, to_come in (
                 (CONFIRM, _confirm(study.protocol, arm, search)),
                 (AUDIT, _audit(study.protocol, arm, search)),
@@ -85,14 +85,14 @@ def about(seconds: tuple[float, float]) -> str:
     return f"about {most} {noun}" if least == most else f"about {least} to {most} {noun}"
 
 
-def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None) -> tuple[int, int]:
+def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None, searches: int) -> tuple[int, int]:
     """Count, at least and at most, how many epochs of the arm's search are left."""
     open_trials = search.open
     shorter = arm.pruner.prunes or arm.stops_early
     if not arm.spec.sampler.proposes or not (shorter or search.diverged):
         budget = None
     else:
-        budget = largest_grid if arm.budget is None else arm.budget.epochs
+        budget = largest_grid if arm.budget is None else searches * (arm.budget.epochs or 0) or None
     if budget is None:
         # A part of the open ones may be trained already: it is seen where no trial has ended early.
         high = min(open_trials * arm.length, max(0, search.total * arm.length - search.epochs))
@@ -111,13 +111,13 @@ def _confirm(protocol: Protocol, arm: ResolvedArm, search: ArmProgress) -> tuple
         return 0, 0
     competing = search.open + search.done - search.pruned - search.diverged
     configurations = math.ceil(competing / (1 if arm.spec.sampler.proposes else protocol.repeats))
-    trials = min(confirm.top, configurations) * confirm.seeds
-    return trials, trials
+    chosen = min(confirm.top * protocol.searches, configurations)
+    return chosen * confirm.seeds, chosen * confirm.largest
 
 
 def _audit(protocol: Protocol, arm: ResolvedArm, search: ArmProgress) -> tuple[int, int]:
     could_be = search.open if arm.pruner.prunes else 0
-    most = protocol.audit
+    most = protocol.audit * protocol.searches
     return min(most, search.pruned), min(most, search.pruned + could_be)
 
 

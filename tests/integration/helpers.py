@@ -20,9 +20,8 @@ from hpo.launch.local import LocalWorker, Placement
 from hpo.search.space import merge
 from hpo.service import find_study
 from hpo.storage import Storage, open_storage
-from hpo.storage.optuna.trials import study_name
+from hpo.storage.optuna.studies import names_in
 from hpo.storage.rows import Cell, StudyRow
-from hpo.storage.states import AUDIT, CONFIRM, SEARCH
 from hpo.storage.tables import checkpoint
 from hpo.study import StudySpec
 from hpo.study.file import parse
@@ -144,7 +143,7 @@ def the_cell(storage: Storage, row: StudyRow) -> Cell:
 
 def optuna_trials(url: str, study: StudySpec) -> list[FrozenTrial]:
     """All trials of a study, as a foreign program sees them."""
-    names = [study_name(study.name, arm, phase) for arm in study.arms for phase in (SEARCH, AUDIT, CONFIRM)]
+    names = names_in(study.name, study.model_dump_json())
     known = optuna.get_all_study_names(storage=url)
     return [
         trial

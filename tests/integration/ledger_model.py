@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hpo.study.checks.limits import CONFIRM_SEEDS
+from hpo.study.protocol import Protocol
 from tests.integration.ledger_tables import (
     BUDGET,
     ENDED,
@@ -56,7 +56,10 @@ class LedgerModel(Tables):
             confirmed = self._of(arm, "confirm")
             if chosen is not None and chosen not in [cell.params for cell in confirmed]:
                 slot = len({cell.slot for cell in confirmed})
-                added += [Planned(arm, "confirm", slot, CONFIRM_SEEDS + seed, chosen) for seed in range(SEEDS)]
+                added += [
+                    Planned(arm, "confirm", slot, Protocol().seed_of("confirm", 1, seed), chosen)
+                    for seed in range(SEEDS)
+                ]
             for cell in confirmed:
                 changed += self._withdraw_or_restore(cell, is_wanted=cell.params == chosen)
         changed += len(added)

@@ -8,8 +8,8 @@ from hypothesis.stateful import precondition, rule
 from sqlalchemy import update
 
 from hpo.errors import LeaseLost
+from hpo.storage.optuna.studies import study_name
 from hpo.storage.optuna.terms import rungs_from
-from hpo.storage.optuna.trials import study_name
 from hpo.storage.parts import LAST, SHARED
 from hpo.storage.rows import PrefixCheckpoint
 from hpo.storage.tables import cell, now

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from hpo.cli import cli
-from hpo.plan import ranking
+from hpo.evidence.ranking import ranking
 from hpo.service import begin_study, repair_study, verdict
 from hpo.storage import Storage, create_storage
 from hpo.storage.optuna.trials import Trials

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 
-from hpo.plan import ranking
+from hpo.evidence.ranking import ranking
 from hpo.service import begin_study, is_done
 from hpo.storage import create_storage
 from hpo.storage.rows import Cell

@@ -94,7 +94,7 @@ def test_the_retried_trial_is_the_best(storage: Storage) -> None:
 def test_the_retried_trial_changes_nothing(storage: Storage) -> None:
     """What was confirmed is restored with its results, and one that had failed as failed: nothing is trained twice."""
     row = begin_study(storage, STUDY)
-    seeds = [STUDY.protocol.seed + 1000, STUDY.protocol.seed + 1001]
+    seeds = [STUDY.protocol.seed_of(CONFIRM, 1, index) for index in range(2)]
 
     def at_first(cell: Cell) -> float | None:
         fails = (cell.phase == SEARCH and peak(cell) == 0.1) or cell.seed == seeds[1]
@@ -176,7 +176,8 @@ def test_the_best_is_a_mean_over_seeds(storage: Storage) -> None:
     """In the confirm phase, and in a search with repeats: never the luckiest seed."""
     study = make_study({"grid": {"search": {"lr.peak": {"values": PEAKS}}}}, repeats=2, confirm={"top": 2, "seeds": 2})
     row = begin_study(storage, study)
-    run(storage, row, lambda cell: 0.55 if peak(cell) == 0.1 and cell.seed in (0, 1000) else peak(cell), study)
+    first = {study.protocol.seed_of(phase, 1, 0) for phase in (SEARCH, CONFIRM)}
+    run(storage, row, lambda cell: 0.55 if peak(cell) == 0.1 and cell.seed in first else peak(cell), study)
     best = {arm.phase: (arm.best, arm.seeds) for arm in storage.ledger.progress(row.id)}
     assert {SEARCH: (pytest.approx(0.325), 2), CONFIRM: (pytest.approx(0.325), 2)} == best
 

@@ -6,7 +6,7 @@ from itertools import groupby
 
 import pytest
 
-from hpo.plan import ranking
+from hpo.evidence.ranking import ranking
 from hpo.service import begin_study
 from hpo.storage import open_storage
 from hpo.trainers.images.reported import OBJECTIVE

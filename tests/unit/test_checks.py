@@ -90,7 +90,7 @@ def test_budgets_and_limits_beside_others() -> None:
     """They are looked at as soon as every table is well-formed."""
     lines = said(
         ("epochs = 40", "epochs = 3"),
-        ("seeds = 2 }", "seeds = 2 }\nseed = 2147483647\nbaseline = 'gird'"),
+        ("seeds = 2 }", "seeds = 2 }\nseed = 2147483648\nbaseline = 'gird'"),
         ("low = 0.01", "low = -0.01"),
     )
     expected = [
@@ -98,7 +98,7 @@ def test_budgets_and_limits_beside_others() -> None:
         "protocol.baseline: there is no arm 'gird'",
         "arms.grid: 2 grid cells of 4 epochs need 8 epochs, the budget is 3",
         "arms.tpe: one trial of 4 epochs needs 4 epochs, the budget is 3",
-        "protocol.seed: at most 2147482646 is allowed",
+        "protocol.seed: at most 2147483647 is allowed",
     ]
     assert begin(expected, lines), lines
 

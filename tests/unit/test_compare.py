@@ -119,7 +119,7 @@ def test_a_diverged_confirm_seed_is_accuracy_zero_and_has_no_loss() -> None:
     assert pytest.approx((2, 0.1)) == (loss.n, loss.mean)
     assert ramp.difference is not None
     assert pytest.approx((3, -0.2)) == (ramp.difference.n, ramp.difference.difference)
-    assert "ramp: confirm phase, 1 of 3 trials diverged" in report.failures
+    assert "ramp: confirm phase, 1 of 3 trials diverged: 33 % [1, 91]" in report.failures
     assert "Left out: ramp has no test loss under 1 seed that diverged or overflowed;" in report.claims[0].reason
     assert any("accuracy 0" in rule for rule in report.rules)
 
@@ -136,6 +136,11 @@ def test_without_a_confirm_phase_the_repeats_are_compared_on_validation() -> Non
     assert pytest.approx(0.15) == ramp.difference.difference
     assert any("No confirm phase" in rule for rule in report.rules)
     assert ((), "undecided") == (report.unfinished, report.claims[0].verdict)
+
+
+ABOUT = "This is about what one search of ramp and one of grid chose."
+"""What a claim on arms that search says of them."""
+OF_EQUAL = "A study of its own would take {} seeds, if all differ as much."
 
 
 # Differences over three seeds of +0.05, +0.06, +0.07: 0.06 ± 4.3027 * 0.01 / sqrt(3), which is 0.06 ± 0.0248.
@@ -179,8 +184,8 @@ def test_a_difference_equal_to_the_margin_but_for_rounding_does_not_exceed_it() 
 @pytest.mark.parametrize(
     ("ramp", "reason"),
     [
-        ([], "ramp - grid, test accuracy: no seed in common so far; an interval needs two."),
-        ([0.85], "ramp - grid, test accuracy: +5.00 points over 1 paired seed; an interval needs two."),
+        ([], f"ramp - grid, test accuracy: no seed in common so far; an interval needs two. {ABOUT}"),
+        ([0.85], f"ramp - grid, test accuracy: +5.00 points over 1 paired seed; an interval needs two. {ABOUT}"),
     ],
 )
 def test_fewer_than_two_common_seeds_decide_nothing(ramp: list[float], reason: str) -> None:
@@ -196,17 +201,17 @@ def test_the_reason_names_difference_interval_seeds_and_p() -> None:
     report = compare(study(confirm={"seeds": 3}, claims=[claim(by=0.01)]), cells)
     assert (
         "ramp - grid, test accuracy: +6.00 [+3.52, +8.48] points over 3 paired seeds (p = 0.013); "
-        "all of it is above +1.00."
+        f"all of it is above +1.00. {ABOUT}"
     ) == report.claims[0].reason
 
 
 @pytest.mark.parametrize(
     ("seeds", "claims", "verdict", "end"),
     [
-        (2, 1, "undecided", "2 paired seeds; all equal, which takes 6 to make an interval. About 4 more seeds would"),
-        (5, 1, "undecided", "5 paired seeds; all equal, which takes 6 to make an interval. About 1 more seed would"),
-        (6, 1, "supported", "[+1.00, +1.00] points over 6 paired seeds (p = 0.031); all of it is above 0."),
-        (6, 2, "undecided", "above 0, but too narrowly for so many claims. About 1 more seed would decide it."),
+        (2, 1, "undecided", f"all equal, which takes 6 to make an interval. {ABOUT} {OF_EQUAL.format(6)}"),
+        (5, 1, "undecided", f"all equal, which takes 6 to make an interval. {ABOUT} {OF_EQUAL.format(6)}"),
+        (6, 1, "supported", f"points over 6 paired seeds (p = 0.031); all of it is above 0. {ABOUT}"),
+        (6, 2, "undecided", f"above 0, but too narrowly for so many claims. {ABOUT} {OF_EQUAL.format(7)}"),
         (7, 2, "supported", "(p = 0.016, 0.031 corrected for the number of claims); all of it is above 0."),
     ],
 )
@@ -233,24 +238,26 @@ def test_claims_are_corrected_for_their_number() -> None:
 
 
 @pytest.mark.parametrize(
-    ("by", "more", "outlook"),
+    ("by", "needed", "outlook"),
     [
-        (0.05, 7, "About 7 more seeds would decide it."),  # an effect of 1.0 takes 10
-        (0.06, None, "Not even 1000 seeds would decide it."),
-        (0.0595, None, "Not even 1000 seeds would decide it."),
+        # Effects, in standard deviations of 0.01: 1.0 as measured, 3.48 at the far end of the interval.
+        (0.05, 10, "about 3 seeds if the difference is +8.48, 10 if it is as measured; none decides if there is none."),
+        (0.06, None, "about 4 seeds if the difference is +3.52, more than 1000 if it is as measured;"),
+        (0.0595, None, "about 4 seeds if the difference is +8.48, more than 1000 if it is as measured;"),
     ],
 )
-def test_how_many_more_seeds(by: float, more: int | None, outlook: str) -> None:
-    """From the observed effect: here 0.06 - `by`, in standard deviations of 0.01."""
+def test_how_many_seeds_another_study_would_take(by: float, needed: int | None, outlook: str) -> None:
+    """As far as the interval tells: of a study of its own, whose seeds are new; and what three seeds find."""
     cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
     result = compare(study(confirm={"seeds": 3}, claims=[claim(by=by)]), cells).claims[0]
-    assert ("undecided", more) == (result.verdict, result.more_seeds)
-    assert result.reason.endswith(outlook)
+    assert ("undecided", needed) == (result.verdict, result.needed)
+    assert outlook in result.reason
+    assert result.reason.endswith(" 3 seeds find differences from 3.26 points on.")
 
 
 def test_comparisons_with_the_baseline() -> None:
     """Against scipy, and corrected for two arms."""
-    from scipy.stats import ttest_rel, wilcoxon
+    from scipy.stats import ttest_rel
 
     cells = searched("grid", "ramp", "slow") + confirmed("grid", GRID) + confirmed("ramp", RAMP)
     cells += confirmed("slow", [0.80, 0.79, 0.82])
@@ -260,10 +267,8 @@ def test_comparisons_with_the_baseline() -> None:
     p = ttest_rel(RAMP, GRID).pvalue
     assert (pytest.approx(p), pytest.approx(2 * p)) == (ramp.difference.p, ramp.p_corrected)
     assert slow.difference.p == slow.p_corrected
-    assert (pytest.approx(wilcoxon(RAMP, GRID).pvalue), 0.5) == (ramp.wilcoxon, ramp.wilcoxon_corrected)
     assert pytest.approx(6 * 4 / 7) == ramp.effect
-    assert (pytest.approx(0.05), pytest.approx(0.07)) == ramp.bootstrap
-    assert (pytest.approx(0.85), pytest.approx(0.87)) == arm_of(report, "ramp").bootstrap
+    assert (None, None) == (ramp.wilcoxon, ramp.bootstrap), "three seeds are too few for either"
 
 
 def test_expected_bests_are_compared_at_what_the_smallest_arm_tried() -> None:
@@ -348,7 +353,7 @@ def test_a_claim_on_an_arm_with_a_failed_trial_is_incomplete(phase: str) -> None
     spec = study(arms=("grid", "ramp", "slow"), confirm={"seeds": 3}, claims=[claim(), claim(arm="slow")])
     cells = with_a_failed_trial(phase) + searched("slow") + confirmed("slow", RAMP)
     hurt, sound = compare(spec, cells).claims
-    assert ("incomplete", True, None) == (hurt.verdict, hurt.provisional, hurt.more_seeds)
+    assert ("incomplete", True, None) == (hurt.verdict, hurt.provisional, hurt.needed)
     assert ("incomplete", "supported") == (hurt.shown, sound.shown)
     assert hurt.reason.endswith("It can't be judged: 1 trial of ramp failed.")
     assert hurt.difference is not None
@@ -490,7 +495,7 @@ def test_a_seed_that_changes_nothing_is_no_second_result() -> None:
     judged = study(confirm={"seeds": 8}, claims=[claim()])
     report = compare(judged, cells, points)
     [found] = report.claims
-    assert ("undecided", None) == (found.verdict, found.more_seeds)
+    assert ("undecided", None) == (found.verdict, found.needed)
     for arm in scores:
         said = f"{arm} measured the same under all its 8 seeds: it ignores the seed, so this is one result, not 8"
         assert said in found.reason

@@ -11,8 +11,9 @@ from hpo.plan import changes
 from hpo.service import begin_study
 from hpo.storage import create_storage
 from hpo.study import StudySpec
-from hpo.study.checks.limits import CONFIRM_SEEDS, LARGEST_INTEGER, LONGEST_PARAMETER
+from hpo.study.checks.limits import LARGEST_INTEGER, LONGEST_PARAMETER
 from hpo.study.file import parse
+from hpo.study.protocol import CONFIRM_SEEDS
 from tests.integration.helpers import work_here
 
 TRIAL: dict[str, Any] = {
@@ -50,6 +51,7 @@ def refused(*arguments: Any, **keywords: Any) -> str:
 def test_seeds(protocol: dict[str, Any], above: int) -> None:
     """The largest seed of any trial is one that a column holds; one more is refused, and so are larger ones."""
     most = LARGEST_INTEGER - above
+    protocol |= {"seeding": "counted"}
     study(protocol | {"seed": most})
     for seed in (most + 1, 2**31, 2**63, 10**30):
         assert refused(protocol | {"seed": seed}).startswith(f"protocol.seed: at most {most} is allowed")
@@ -58,7 +60,7 @@ def test_seeds(protocol: dict[str, Any], above: int) -> None:
 def test_the_largest_seed_is_run(storage_url: str) -> None:
     """Search and confirm phase, to the end, on either database."""
     storage = create_storage(storage_url)
-    spec = study({"seed": LARGEST_INTEGER - CONFIRM_SEEDS, "confirm": {"seeds": 1}})
+    spec = study({"seed": LARGEST_INTEGER - CONFIRM_SEEDS, "seeding": "counted", "confirm": {"seeds": 1}})
     row = begin_study(storage, spec)
     work_here(storage)
     cells = storage.ledger.cells(row.id)

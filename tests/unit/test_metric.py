@@ -13,8 +13,8 @@ from optuna.pruners import PercentilePruner as OptunasPercentilePruner
 from optuna.trial import create_trial
 
 from hpo.errors import StudyFileError
+from hpo.evidence.ranking import ranking
 from hpo.metric import Metric
-from hpo.plan import ranking
 from hpo.report.figures.values import toward_best
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.efficiency import Step, best_so_far, efficiencies
@@ -167,7 +167,7 @@ def test_survivors_decide_nothing() -> None:
     cells = [*grid, *losses("ramp", [0.2, 0.22, 0.18, None], of=0.2)]
     [claim] = compare(by_loss(confirm={"seeds": 4}, claims=[CLAIM]), cells).claims
     assert claim.difference is not None and claim.difference.p is not None and claim.difference.p < 0.01
-    assert ("undecided", None) == (claim.verdict, claim.more_seeds)
+    assert ("undecided", None) == (claim.verdict, claim.needed)
     assert "ramp has no test loss under 1 seed that diverged" in claim.reason
 
 

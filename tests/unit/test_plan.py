@@ -9,17 +9,22 @@ from typing import Any
 import pytest
 
 from hpo.errors import StudyFileError
-from hpo.plan import changes, first_cells, ranking
+from hpo.evidence.ranking import ranking
+from hpo.plan import changes, first_cells
 from hpo.search.space import Params
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
 from hpo.study.checks.budgets import ArmPlan, arm_plans
-from hpo.study.checks.limits import CONFIRM_SEEDS
 from hpo.study.file import parse
+from hpo.study.protocol import Protocol
 from hpo.trainers.images.reported import OBJECTIVE
 
 GRID: dict[str, Any] = {"search": {"lr.peak": {"values": [0.1, 0.2, 0.3]}}}
 TPE: dict[str, Any] = {"sampler": {"kind": "tpe"}, "search": {"lr.peak": {"low": 0.01, "high": 1.0}}}
+
+
+SEED = Protocol().seed_of("search", 1, 0)
+"""The first seed of a search, of a study that says nothing else."""
 
 
 def study(arms: dict[str, Any], **protocol: Any) -> StudySpec:
@@ -200,7 +205,7 @@ def test_no_more_are_confirmed_than_were_tried() -> None:
 
 def test_first_cells() -> None:
     """Arms take turns; a grid has its points with every seed, a sampled arm open slots."""
-    planned = first_cells(study({"g": GRID, "t": TPE}, repeats=2, seed=40, budget={"trials": 6}))
+    planned = first_cells(study({"g": GRID, "t": TPE}, repeats=2, seed=40, seeding="counted", budget={"trials": 6}))
     assert ["g", "t"] * 6 == [cell.arm for cell in planned]
     assert {"search"} == {cell.phase for cell in planned}
     assert [(0, 40, 0.1), (0, 41, 0.1), (1, 40, 0.2), (1, 41, 0.2), (2, 40, 0.3), (2, 41, 0.3)] == [
@@ -233,7 +238,7 @@ def test_pruned_epochs_become_new_slots() -> None:
     cells[1] = replace(cells[1], ended="pruned", epochs=3)
     assert [] == next_cells(plan, cells), "7 epochs are too few for a trial"
     cells[2] = replace(cells[2], ended="pruned", epochs=5)
-    assert [PlannedCell("t", "search", 4, 0, None)] == next_cells(plan, cells)
+    assert [PlannedCell("t", "search", 4, SEED, None)] == next_cells(plan, cells)
 
 
 def test_never_over_budget() -> None:
@@ -293,7 +298,7 @@ def test_confirm_cells() -> None:
     """The two best of each arm, with the same fresh seeds in both arms, seed by seed."""
     plan = confirm_study(top=2, seeds=3)
     cells = next_cells(plan, searched(plan, g=(0.5, 0.9, 0.7), t=(0.2, 0.1, 0.3)))
-    seeds = [7 + CONFIRM_SEEDS + index for index in range(3)]
+    seeds = [plan.protocol.seed_of("confirm", 1, index) for index in range(3)]
     ranked = {"g": [0.2, 0.3], "t": [0.03, 0.01]}
     assert [
         PlannedCell(arm, "confirm", rank, seed, {"lr.peak": pytest.approx(ranked[arm][rank])})  # type: ignore[dict-item]
@@ -359,7 +364,7 @@ def test_audit() -> None:
     assert [] == next_cells(plan, cells), "nothing was pruned"
     cells = [replace(cell, ended="pruned") if cell.slot != 1 else cell for cell in cells]
     audit = next_cells(plan, cells)
-    assert [PlannedCell("t", "audit", slot, 0, cells[slot].params) for slot in (0, 2)] == audit
+    assert [PlannedCell("t", "audit", slot, SEED, cells[slot].params) for slot in (0, 2)] == audit
     assert [] == next_cells(plan, [*cells, *(state(cell, "planned") for cell in audit)])
 
 

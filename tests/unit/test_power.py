@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hpo.report.verdict.power import power, seeds_needed
-from hpo.report.verdict.statistics import Paired
+from hpo.evidence.power import power, seeds_needed
+from hpo.evidence.statistics import Paired
 
 
 @pytest.mark.parametrize(

@@ -44,13 +44,14 @@ def study(**changes: Any) -> StudySpec:
 
 
 def cells(spec: StudySpec, **values: Any) -> dict[tuple[str, int], Cell]:
-    """The search phase as it was planned, by arm and seed."""
+    """The search phase as it was planned, by arm and repeat."""
     nothing = dict.fromkeys(Cell.__dataclass_fields__)
     planned = {}
     for number, cell in enumerate(first_cells(spec), start=1):
         row: Any = nothing | {"id": number, "state": "planned", "epochs": 0} | values
         row |= {name: getattr(cell, name) for name in ("arm", "phase", "slot", "seed", "params")}
-        planned[cell.arm, cell.seed] = Cell(**row)
+        repeat = [spec.protocol.seed_of("search", 1, index) for index in range(2)].index(cell.seed)
+        planned[cell.arm, repeat] = Cell(**row)
     return planned
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hpo.report.verdict.measured import last_epochs
+from hpo.evidence.measured import last_epochs
 from hpo.report.verdict.published import PublishedResult, published
 from hpo.storage.rows import Cell, CurvePoint
 from tests.unit.report_samples import cell, confirm, diverged, search, study

@@ -9,8 +9,8 @@ from functools import cache
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hpo.evidence.measured import judged_by
 from hpo.plan import changes, first_cells
-from hpo.report.verdict.measured import judged_by
 from hpo.storage.rows import Cell, PlanChanges, PlannedCell
 from hpo.storage.states import CONFIRM, SEARCH, WITHDRAWN
 from hpo.study import StudySpec

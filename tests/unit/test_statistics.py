@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hpo.report.verdict.statistics import (
+from hpo.evidence.statistics import (
     Paired,
     Summary,
     bootstrap,

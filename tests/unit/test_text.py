@@ -11,12 +11,12 @@ from markdown_it import MarkdownIt
 from rich.cells import cell_len
 from rich.console import Console
 
+from hpo.evidence.statistics import Paired, Summary
 from hpo.report.render.text import configuration, markdown, terminal
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.efficiency import Audit, Efficiency, Step
 from hpo.report.verdict.results import ArmResult, Comparison, Report
 from hpo.report.verdict.selection import BestOf
-from hpo.report.verdict.statistics import Paired, Summary
 from tests.unit.report_samples import cell, confirm, diverged, search, study
 
 HOSTILE = "[red]a|b[/red] *c* `d` <e>\n# f \x1b[31m\x07 [g](h) \\|"
@@ -44,7 +44,7 @@ def renamed(report: Report, name: str) -> Report:
 def widest(arm: ArmResult) -> ArmResult:
     """The same arm with the longest numbers there can be."""
     search = replace(arm.search, epochs=1_000_000)
-    comparison = Comparison(Paired(3, -1.0, -1.0, 1.0, 0.0001, 0.5), (-1.0, -1.0), 0.0001, 0.0001, 0.0001, -1000.0)
+    comparison = Comparison(Paired(3, -1.0, -1.0, 1.0, 0.0001, 0.5), (-1.0, -1.0), 0.0001, 0.0001, -1000.0)
     bests = tuple(BestOf(4**power, 4**power * 1000.0, 1.0) for power in range(7))
     step = Step(1_000_000, 1e6, 1.0)
     efficiency = Efficiency((step,), step, 1.0, 1_000_000, Audit(1000, 1000, 0.0, 1.0))
@@ -158,9 +158,9 @@ def test_markdown_is_a_document_with_tables() -> None:
     further += ["Efficiency of the search", "Configurations", "grid", "ramp"]
     assert ["sample: A title", "Rules", "Claims", "Arms", *further] == headings
     columns = 8
-    widths = [columns, 7, 7, 4, 5]
+    widths = [columns, 6, 2, 4, 5]
     assert (5, sum(widths)) == (kinds.count("table_open"), kinds.count("th_open"))
-    assert 2 * sum(widths) - 7 == kinds.count("td_open")  # the baseline isn't compared with itself
+    assert 2 * sum(widths) - 2 == kinds.count("td_open")  # the baseline isn't compared with itself
     row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][columns:]
     assert ["ramp", "3", "90.00", "63.33 ± 136.25", "62.67 ± 134.82"] == row[:5]
     assert ["3", "6 + 6"] == row[6:columns]

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 
+from hpo.evidence.measured import representative
+from hpo.evidence.ranking import ranking
 from hpo.metric import Metric
-from hpo.plan import ranking
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
-from hpo.report.verdict.measured import representative
 from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import StudySpec

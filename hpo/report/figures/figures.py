@@ -13,7 +13,7 @@ from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
 from hpo.report.figures.standing import standing
 from hpo.report.figures.values import Figure
-from hpo.report.verdict.measured import reported
+from hpo.report.verdict.kept import reported
 from hpo.report.verdict.results import Report
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
+from hpo.evidence.ranking import ranking
+from hpo.evidence.statistics import Paired, paired
 from hpo.metric import Metric
-from hpo.plan import ranking
 from hpo.report.figures.scale import Scale
 from hpo.report.figures.spending import labelled, styled
 from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened, toward_best
-from hpo.report.verdict.statistics import Paired, paired
 from hpo.search.space import Label, Range, Values
 from hpo.storage.rows import Cell
 from hpo.storage.states import SEARCH

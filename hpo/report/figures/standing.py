@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from hpo.evidence.statistics import summarize
 from hpo.report.figures.values import Axis, Figure, Panel, Series, arms_axis
 from hpo.report.verdict.results import Report
-from hpo.report.verdict.statistics import summarize
+from hpo.words.nouns import plural
 
 
 def standing(report: Report) -> Figure | None:
-    """The arms' results by seed with their intervals, beside the paired differences to the baseline."""
+    """The arms' results by seed or search with their intervals, beside the paired differences to the baseline."""
     metric = report.metric
     unit, times = metric.axis, metric.factor
     arms = tuple(arm.name for arm in report.arms)
@@ -30,11 +31,12 @@ def standing(report: Report) -> Figure | None:
     if any(one.panel == 1 for one in series):
         unit = "points" if unit == "%" else unit
         panels.append(Panel(f"Difference to {report.baseline}", Axis(unit, zero=True), arms_axis(arms)))
+    over = plural(report.compared_by)
     return Figure(
         id="standing",
         title="Where the arms stand",
         caption=f"Filled: mean {what} of the configuration that represents an arm, and its difference to "
-        f"{report.baseline} paired by seed, with 95 % t intervals. Open: its seeds.",
+        f"{report.baseline} paired by {report.compared_by}, with 95 % t intervals. Open: its {over}.",
         arms=arms,
         panels=tuple(panels),
         series=tuple(series),

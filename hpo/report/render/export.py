@@ -1,9 +1,10 @@
 """A study as two tidy tables for other programs: one row per trial, and one row per epoch of every trial.
 
-Columns that both have (study, arm, phase, slot, seed, cell) say which trial a row belongs to. What is searched is a
-column of `trials` by its dotted path (`lr.peak`), as Optuna shows it: lists and tables by their label. Strengths and
-gradient norms are columns of `curves`: `strength.l2`, `gradient_norm.output.weight`. Accuracies are shares, 0..1, times
-are in UTC, durations in seconds; what is unknown, or a loss that is not finite, is empty.
+Columns that both have (study, arm, search, phase, slot, seed, cell) say which trial a row belongs to; an arm's slots
+are counted through all its searches. What is searched is a column of `trials` by its dotted path (`lr.peak`), as Optuna
+shows it: lists and tables by their label. Strengths and gradient norms are columns of `curves`: `strength.l2`,
+`gradient_norm.output.weight`. Accuracies are shares, 0..1, times are in UTC, durations in seconds; what is unknown, or
+a loss that is not finite, is empty.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 
-KEYS = ("arm", "phase", "slot", "seed")
+KEYS = ("arm", "search", "phase", "slot", "seed")
 ENDS = ("state", "ended", "score")
 WORK = ("epochs", "seconds", "attempts", "claims", "worker", "trial_number", "error")
 TIMES = ("started", "finished")

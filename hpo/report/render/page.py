@@ -20,7 +20,7 @@ from hpo.report.render.context import Context
 from hpo.report.render.tables import arm_cells, details, tables
 from hpo.report.render.text import configuration
 from hpo.report.verdict.results import ArmResult, ClaimResult, Report
-from hpo.words.nouns import count
+from hpo.words.nouns import count, plural
 from hpo.words.visible import visible
 
 OPTIMISTIC = "search best, optimistic"
@@ -109,7 +109,8 @@ def _verdict(report: Report) -> Iterator[str]:
 
 
 def _claim(claim: ClaimResult) -> Iterator[str]:
-    yield f'<li class="{claim.verdict}"><p><strong>{claim.shown}</strong> {escape(claim.text)}</p>'
+    kind = claim.verdict.replace(" ", "-")
+    yield f'<li class="{kind}"><p><strong>{claim.shown}</strong> {escape(claim.text)}</p>'
     yield f"<p><small>{escape(claim.reason)}</small></p></li>"
 
 
@@ -120,10 +121,11 @@ def _arms(report: Report) -> Iterator[str]:
     else:
         what = f"{_plural(metric)}, of which the {metric.highest} is best, and differences of {metric.words}"
     caption = (
-        f"{what}; ± is half of a 95 % interval, below it the worst and the best seed. "
+        f"{what}; ± is half of a 95 % interval, below it the worst and the best {report.compared_by}. "
         f"{report.unit.capitalize()}s of the search and of the confirm phase."
     )
-    heads = ("arm", "test", "difference", "validation", "search best", "tried", "seeds", f"{report.unit}s")
+    over = plural(report.compared_by)
+    heads = ("arm", "test", "difference", "validation", "search best", "tried", over, f"{report.unit}s")
     rows = (line for index, arm in enumerate(report.arms) for line in _row(index, arm, heads, report))
     shown = [OPTIMISTIC if head == "search best" else head for head in heads]
     yield from _table("arms-caption", caption, shown, rows)

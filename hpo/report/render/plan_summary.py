@@ -18,10 +18,10 @@ from hpo.words.nouns import count
 
 def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> RenderableType:
     """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed."""
-    plans, confirm = arm_plans(study), study.protocol.confirm
-    again = confirm.top * confirm.seeds if confirm else 0  # trials of an arm's confirm phase
-    units = {plan.arm: plan.budget_epochs + again * plan.epochs for plan in plans}
-    cells = sum(plan.cells + again for plan in plans)
+    plans, confirm, searches = arm_plans(study), study.protocol.confirm, study.protocol.searches
+    again = confirm.top * confirm.largest if confirm else 0  # trials of a search's confirm phase
+    units = {plan.arm: searches * (plan.budget_epochs + again * plan.epochs) for plan in plans}
+    cells = searches * sum(plan.cells + again for plan in plans)
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("arm", "sampler", "pruner"):
         view.add_column(name, overflow="fold")
@@ -66,7 +66,12 @@ def _confirm(study: StudySpec) -> str:
     if confirm is None:
         return "no confirm phase: arms are compared on validation, by the search phase alone"
     best = "best configuration" if confirm.top == 1 else f"best {confirm.top} configurations"
-    return f"then the {best} of each arm with {confirm.seeds} fresh seeds, scored on test"
+    searches = study.protocol.searches
+    each = "each arm" if searches == 1 else f"each of an arm's {searches} searches"
+    seeds = count(confirm.seeds, "fresh seed")
+    if confirm.until is not None:
+        seeds = f"{seeds} at a time, {confirm.most} at most, until its claims are decided"
+    return f"then the {best} of {each} with {seeds}, scored on test"
 
 
 def _cost(study: StudySpec, units: Mapping[str, int], cells: int) -> str:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hpo.evidence.statistics import Summary
 from hpo.metric import Metric
 from hpo.report.numbers import NONE, ends, interval, mean, number, plus_minus, probability, signed
 from hpo.report.verdict.results import ArmResult, Interval, PhaseResult, Report
-from hpo.report.verdict.statistics import Summary
-from hpo.words.nouns import count
+from hpo.words.nouns import count, plural
 
 Row = tuple[str, ...]
 
@@ -48,9 +48,14 @@ def arm_cells(arm: ArmResult, report: Report) -> dict[str, ArmCell]:
         "validation": _mean_cell(arm.validation, objective),
         "test": _mean_cell(arm.test, objective),
         "difference": _difference_cell(arm, report),
-        "seeds": ArmCell(str(arm.validation.n if arm.validation else 0)),
+        _over(report): ArmCell(str(arm.validation.n if arm.validation else 0)),
         unit: ArmCell(str(arm.search.epochs), again),
     }
+
+
+def _over(report: Report) -> str:
+    """What means are over: `seeds`, or `searches`."""
+    return plural(report.compared_by)
 
 
 def _mean_cell(found: Summary | None, metric: Metric) -> ArmCell:
@@ -90,8 +95,8 @@ def _ends_of_trials(phase: PhaseResult) -> str:
 
 def tables(report: Report) -> Iterator[Table]:
     """Those that have something to say, in the order in which they are read."""
-    made = (_seeds(report), _comparisons(report), _published(report), _selection(report), _efficiency(report))
-    yield from (table for table in made if table.rows)
+    made = (_seeds, _spread, _comparisons, _published, _selection, _efficiency)
+    yield from (table for make in made if (table := make(report)).rows)
 
 
 def _seeds(report: Report) -> Table:
@@ -104,26 +109,48 @@ def _seeds(report: Report) -> Table:
             row = (str(found.n), number(found.std, metric), low, high, ends(found, metric) or NONE)
             rows.append((arm.name, *row, _ends(arm.bootstrap, metric)))
     what = metric.words.capitalize()
-    note = "95 % intervals: Student's t, and the bootstrap, which is too narrow for few seeds."
-    return Table(f"{what} over seeds", note, ("arm", "n", "std", "worst", "best", "t", "bootstrap"), tuple(rows))
+    note = "95 % intervals: Student's t, and the bootstrap, of ten or more."
+    columns = ("arm", "n", "std", "worst", "best", "t", "bootstrap")
+    return Table(f"{what} over {_over(report)}", note, *_without_empty_columns(columns, rows))
+
+
+def _spread(report: Report) -> Table:
+    rows = [
+        (arm.name, number(arm.spread.seeds, report.metric), number(arm.spread.searches, report.metric))
+        for arm in report.arms
+        if arm.spread
+    ]
+    note = "Standard deviations: between the seeds of what a search chose; between searches, beyond what seeds explain."
+    title = f"Where the spread of {report.metric.words} comes from"
+    return Table(title, note, ("arm", "seeds", "searches"), tuple(rows))
 
 
 def _comparisons(report: Report) -> Table:
-    rows = []
+    rows: list[Row] = []
     for arm in report.arms:
         found = arm.comparison
         if found and found.difference.n > 1:
-            p_values = (found.difference.p, found.p_corrected, found.wilcoxon, found.wilcoxon_corrected)
             effect = NONE if found.effect is None else f"{found.effect:+z.2f}"
-            texts = (probability(p) for p in p_values)
-            rows.append((arm.name, effect, _signed_ends(found.bootstrap, report.metric), *texts))
-    return Table(
-        f"Differences to {report.baseline}",
-        "Effect: in standard deviations of the differences (Hedges). p, two-sided: of the paired t test and Wilcoxon's "
-        f"signed-rank test, each corrected by Holm for {count(len(report.arms) - 1, 'comparison')}.",
-        ("arm", "effect", "bootstrap", "t test", "Holm", "Wilcoxon", "Holm"),
-        tuple(rows),
-    )
+            p_values = (found.difference.p, found.p_corrected, found.wilcoxon)
+            rows.append(
+                (arm.name, effect, _signed_ends(found.bootstrap, report.metric), *(probability(p) for p in p_values))
+            )
+    note = "Effect: in standard deviations of the differences (Hedges)."
+    columns: Row = ("arm", "effect", "bootstrap", "t test", "Holm", "Wilcoxon")
+    if report.claims:
+        note += " Not tested: the study's tests are those of its claims."
+        columns, rows = columns[:3], [row[:3] for row in rows]
+    else:
+        note += (
+            " p, two-sided: of the paired t test, corrected by Holm for "
+            f"{count(len(report.arms) - 1, 'comparison')}; of Wilcoxon's signed-rank test, not corrected."
+        )
+    return Table(f"Differences to {report.baseline}", note, *_without_empty_columns(columns, rows))
+
+
+def _without_empty_columns(columns: Row, rows: Sequence[Row]) -> tuple[Row, tuple[Row, ...]]:
+    kept = [place for place in range(len(columns)) if place == 0 or any(row[place] != NONE for row in rows)]
+    return tuple(columns[place] for place in kept), tuple(tuple(row[place] for place in kept) for row in rows)
 
 
 def _published(report: Report) -> Table:
@@ -176,8 +203,9 @@ def _efficiency(report: Report) -> Table:
         note += " Wrongly pruned: would have won, of those run to their end; their share in percent."
     columns = ("arm", f"{units} to baseline", "seconds to baseline", "mean best", f"{units} saved", "wrongly pruned")
     shown = len(columns) if audited else len(columns) - 1
+    which = "the first search" if report.compared_by == "search" else "the search"
     return Table(
-        "Efficiency of the search", note, columns[:shown], tuple(_row(arm, report.objective)[:shown] for arm in arms)
+        f"Efficiency of {which}", note, columns[:shown], tuple(_row(arm, report.objective)[:shown] for arm in arms)
     )
 
 

@@ -7,7 +7,8 @@ interpreted, and what acts instead of showing is replaced (`hpo.words.visible`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -18,9 +19,16 @@ from hpo.report.render.tables import Table as Numbers
 from hpo.report.render.tables import arm_cells, details, tables
 from hpo.report.toml import key_of, toml
 from hpo.report.verdict.results import ArmResult, ClaimResult, Report
+from hpo.words.nouns import plural
 from hpo.words.visible import on_one_line
 
-STYLES = {"supported": "bold green", "contradicted": "bold red", "undecided": "bold yellow", "incomplete": "bold red"}
+STYLES = {
+    "supported": "bold green",
+    "contradicted": "bold red",
+    "no difference": "bold cyan",
+    "undecided": "bold yellow",
+    "incomplete": "bold red",
+}
 
 
 def terminal(report: Report) -> RenderableType:
@@ -109,7 +117,8 @@ def _row(arm: ArmResult, report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _columns(report: Report) -> tuple[str, ...]:
-    return ("arm", "tried", "search best", "validation", "test", "difference", "seeds", f"{report.unit}s")
+    over = plural(report.compared_by)
+    return ("arm", "tried", "search best", "validation", "test", "difference", over, f"{report.unit}s")
 
 
 def _heading(report: Report) -> str:
@@ -124,11 +133,23 @@ def _units(report: Report) -> str:
 
 
 def configuration(arm: ArmResult) -> list[str]:
-    """The configuration that represents an arm, as a study file would write it, a line per searched path."""
+    """The configuration that represents an arm, as a study file would write it, a line per searched path; of several
+    searches what each of them chose."""
     if arm.configuration is None:
         return ["# no configuration has finished"]
-    lines = [f"{_path(path)} = {toml(value)}" for path, value in arm.configuration.items()]
-    return [on_one_line(line) for line in lines] or ["# nothing searched: the arm's own trial"]
+    if not arm.configuration:
+        return ["# nothing searched: the arm's own trial"]
+    if len(arm.configurations) == 1:
+        return _lines(arm.configuration)
+    return [
+        line
+        for search, configuration in arm.configurations.items()
+        for line in (f"# search {search}", *_lines(configuration))
+    ]
+
+
+def _lines(configuration: Mapping[str, Any]) -> list[str]:
+    return [on_one_line(f"{_path(path)} = {toml(value)}") for path, value in configuration.items()]
 
 
 def _path(path: str) -> str:

@@ -1,32 +1,29 @@
-"""Whether the claims of a study hold: paired t tests against the margins that they name, corrected for their number.
+"""Whether the claims of a study hold, in words. What decides them is in `hpo.evidence.decisions`.
 
-Holm's correction over the claims keeps the chance that a study calls any of its claims wrongly at 5 %, hence also
-that of each. The shown interval is the uncorrected one; it excludes the margin whenever a claim is decided.
+The shown interval is not corrected for the number of claims; it excludes the margin whenever a difference is decided.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hpo.evidence.decisions import LEVEL, Assessment, Decision, assess, bounds, decide
+from hpo.evidence.measured import Values, unit_noun
+from hpo.evidence.power import MOST_SEEDS, seeds_needed, smallest_effect
+from hpo.evidence.statistics import Paired, equal_seeds
 from hpo.metric import Metric
-from hpo.report.numbers import change, p_value, probability, signed
-from hpo.report.verdict.measured import Values
-from hpo.report.verdict.power import MOST_SEEDS, seeds_needed
+from hpo.report.numbers import change, number, p_value, probability, signed
 from hpo.report.verdict.results import ClaimResult, Verdict
-from hpo.report.verdict.statistics import CONFIDENCE, Paired, equal_seeds, holm, paired
 from hpo.study import Claim, Pair, StudySpec
-from hpo.words.nouns import count
-
-LEVEL = 1 - CONFIDENCE
-
+from hpo.words.nouns import count, plural
 
 Earlier = Mapping[tuple[str, float], Values]
 """(arm, share of its epochs) -> what validation measured after these."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seeds:
+class Measured:
     """What is known of the arms that claims are about, by arm."""
 
     values: Mapping[str, Values]
@@ -35,148 +32,215 @@ class Seeds:
     failing: Mapping[str, str] = field(default_factory=dict)
     """Arms of which trials have failed, and how many: a claim on one is incomplete, whatever the others say, for what
     would be compared is not what the study asked for."""
-    trained: Mapping[str, Collection[int]] = field(default_factory=dict)
-    """The seeds under which the arm's configuration was trained; those that have no value diverged or overflowed."""
+    ends: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
+    """Unit -> how the trials ended that the arm is judged by: those that have no value diverged or overflowed."""
     earlier: Earlier = field(default_factory=dict)
     ignored: Mapping[str, int] = field(default_factory=dict)
     """Arms whose trials are the same under all seeds -> how many: one result, which no test may count so often."""
 
 
-def judge(study: StudySpec, seeds: Seeds) -> tuple[ClaimResult, ...]:
+def judge(study: StudySpec, measured: Measured) -> tuple[ClaimResult, ...]:
     """The verdict on every claim of the study."""
-    metrics = [study.metric_of(claim.comparison) for claim in study.claims]
-    differences = [_difference(claim, metric, seeds) for claim, metric in zip(study.claims, metrics, strict=True)]
-    corrected = holm([difference.p if difference else None for difference in differences])
-    level = LEVEL / max(len(study.claims), 1)
+    tests = [_test(study, claim, measured) for claim in study.claims]
+    decisions = decide(study.claims, tests)
     return tuple(
-        _judge(claim, metric, difference, p, level, seeds, study.unit)
-        for claim, metric, difference, p in zip(study.claims, metrics, differences, corrected, strict=True)
+        _Judged(study, claim, test, decision, measured).result()
+        for claim, test, decision in zip(study.claims, tests, decisions, strict=True)
     )
 
 
-def _difference(claim: Claim, metric: Metric, seeds: Seeds) -> Paired | None:
-    pairs = claim.comparison.pairs
-    sides = [[_side(arm, pair.at, seeds)[metric.name] for arm in (pair.arm, pair.than)] for pair in pairs]
+def _test(study: StudySpec, claim: Claim, measured: Measured) -> Assessment:
+    metric = study.metric_of(claim.comparison).name
+    sides = [
+        [_side(arm, pair.at, measured)[metric] for arm in (pair.arm, pair.than)] for pair in claim.comparison.pairs
+    ]
     a, b = sides[0] if len(sides) == 1 else [dict(_differences(*side)) for side in sides]
-    return paired(a, b, margin=_margin(claim))
+    return assess(claim, a, b, anytime=study.protocol.is_sequential)
 
 
-def _side(arm: str, at: float | None, seeds: Seeds) -> Values:
-    return seeds.values[arm] if at is None else seeds.earlier[arm, at]
+def _side(arm: str, at: float | None, measured: Measured) -> Values:
+    return measured.values[arm] if at is None else measured.earlier[arm, at]
 
 
 def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> Iterator[tuple[int, float]]:
-    """Seed and a - b under every seed that both have."""
-    return ((seed, a[seed] - b[seed]) for seed in a.keys() & b.keys())
+    """Unit and a - b under every unit that both have."""
+    return ((unit, a[unit] - b[unit]) for unit in a.keys() & b.keys())
 
 
-def _margin(claim: Claim) -> float:
-    return claim.comparison.by if claim.greater else -claim.comparison.by
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One claim, with all that its verdict rests on."""
+
+    study: StudySpec
+    claim: Claim
+    test: Assessment
+    decision: Decision
+    measured: Measured
+
+    def result(self) -> ClaimResult:
+        """The verdict, and why."""
+        failing, arms = self.measured.failing, self.arms
+        missing = dict.fromkeys(failing[arm] for arm in arms if arm in failing)
+        lost = self._lost()
+        ignored = {arm: n for arm, n in self.measured.ignored.items() if arm in arms}
+        decides_nothing = bool(lost or ignored)
+        verdict: Verdict = self.decision.answer or "undecided"
+        if decides_nothing:
+            verdict = "undecided"
+        if missing:
+            verdict = "incomplete"
+        is_open = verdict == "undecided" and not decides_nothing
+        parts = [
+            f"{self._compared()}: {self._found()}.",
+            chosen_by(self.study, self.arms),
+            *(self._outlook() if is_open else ()),
+            *(f"{seed_ignored(arm, n)}." for arm, n in ignored.items()),
+            self._left_out(lost),
+            f"It can't be judged: {', '.join(missing)}." if missing else "",
+        ]
+        return ClaimResult(
+            text=self.claim.text,
+            verdict=verdict,
+            reason=" ".join(part for part in parts if part),
+            difference=self.test.difference,
+            p_corrected=self.decision.p_corrected,
+            needed=self._needed() if is_open else None,
+            metric=self.metric,
+            provisional=bool(missing) or any(arm in self.measured.unfinished for arm in arms),
+            knows_what_matters=bounds(self.claim)[0] is not None,
+        )
+
+    @property
+    def metric(self) -> Metric:
+        return self.study.metric_of(self.claim.comparison)
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        return self.claim.comparison.pairs
+
+    @property
+    def arms(self) -> tuple[str, ...]:
+        """The arms that are compared, each once."""
+        return arms_of(self.pairs)
+
+    @property
+    def noun(self) -> str:
+        return unit_noun(self.study)
+
+    @property
+    def level(self) -> float:
+        """That of the strictest of Holm's tests, which a study of as many claims has to reach."""
+        return LEVEL / len(self.study.claims)
+
+    def _compared(self) -> str:
+        """`ramp - grid after 25 % of the epochs, test accuracy`."""
+        texts = [
+            f"{pair.arm} - {pair.than}" + (f" after {100 * pair.at:.3g} % of the {self.study.unit}s" if pair.at else "")
+            for pair in self.pairs
+        ]
+        compared = texts[0] if len(texts) == 1 else " - ".join(f"({text})" for text in texts)
+        return f"{compared}, {self.metric.words}"
+
+    def _found(self) -> str:
+        """The difference, what it rests on, and where its interval lies."""
+        difference, p = self.test.difference, self.decision.p_corrected
+        if difference is None:
+            return f"no {self.noun} in common so far; an interval needs two"
+        points = " points" if self.metric.share else ""
+        found = f"{change(difference, self.metric)}{points} over {count(difference.n, f'paired {self.noun}')}"
+        if difference.p is None or p is None or self.test.p is None:
+            return f"{found}; an interval needs two"
+        if difference.low is None:
+            if difference.std:
+                return f"{found}; too few for an interval that is valid whenever one looks"
+            return f"{found}; all equal, which takes {equal_seeds(LEVEL)} to make an interval"
+        uncorrected = "" if p == self.test.p else f", {probability(p)} corrected for the number of claims"
+        where = self._where(difference)
+        if self.test.p < LEVEL <= p:
+            where += ", but too narrowly for so many claims"
+        return f"{found} ({p_value(self.test.p)}{uncorrected}); {where}"
+
+    def _where(self, difference: Paired) -> str:
+        low, high = bounds(self.claim)
+        if low is not None and high is not None and self.test.p_within is not None and self.test.p_within < LEVEL:
+            width = number((high - low) / 2, self.metric)
+            middle = "" if self.claim.margin == 0 else f" of {signed(self.claim.margin, self.metric)}"
+            return f"it lies within {width}{middle}, so there is none that matters"
+        if self.claim.equal:
+            limit = signed(low if difference.difference < 0 else high, self.metric)  # type: ignore[arg-type]
+        else:
+            limit = "0" if self.claim.margin == 0 else signed(self.claim.margin, self.metric)
+        if self.test.p_beyond is None or self.test.p_beyond >= LEVEL:
+            return f"it does not exclude {limit}"
+        reference = self.claim.margin
+        return f"all of it is {'above' if difference.difference > reference else 'below'} {limit}"
+
+    def _needed(self) -> int | None:
+        difference = self.test.difference
+        if difference is None or difference.p is None or self.study.protocol.is_sequential:
+            return None
+        return seeds_needed(difference, self.claim.margin, self.level)
+
+    def _outlook(self) -> Iterator[str]:
+        """What a study of its own would take, as far as the interval of the difference tells; and what n units can
+        find."""
+        difference, noun = self.test.difference, plural(self.noun)
+        if difference is None or difference.p is None:
+            return
+        if self.study.protocol.is_sequential:
+            confirm = self.study.protocol.confirm
+            yield f"At most {confirm.most if confirm else 0} {noun} were declared." if confirm else ""
+            return
+        if not difference.std or difference.low is None or difference.high is None:
+            if (needed := self._needed()) is not None:
+                yield f"A study of its own would take {needed} {noun}, if all differ as much."
+            return
+        margin = self.claim.margin
+        farthest = max((difference.low, difference.high), key=lambda end: abs(end - margin))
+        fewest = seeds_needed(Paired(difference.n, farthest, None, None, None, difference.std), margin, self.level)
+        measured = seeds_needed(difference, margin, self.level)
+        if fewest is not None:
+            as_measured = f"{measured}" if measured is not None else f"more than {MOST_SEEDS}"
+            yield (
+                f"A study of its own would take about {fewest} {noun} if the difference is "
+                f"{signed(farthest, self.metric)}, {as_measured} if it is as measured; none decides if there is none."
+            )
+        least = smallest_effect(difference.n, self.level) * difference.std
+        unit = " points" if self.metric.share else ""
+        yield f"{difference.n} {noun} find differences from {number(least, self.metric)}{unit} on."
+
+    def _lost(self) -> dict[str, int]:
+        """Arm -> under how many units it has no value; those that it has are the luckier ones."""
+        lost: dict[str, int] = {}
+        for pair in self.pairs:
+            for arm in (pair.arm, pair.than):
+                ends = self.measured.ends.get(arm, {})
+                without = ends.keys() - _side(arm, pair.at, self.measured)[self.metric.name].keys()
+                if pair.at is not None:  # one that has not come so far yet is only late
+                    without = {unit for unit in without if ends[unit] == "diverged"}
+                lost[arm] = max(lost.get(arm, 0), len(without))
+        return {arm: n for arm, n in lost.items() if n}
+
+    def _left_out(self, lost: Mapping[str, int]) -> str:
+        """Says so where a comparison is without the units that have none."""
+        if not lost:
+            return ""
+        under = {arm: f"{count(n, self.noun)} that diverged or overflowed" for arm, n in lost.items()}
+        lines = [f"{arm} has no {self.metric.words} under {units}" for arm, units in under.items()]
+        return f"Left out: {', '.join(lines)}; those that survived decide nothing."
 
 
-def _judge(
-    claim: Claim,
-    metric: Metric,
-    difference: Paired | None,
-    p: float | None,
-    level: float,
-    seeds: Seeds,
-    unit: str,
-) -> ClaimResult:
-    pairs = claim.comparison.pairs
-    arms = _arms(pairs)
-    missing = dict.fromkeys(seeds.failing[arm] for arm in arms if arm in seeds.failing)
-    lost = _lost(metric, pairs, seeds)
-    ignored = {arm: seeds.ignored[arm] for arm in arms if arm in seeds.ignored}
-    decides_nothing = bool(lost or ignored)
-    verdict = _verdict(claim, difference, p)
-    if decides_nothing:
-        verdict = "undecided"
-    if missing:
-        verdict = "incomplete"
-    asks_for_more = verdict == "undecided" and not decides_nothing
-    more = _more_seeds(claim, difference, level) if asks_for_more and difference else None
-    parts = [
-        f"{_compared(pairs, unit)}, {metric.words}: {_found(claim, metric, difference, p)}.",
-        _outlook(difference, more) if asks_for_more else "",
-        *(f"{seed_ignored(arm, n)}." for arm, n in ignored.items()),
-        _left_out(metric, lost),
-        f"It can't be judged: {', '.join(missing)}." if missing else "",
-    ]
-    return ClaimResult(
-        text=claim.text,
-        verdict=verdict,
-        reason=" ".join(part for part in parts if part),
-        difference=difference,
-        p_corrected=p,
-        more_seeds=more,
-        metric=metric,
-        provisional=bool(missing) or any(arm in seeds.unfinished for arm in arms),
-    )
-
-
-def _arms(pairs: Iterable[Pair]) -> tuple[str, ...]:
-    """The arms that are compared, each once."""
-    return tuple(dict.fromkeys(arm for pair in pairs for arm in (pair.arm, pair.than)))
-
-
-def _compared(pairs: Sequence[Pair], unit: str) -> str:
-    """`ramp - grid`, `ramp - grid after 25 % of the epochs`, `(ramp - grid) - (slow - grid)`."""
-    texts = [
-        f"{pair.arm} - {pair.than}" + (f" after {100 * pair.at:.3g} % of the {unit}s" if pair.at else "")
-        for pair in pairs
-    ]
-    return texts[0] if len(texts) == 1 else " - ".join(f"({text})" for text in texts)
-
-
-def _verdict(claim: Claim, difference: Paired | None, p: float | None) -> Verdict:
-    if difference is None or p is None or p >= LEVEL:
-        return "undecided"
-    return "supported" if (difference.difference > _margin(claim)) == bool(claim.greater) else "contradicted"
-
-
-def _found(claim: Claim, metric: Metric, difference: Paired | None, p: float | None) -> str:
-    """The difference, what it rests on, and where its interval lies."""
-    if difference is None:
-        return "no seed in common so far; an interval needs two"
-    points = " points" if metric.share else ""
-    found = f"{change(difference, metric)}{points} over {count(difference.n, 'paired seed')}"
-    if difference.p is None or p is None:
-        return f"{found}; an interval needs two"
-    if difference.low is None:
-        return f"{found}; all equal, which takes {equal_seeds(LEVEL)} to make an interval"
-    uncorrected = "" if p == difference.p else f", {probability(p)} corrected for the number of claims"
-    margin = _margin(claim)
-    limit = "0" if margin == 0 else signed(margin, metric)
-    if difference.p >= LEVEL:
-        where = f"it does not exclude {limit}"
-    else:
-        where = f"all of it is {'above' if difference.difference > margin else 'below'} {limit}"
-    if difference.p < LEVEL <= p:
-        where += ", but too narrowly for so many claims"
-    return f"{found} ({p_value(difference.p)}{uncorrected}); {where}"
-
-
-def _more_seeds(claim: Claim, difference: Paired, level: float) -> int | None:
-    if difference.p is None:
-        return None
-    needed = seeds_needed(difference, _margin(claim), level)
-    return None if needed is None else max(1, needed - difference.n)
-
-
-def _outlook(difference: Paired | None, more: int | None) -> str:
-    if difference is None or difference.p is None:
+def chosen_by(study: StudySpec, arms: Iterable[str]) -> str:
+    """What is compared, where another search would have chosen something else; empty where none would."""
+    searched = [arm for arm in arms if study.arms[arm].search]
+    if not searched or study.protocol.searches > 1:
         return ""
-    if more is None:
-        return f"Not even {MOST_SEEDS} seeds would decide it."
-    return f"About {count(more, 'more seed')} would decide it."
+    return f"This is about what one search of {' and one of '.join(searched)} chose."
 
 
-def _lost(metric: Metric, pairs: Sequence[Pair], seeds: Seeds) -> dict[str, int]:
-    """Arm -> under how many seeds it has no value; those that it has are the luckier ones."""
-    compared = _arms(pair for pair in pairs if pair.at is None)
-    lost = {arm: len(set(seeds.trained.get(arm, ())) - seeds.values[arm][metric.name].keys()) for arm in compared}
-    return {arm: n for arm, n in lost.items() if n}
+def arms_of(pairs: Iterable[Pair]) -> tuple[str, ...]:
+    """The arms of the pairs, each once."""
+    return tuple(dict.fromkeys(arm for pair in pairs for arm in (pair.arm, pair.than)))
 
 
 def seed_ignored(arm: str, seeds: int) -> str:
@@ -184,12 +248,3 @@ def seed_ignored(arm: str, seeds: int) -> str:
     return (
         f"{arm} measured the same under all its {seeds} seeds: it ignores the seed, so this is one result, not {seeds}"
     )
-
-
-def _left_out(metric: Metric, lost: Mapping[str, int]) -> str:
-    """Says so where a comparison is without the seeds that have none."""
-    if not lost:
-        return ""
-    under = {arm: f"{count(n, 'seed')} that diverged or overflowed" for arm, n in lost.items()}
-    lines = [f"{arm} has no {metric.words} under {seeds}" for arm, seeds in under.items()]
-    return f"Left out: {', '.join(lines)}; those that survived decide nothing."

@@ -9,22 +9,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from hpo.metric import Metric
-from hpo.plan import changes, ranking, spent_alike
-from hpo.report.verdict.claims import Seeds, judge, seed_ignored
-from hpo.report.verdict.efficiency import Efficiency, efficiencies
-from hpo.report.verdict.failing import failed_trials
-from hpo.report.verdict.ignored_seeds import arms_without_seeds
-from hpo.report.verdict.measured import (
+from hpo.evidence.measured import (
+    Read,
     Values,
+    after,
+    after_the_end,
     judged_by,
     last_epochs,
     measured,
-    measured_at,
-    reported,
     representative,
+    representatives,
     summary,
+    unit_noun,
+    units,
 )
+from hpo.evidence.ranking import Configuration, ranking
+from hpo.evidence.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
+from hpo.metric import Metric
+from hpo.plan import changes, spent_alike
+from hpo.report.verdict.claims import Measured, judge, seed_ignored
+from hpo.report.verdict.efficiency import Efficiency, efficiencies
+from hpo.report.verdict.failing import failed_trials
+from hpo.report.verdict.ignored_seeds import arms_without_seeds
+from hpo.report.verdict.kept import reported
 from hpo.report.verdict.published import published
 from hpo.report.verdict.results import ArmResult, Comparison, PhaseResult, Report
 from hpo.report.verdict.rules import (
@@ -41,7 +48,7 @@ from hpo.report.verdict.rules import (
     unfinished,
 )
 from hpo.report.verdict.selection import expected_best
-from hpo.report.verdict.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
+from hpo.report.verdict.spread import spread
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.storage.states import AUDIT, CONFIRM, SEARCH, Phase
 from hpo.study import StudySpec
@@ -70,23 +77,38 @@ def compare(
     compared_by += [study.metric_of(row) for row in study.published]
     of_training = any(each.split == "train" for each in compared_by)
     last = last_epochs(cells, curves) if of_training else {}
-    values = {name: measured(study.metrics.values(), own, last) for name, own in judged.items()}
+    by_unit = {name: units(study, own) for name, own in judged.items()}
+    metrics = study.metrics.values()
+    read = after_the_end(last)
+    values = {name: measured(metrics, own, read) for name, own in by_unit.items()}
     pairs = [pair for claim in study.claims for pair in claim.comparison.pairs]
     moments = {(arm, pair.at) for pair in pairs if pair.at for arm in (pair.arm, pair.than)}
     earlier = {
-        (arm, at): measured_at(study.metrics.values(), judged[arm], curves, study.epoch_at(arm, at))
+        (arm, at): measured(metrics, by_unit[arm], after(study.epoch_at(arm, at), judged[arm], curves))
         for arm, at in moments
     }
     to_come = changes(study, all_cells)
     coming = Counter((cell.arm, cell.phase) for cell in to_come.added)
     coming.update((cell.arm, cell.phase) for cell in to_come.restored)
     efficiency = efficiencies(study, cells)
-    compared = _compare(study.baseline, values, metric.name)
-    trained = {name: {cell.seed for cell in own} for name, own in judged.items()}
+    compared = _compare(study.baseline, values, metric.name, tests=not study.claims)
+    ends = {name: {unit: ended_as(cells) for unit, cells in own.items()} for name, own in by_unit.items()}
     ignored = arms_without_seeds(study.metrics.keys(), judged, curves)
-    fewest = min((tried for own in by_arm.values() if (tried := _tried(own))), default=0)
+    fewest = min((tried for own in by_arm.values() if (tried := _tried(own))), default=0) // study.protocol.searches
     arms = tuple(
-        _arm(study, name, by_arm[name], coming, values[name], metric, fewest, efficiency[name], compared.get(name))
+        _arm(
+            study,
+            name,
+            by_arm[name],
+            coming,
+            values[name],
+            by_unit[name],
+            read,
+            metric,
+            fewest,
+            efficiency[name],
+            compared.get(name),
+        )
         for name in study.arms
     )
     spent = {arm.name: arm.search.epochs for arm in arms}
@@ -98,11 +120,12 @@ def compare(
         title=study.title,
         baseline=study.baseline,
         unit=study.unit,
+        compared_by=unit_noun(study),
         objective=study.objective,
         metric=metric,
         rules=(*rules(study), *rehearsed(rehearsal)),
         arms=arms,
-        claims=judge(study, Seeds(values, open_arms, failing, trained, earlier, ignored)),
+        claims=judge(study, Measured(values, open_arms, failing, ends, earlier, ignored)),
         published=tuple(published(study, cells, last)),
         fewest=fewest,
         search_ratio=ratio,
@@ -126,6 +149,8 @@ def _arm(
     cells: Sequence[Cell],
     coming: Mapping[tuple[str, Phase], int],
     values: Values,
+    by_unit: Mapping[int, Sequence[Cell]],
+    read: Read,
     metric: Metric,
     fewest: int,
     efficiency: Efficiency,
@@ -134,8 +159,9 @@ def _arm(
     phases = {phase: [cell for cell in cells if cell.phase == phase] for phase in (SEARCH, CONFIRM, AUDIT)}
     counts = {phase: _count(own, coming.get((name, phase), 0)) for phase, own in phases.items()}
     objective = study.objective
-    ranked = ranking(objective, phases[SEARCH])
     chosen = representative(study, cells)
+    of_each = representatives(study, cells)
+    bests = [ranked[0].score for ranked in _ranked(study, phases[SEARCH]) if ranked]
     return ArmResult(
         name=name,
         search=counts[SEARCH],
@@ -143,14 +169,16 @@ def _arm(
         audit=counts[AUDIT],
         tried=_tried(cells),
         configuration=study.values(name, chosen[0].params or {}) if chosen else None,
-        search_best=ranked[0].score if ranked else None,
+        configurations={search: study.values(name, own[0].params or {}) for search, own in of_each.items()},
+        search_best=objective.mean(bests) if bests else None,
         expected_best=expected_best(objective, phases[SEARCH], fewest),
         efficiency=efficiency,
         values=values,
+        spread=spread(metric, by_unit, read) if study.protocol.searches > 1 else None,
         validation=summary(values[objective.name], objective),
         test=summary(values[objective.on("test").name], objective),
         also=_also(study, values),
-        bootstrap=bootstrap(list(values[metric.name].values())),
+        bootstrap=bootstrap(own) if len(own := list(values[metric.name].values())) >= FEWEST_RESAMPLED else None,
         comparison=comparison,
     )
 
@@ -162,26 +190,44 @@ def _also(study: StudySpec, values: Values) -> tuple[tuple[Metric, Summary | Non
     return tuple((other, summary(values[other.name], other)) for other in others)
 
 
-def _compare(baseline: str, values: Mapping[str, Values], metric: str) -> dict[str, Comparison]:
-    """Every other arm with the baseline; p values are corrected for the number of those arms."""
+FEWEST_RANKED = 6
+"""Ranks of fewer differences never have a p value below 5 %: the smallest is 2 / 2^n."""
+FEWEST_RESAMPLED = 10
+"""Resamples of fewer values repeat too few to show how they spread."""
+
+
+def _compare(baseline: str, values: Mapping[str, Values], metric: str, *, tests: bool) -> dict[str, Comparison]:
+    """Every other arm with the baseline; p values, if these are the study's `tests`, corrected for the number of those
+    arms."""
     others = [arm for arm in values if arm != baseline]
     base = values[baseline][metric]
     found = {arm: difference for arm in others if (difference := paired(values[arm][metric], base))}
     by_seed = {arm: differences(values[arm][metric], base) for arm in others}
-    tested = {arm: wilcoxon(by_seed[arm]) for arm in others}
-    t_corrected = dict(zip(others, holm([found[arm].p if arm in found else None for arm in others]), strict=True))
-    w_corrected = dict(zip(others, holm(list(tested.values())), strict=True))
+    p_values = [found[arm].p if arm in found and tests else None for arm in others]
+    corrected = dict(zip(others, holm(p_values), strict=True))
     return {
         arm: Comparison(
             difference=difference,
-            bootstrap=bootstrap(by_seed[arm]),
-            p_corrected=t_corrected[arm],
-            wilcoxon=tested[arm],
-            wilcoxon_corrected=w_corrected[arm],
+            bootstrap=bootstrap(by_seed[arm]) if len(by_seed[arm]) >= FEWEST_RESAMPLED else None,
+            p_corrected=corrected[arm],
+            wilcoxon=wilcoxon(by_seed[arm]) if len(by_seed[arm]) >= FEWEST_RANKED and tests else None,
             effect=effect_size(difference),
         )
         for arm, difference in found.items()
     }
+
+
+def _ranked(study: StudySpec, searched: Sequence[Cell]) -> list[list[Configuration]]:
+    """The configurations of each search, best first."""
+    return [
+        ranking(study.objective, [cell for cell in searched if cell.search == search])
+        for search in study.protocol.all_searches
+    ]
+
+
+def ended_as(cells: Sequence[Cell]) -> str:
+    """How the trials of a unit ended: diverged, if one of them has."""
+    return "diverged" if any(cell.ended == "diverged" for cell in cells) else "finished"
 
 
 def _tried(cells: Sequence[Cell]) -> int:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hpo.evidence.ranking import ranking
+from hpo.evidence.statistics import proportion
 from hpo.metric import Metric
-from hpo.plan import ranking
-from hpo.report.verdict.statistics import CONFIDENCE
 from hpo.storage.rows import Cell
 from hpo.storage.states import AUDIT, SEARCH
 from hpo.study import StudySpec
@@ -56,8 +56,9 @@ class Efficiency:
 
 
 def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficiency]:
-    """The efficiency of every arm. Areas are over the epochs that every arm has spent that has spent any."""
-    by_arm = {arm: [cell for cell in cells if cell.arm == arm] for arm in study.arms}
+    """The efficiency of every arm's first search. Areas are over the epochs that every one has spent that has spent
+    any."""
+    by_arm = {arm: [cell for cell in cells if cell.arm == arm and cell.search == 1] for arm in study.arms}
     searches = {arm: ended(own, SEARCH) for arm, own in by_arm.items()}
     metric = study.objective
     curves = {arm: best_so_far(metric, search) for arm, search in searches.items()}
@@ -113,16 +114,11 @@ def _area(metric: Metric, curve: Sequence[Step], start: int, width: int) -> floa
 
 
 def _audit(metric: Metric, audited: Sequence[Cell], curve: Sequence[Step]) -> Audit | None:
-    from scipy.special import betaincinv
-
     finals = [cell.score for cell in audited if cell.state == "done"]
     if not finals:
         return None
     n, won = len(finals), sum(_wins(metric, final, curve) for final in finals)
-    tail = (1 - CONFIDENCE) / 2
-    low = float(betaincinv(won, n - won + 1, tail)) if won else 0.0
-    high = float(betaincinv(won + 1, n - won, 1 - tail)) if won < n else 1.0
-    return Audit(n, won, low, high)
+    return Audit(n, won, *proportion(won, n))
 
 
 def _wins(metric: Metric, final: float | None, curve: Sequence[Step]) -> bool:

@@ -7,8 +7,10 @@ examples, can come out the same by chance; that shows no more of how seeds diffe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 
+from hpo.evidence.ranking import point
 from hpo.storage.rows import Cell, CurvePoint
 
 Reports = list[tuple[int, Mapping[str, float | None]]]
@@ -21,11 +23,17 @@ def arms_without_seeds(
     """The arms whose trials of one configuration measured the same under all seeds -> how many seeds these are."""
     finished = {arm: [cell for cell in cells if cell.ended == "finished"] for arm, cells in judged.items()}
     reported: dict[int, Reports] = {cell.id: [] for cells in finished.values() for cell in cells}
-    for point in curves:
-        if point.cell_id in reported:
-            measured = {name: value for name, value in point.metrics.items() if name in metrics}
-            reported[point.cell_id].append((point.at, measured))
-    return {arm: len(cells) for arm, cells in finished.items() if _are_one(cells, reported)}
+    for each in curves:
+        if each.cell_id in reported:
+            measured = {name: value for name, value in each.metrics.items() if name in metrics}
+            reported[each.cell_id].append((each.at, measured))
+    return {arm: len(cells) for arm, cells in finished.items() if any(_are_one(own, reported) for own in _alike(cells))}
+
+
+def _alike(cells: Sequence[Cell]) -> Iterator[Sequence[Cell]]:
+    """The trials of one configuration after the other: each of several searches chose its own."""
+    for _, own in groupby(sorted(cells, key=point), key=point):
+        yield list(own)
 
 
 def _are_one(cells: Sequence[Cell], reported: Mapping[int, Reports]) -> bool:

@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hpo.evidence.measured import after_the_end, measured, representative, summary, units
+from hpo.evidence.statistics import Summary
 from hpo.metric import Metric
-from hpo.report.verdict.measured import measured, representative, summary
-from hpo.report.verdict.statistics import Summary
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Published, StudySpec
@@ -48,7 +48,8 @@ def published(study: StudySpec, cells: Sequence[Cell], last: Mapping[int, CurveP
     for row in study.published:
         metric = study.metric_of(row)
         matching = representative(study, [cell for cell in cells if _is_meant(study, row, cell)])
-        found = summary(measured([metric], matching, last)[metric.name], metric)
+        by_unit = units(study, matching)
+        found = summary(measured([metric], by_unit, after_the_end(last))[metric.name], metric)
         low, high = (found.low, found.high) if found else (None, None)
         yield PublishedResult(
             arm=row.arm,

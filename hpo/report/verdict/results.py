@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from hpo.evidence.statistics import Paired, Summary
 from hpo.metric import Metric
 from hpo.report.verdict.efficiency import Efficiency
 from hpo.report.verdict.published import PublishedResult
 from hpo.report.verdict.selection import BestOf
-from hpo.report.verdict.statistics import Paired, Summary
+from hpo.report.verdict.spread import Spread
 
-Verdict = Literal["supported", "contradicted", "undecided", "incomplete"]
-"""Incomplete: trials of its arms have failed, so what was measured is not what the study asked for."""
+Verdict = Literal["supported", "contradicted", "no difference", "undecided", "incomplete"]
+"""No difference: none that matters, by what the claim says of that. Incomplete: trials of its arms have failed, so what
+was measured is not what the study asked for."""
 Interval = tuple[float, float]
 
 
@@ -46,9 +48,10 @@ class Comparison:
     bootstrap: Interval | None
     """95 % interval of the difference; None for a single seed."""
     p_corrected: float | None
-    """The p value of the paired t test, by Holm's method over all arms of the study but the baseline; as the next."""
+    """The p value of the paired t test, by Holm's method over all arms of the study but the baseline; None in a study
+    that makes claims, whose tests are those of its claims."""
     wilcoxon: float | None
-    wilcoxon_corrected: float | None
+    """Wilcoxon's p value, uncorrected; None where it can't be below 5 %."""
     effect: float | None
     """The difference in standard deviations of the differences, corrected for few seeds; None without a spread."""
 
@@ -66,15 +69,22 @@ class ArmResult:
     """Configurations of which a search trial ended, however it ended."""
     configuration: Mapping[str, Any] | None
     """What was searched -> the value that represents the arm; None if no configuration finished."""
+    configurations: Mapping[int, Mapping[str, Any]]
+    """Search -> what was searched -> the value that it chose."""
     search_best: float | None
-    """The best by the objective, on validation: optimistic, because it is the best of all that were tried."""
+    """The best by the objective, on validation, as the mean over the arm's searches: optimistic, because it is the best
+    of all that were tried."""
     expected_best: tuple[BestOf, ...]
     """The best that is to be expected of a part of the trials."""
     efficiency: Efficiency
     values: Mapping[str, Mapping[int, float]]
-    """Name of a metric -> seed -> value of the configuration that represents the arm."""
+    """Name of a metric -> seed -> value of the configuration that represents the arm; or, where there are several,
+    search -> the mean over the seeds of what it chose."""
+    spread: Spread | None
+    """Where the spread of the report's metric comes from; None of a single search."""
     validation: Summary | None
-    """The objective over the confirm phase's seeds; without that phase, over the repeats it was chosen by."""
+    """The objective over the confirm phase's seeds, or over the searches; without that phase, over the repeats it was
+    chosen by."""
     test: Summary | None
     """That metric on test; None without a confirm phase."""
     also: tuple[tuple[Metric, Summary | None], ...]
@@ -102,16 +112,22 @@ class ClaimResult:
     """`arm` - `than`, its p against the claim's margin; None without a common seed."""
     p_corrected: float | None
     """The p value by Holm's method over the study's claims: the verdict rests on it."""
-    more_seeds: int | None
-    """That would decide it, if difference and spread stay; None if it is decided, or if nothing can be said."""
+    needed: int | None
+    """Units of a study of its own that would decide it with a chance of 80 %, if difference and spread are as measured;
+    None if it is decided, or if nothing can be said."""
     metric: Metric
     provisional: bool
     """One of the arms is not complete: trials of it are still to come, or have failed."""
+    knows_what_matters: bool = False
+    """The claim says from which difference on it would matter."""
 
     @property
     def shown(self) -> str:
         """The verdict in words; that an incomplete one may change goes without saying."""
-        return f"{self.verdict} so far" if self.provisional and self.verdict != "incomplete" else self.verdict
+        words: str = self.verdict
+        if self.knows_what_matters:
+            words = {"no difference": "no difference that matters", "undecided": "not known"}.get(words, words)
+        return f"{words} so far" if self.provisional and self.verdict != "incomplete" else words
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +139,8 @@ class Report:
     baseline: str
     unit: str
     """What the length of a trial is counted in: `epoch`."""
+    compared_by: str
+    """What a test counts: `seed`, or `search` where every arm has several."""
     objective: Metric
     """What configurations were chosen by, on validation."""
     metric: Metric

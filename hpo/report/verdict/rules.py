@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from hpo.report.verdict.power import POWER
+from hpo.evidence.measured import unit_noun
+from hpo.evidence.power import POWER
+from hpo.evidence.statistics import CONFIDENCE, equal_seeds, proportion
 from hpo.report.verdict.results import ArmResult
-from hpo.report.verdict.statistics import CONFIDENCE, equal_seeds
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Extension, StudySpec
+from hpo.study.protocol import Confirm
 from hpo.study.rehearsed import Rehearsal
-from hpo.words.nouns import count
+from hpo.words.nouns import count, plural
 
 EQUAL = 1.05
 """Search spendings whose ratio is at most this are called equal."""
@@ -37,23 +39,64 @@ def rules(study: StudySpec) -> Iterator[str]:
     else:
         best = "best configuration" if confirm.top == 1 else f"{confirm.top} best configurations"
         chosen = "" if confirm.top == 1 else f" Of these, the one with the {metric.highest} mean {metric.words} counts."
+        searches = study.protocol.searches
+        each = "each arm" if searches == 1 else f"each of an arm's {searches} searches"
         yield (
-            f"Confirm: the {best} of each arm, trained again with {count(confirm.seeds, 'fresh seed')}, the same for "
+            f"Confirm: the {best} of {each}, trained again with {_seeds(confirm)}, the same for "
             f"every arm, and only then scored on test.{chosen} {_diverged(study)}"
         )
+    yield from _searches(study)
     for extension in study.extensions:
         yield _extension(extension, study.unit)
     level = 1 - CONFIDENCE
+    noun = unit_noun(study)
     yield (
-        f"Intervals: {100 * CONFIDENCE:g} % t intervals over seeds, of means and of differences paired by seed (to "
-        f"{study.baseline}). They do not cover the choice of data, nor the number of comparisons. Up to "
+        f"Intervals: {100 * CONFIDENCE:g} % t intervals over {plural(noun)}, of means and of differences paired by "
+        f"{noun} (to {study.baseline}). They do not cover the choice of data, nor the number of comparisons. Up to "
         f"{equal_seeds(level) - 1} equal values show no spread and have none."
     )
     if study.claims:
+        yield from _claims(study, level)
+
+
+def _seeds(confirm: Confirm) -> str:
+    if confirm.until is None:
+        return count(confirm.seeds, "fresh seed")
+    return f"fresh seeds, {confirm.seeds} at a time until its claims are decided and {confirm.most} at most"
+
+
+def _searches(study: StudySpec) -> Iterator[str]:
+    """What is compared: ways of searching, or what one search of each happened to choose."""
+    searches = study.protocol.searches
+    if searches > 1:
         yield (
-            f"Claims: decided if the paired t test of the difference has p < {level:.2f}, two-sided and corrected by "
-            f"Holm's method for the number of claims. More seeds decide with a chance of {100 * POWER:g} % if the "
-            "difference stays; take them in a study of their own, for looking again errs more often."
+            f"Searches: every arm searches {searches} times, each time with proposals and seeds of its own. What is "
+            "compared are the arms as ways of searching: search by search, the mean over the seeds of what each chose."
+        )
+    elif any(arm.search for arm in study.arms.values()):
+        yield (
+            "One search: what is compared are the configurations that one search of each arm chose. Another search "
+            "would have chosen others, and the verdict might be another; protocol.searches asks about the searches."
+        )
+
+
+def _claims(study: StudySpec, level: float) -> Iterator[str]:
+    """What decides claims."""
+    corrected = "corrected by Holm's method for the number of claims"
+    if study.protocol.is_sequential:
+        yield (
+            f"Claims: decided if 1 / e < {level:.2f}, {corrected}; e is that of the t statistic mixed over effects, "
+            "valid however often one looks, and the intervals of the differences are its confidence sequences."
+        )
+    else:
+        yield (
+            f"Claims: decided if the paired t test of the difference has p < {level:.2f}, two-sided and {corrected}. "
+            f"How many {plural(unit_noun(study))} decide, and what they find, is with a chance of {100 * POWER:g} %."
+        )
+    if any(claim.equal or claim.matters for claim in study.claims):
+        yield (
+            f"Equal, or no difference that matters: if both one-sided tests against what matters have p < {level:.2f}, "
+            f"{corrected}."
         )
 
 
@@ -167,9 +210,15 @@ def failures(arm: ArmResult) -> Iterator[str]:
     for phase, result in (("search", arm.search), ("confirm", arm.confirm), ("audit", arm.audit)):
         if result.diverged:
             why = f", {result.too_large} of them for want of memory on the device" if result.too_large else ""
-            yield f"{arm.name}: {phase} phase, {result.diverged} of {count(result.cells, 'trial')} diverged{why}"
+            rate = _rate(result.diverged, result.finished + result.diverged) if phase == "confirm" else ""
+            yield f"{arm.name}: {phase} phase, {result.diverged} of {count(result.cells, 'trial')} diverged{rate}{why}"
     if arm.configuration is None and arm.search.cells and not arm.search.open:
         yield f"{arm.name}: no configuration finished, so the arm has no result"
+
+
+def _rate(diverged: int, of: int) -> str:
+    low, high = proportion(diverged, of)
+    return f": {100 * diverged / of:.0f} % [{100 * low:.0f}, {100 * high:.0f}]"
 
 
 def left_out(study: StudySpec, cells: Sequence[Cell], reported: Sequence[Cell]) -> Iterator[str]:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.errors import StudyError
+from hpo.evidence.measured import representative
+from hpo.evidence.statistics import Summary
 from hpo.metric import Metric
 from hpo.report.numbers import mean
 from hpo.report.toml import trial_table
-from hpo.report.verdict.measured import representative
 from hpo.report.verdict.results import ArmResult, Report
-from hpo.report.verdict.statistics import Summary
 from hpo.storage.rows import Cell
 from hpo.study import StudySpec
 from hpo.words.nouns import count

@@ -93,28 +93,28 @@ class _Place:
 def _repair(connection: Connection, study_id: int, uuid: str, study: StudySpec) -> list[Repaired]:
     names = optuna_studies.names_of(study)
     # In the order in which a deletion locks them.
-    optuna_studies.lock(connection, names.values())
+    optuna_studies.lock(connection, names)
     ours = select(tables.study.c.id).where(tables.study.c.id == study_id, tables.study.c.uuid == uuid)
     if connection.execute(ours.with_for_update()).first() is None:
         raise LeaseLost("the study was deleted")
-    found = optuna_studies.find(connection, names.values())
+    found = optuna_studies.find(connection, names)
     optuna_studies.refuse_foreign(connection, found.values(), study.objective, uuid)
     ids = {name: optuna_study.id for name, optuna_study in found.items()}
-    missing = [name for name in names.values() if name not in found]
+    missing = [name for name in names if name not in found]
     if missing:
         ids |= optuna_studies.make(connection, missing, uuid, study.objective)
     # Trials first: whoever ends a cell meanwhile ends both, and a trial that is only behind is no harm.
     there = _trials(connection, ids.values())
-    cells = _cells_with_trial(connection, study_id)
+    cells = _cells_with_trial(connection, study_id, study.name)
     repaired = []
-    for phase, name in names.items():
-        written, linked = _repair_phase(connection, study, ids[name], cells[phase], there[ids[name]])
+    for name in names:
+        written, linked = _repair_one(connection, study, ids[name], cells[name], there[ids[name]])
         if name in missing or written or linked:
             repaired.append(Repaired(name, name in missing, written, linked))
     return repaired
 
 
-def _repair_phase(
+def _repair_one(
     connection: Connection, study: StudySpec, optuna_study: int, cells: Sequence[Cell], there: Sequence[_Trial]
 ) -> tuple[int, int]:
     """How many trials were written, and how many found under another id."""
@@ -261,14 +261,15 @@ def _cell_id(bears: str | None) -> int | None:
     return value if isinstance(value, int) else None
 
 
-def _cells_with_trial(connection: Connection, study_id: int) -> defaultdict[tuple[str, str], list[Cell]]:
-    """The cells that have had a trial, by arm and phase, in the order of their trials."""
+def _cells_with_trial(connection: Connection, study_id: int, study: str) -> defaultdict[str, list[Cell]]:
+    """The cells that have had a trial, by the name of its Optuna study, in the order of their trials."""
     cell = tables.cell
     has_trial = or_(cell.c.trial_id.is_not(None), cell.c.ended.is_not(None))
     query = select(*CELL_COLUMNS).where(cell.c.study_id == study_id, has_trial)
-    found: defaultdict[tuple[str, str], list[Cell]] = defaultdict(list)
+    found: defaultdict[str, list[Cell]] = defaultdict(list)
     for row in connection.execute(query.order_by(cell.c.trial_number, cell.c.id)):
-        found[row.arm, row.phase].append(read_cell(row))
+        its = read_cell(row)
+        found[optuna_studies.name_for(study, its)].append(its)
     return found
 
 

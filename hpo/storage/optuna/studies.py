@@ -1,8 +1,8 @@
 """Optuna's studies of ours: found, made and deleted within the transaction that plans or deletes our study.
 
-The search phase of an arm is the Optuna study `STUDY/ARM`, its confirm phase `STUDY/ARM/confirm` (and an audit of the
-pruner `STUDY/ARM/audit`), so that the best value, the importances and the proposals of the first are not mixed with
-repetitions of the best.
+The search of an arm is the Optuna study `STUDY/ARM` (a second one `STUDY/ARM/search-2`, and so on), its confirm phase
+`STUDY/ARM/confirm` and an audit of the pruner `STUDY/ARM/audit`, so that the best value, the importances and the
+proposals of the first are not mixed with repetitions of the best.
 
 Any tool may delete, rename or make an Optuna study, and SQLite gives ids again. So each of ours bears a mark: the user
 attribute `hpo` is our study's uuid. What has our name and our mark is ours.
@@ -29,27 +29,38 @@ from hpo.optuna_private import (
     STUDY_USER_ATTRS,
     TRIALS,
 )
+from hpo.storage.rows import Cell
 from hpo.study import StudySpec
+from hpo.study.protocol import MOST_SEARCHES
 
 MARK = "hpo"
 """The user attribute that says whose an Optuna study is."""
 
 
-def study_name(study: str, arm: str, phase: str) -> str:
-    """The name of the Optuna study that holds an arm's trials of one phase."""
-    return f"{study}/{arm}" if phase == "search" else f"{study}/{arm}/{phase}"
+def study_name(study: str, arm: str, phase: str, search: int = 1) -> str:
+    """The name of the Optuna study that holds an arm's trials of one phase; of the search phase, of one search."""
+    if phase != "search":
+        return f"{study}/{arm}/{phase}"
+    return f"{study}/{arm}" if search == 1 else f"{study}/{arm}/search-{search}"
 
 
-def names_of(study: StudySpec) -> dict[tuple[str, str], str]:
-    """(arm, phase) -> the name of its Optuna study, for all that the study is going to need."""
+def name_for(study: str, cell: Cell) -> str:
+    """The name of the Optuna study that holds the trial of a cell."""
+    return study_name(study, cell.arm, cell.phase, cell.search)
+
+
+def names_of(study: StudySpec) -> list[str]:
+    """The name of every Optuna study that the study is going to need."""
     protocol = study.protocol
-    needed = {"search": True, "audit": protocol.audit > 0, "confirm": protocol.confirm is not None}
-    return {
-        (arm, phase): study_name(study.name, arm, phase)
+    further = [phase for phase, needed in (("audit", protocol.audit), ("confirm", protocol.confirm)) if needed]
+    return [
+        name
         for arm in study.arms
-        for phase, is_needed in needed.items()
-        if is_needed
-    }
+        for name in (
+            *(study_name(study.name, arm, "search", search) for search in protocol.all_searches),
+            *(study_name(study.name, arm, phase) for phase in further),
+        )
+    ]
 
 
 def names_in(name: str, spec: str) -> list[str]:
@@ -58,10 +69,13 @@ def names_in(name: str, spec: str) -> list[str]:
     Where another program has put something else in its place there are none.
     """
     try:
-        arms = dict(json.loads(spec)["arms"])
-    except (ValueError, KeyError, TypeError, RecursionError):
+        table = json.loads(spec)
+        arms, searches = dict(table["arms"]), int(table.get("protocol", {}).get("searches", 1))
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return []
-    return [study_name(name, arm, phase) for arm in arms for phase in ("search", "audit", "confirm")]
+    phases = [("search", search) for search in range(1, min(searches, MOST_SEARCHES) + 1)]
+    phases += [("audit", 1), ("confirm", 1)]
+    return [study_name(name, arm, *which) for arm in arms for which in phases]
 
 
 def mark(uuid: str) -> str:

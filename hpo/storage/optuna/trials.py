@@ -27,10 +27,10 @@ from hpo.storage.optuna.changes import Changes, failure
 from hpo.storage.optuna.new_trial import NewTrial
 from hpo.storage.optuna.repair import repair
 from hpo.storage.optuna.rows import CELL
-from hpo.storage.optuna.studies import direction_of, study_name
+from hpo.storage.optuna.studies import direction_of, name_for
 from hpo.storage.optuna.terms import SEED, end_state, pruner_of, rungs_from, space_of
 from hpo.storage.optuna.trial_buffer import TrialBuffer
-from hpo.storage.rows import Cell, Lease
+from hpo.storage.rows import Cell, Lease, first_slot
 from hpo.study import StudySpec
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Trials:
         trial.__dict__.update(again.__dict__)
 
     def _name(self, cell: Cell) -> str:
-        return study_name(self._spec.name, cell.arm, cell.phase)
+        return name_for(self._spec.name, cell)
 
     def _study_id(self, lease: Lease) -> int:
         name = self._name(lease.cell)
@@ -202,9 +202,12 @@ class Trials:
 
     def _study(self, buffer: TrialBuffer, cell: Cell) -> optuna.Study:
         arm = self._spec.arms[cell.arm]
-        seed = derive(self._spec.protocol.seed, self._spec.name, cell.arm, cell.phase)
+        later = (cell.search,) if cell.search > 1 else ()
+        seed = derive(self._spec.protocol.seed, self._spec.name, cell.arm, cell.phase, *later)
         branches = any(parameter.choice for parameter in arm.parameters.values())
-        sampler: Any = arm.sampler.build(seed, cell.slot, space_of(self._spec, cell.arm), branches)
+        sampler: Any = arm.sampler.build(
+            seed, cell.slot - first_slot(cell.search), space_of(self._spec, cell.arm), branches
+        )
         # TPE and CMA-ES infer what is searched from all trials of the study, which takes longer than to propose. Each
         # goes on from where the last one was; Optuna has no public way to say so.
         inferred = inferred_space(sampler)

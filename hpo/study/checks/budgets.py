@@ -10,25 +10,25 @@ from hpo.search.parameters import grid_size
 from hpo.study import StudySpec
 
 MOST_CELLS = 10_000
-"""Per arm and phase; a larger plan is taken for a mistake."""
+"""Per search and phase of an arm; a larger plan is taken for a mistake."""
 MOST_CELLS_IN_ALL = 200_000
 """The most trials of a study; workers look through all of them when they plan."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArmPlan:
-    """What an arm is going to run in its search phase, if nothing is pruned."""
+    """What an arm is going to run in each of its searches, if nothing is pruned."""
 
     arm: str
     cells: int
     epochs: int
     """Per cell."""
     budget_epochs: int
-    """What the arm may spend in all; pruned trials leave some of it for further cells."""
+    """What a search may spend in all; pruned trials leave some of it for further cells."""
 
 
 def arm_plans(study: StudySpec) -> list[ArmPlan]:
-    """Cells and epochs of every arm's search phase, of a study without `budget_mistakes`."""
+    """Cells and epochs of every arm's searches, of a study without `budget_mistakes`."""
     epochs = {arm: study.arm(arm).length for arm in study.arms}
     grids = {
         arm: study.protocol.repeats * grid_size(spec.search)
@@ -67,7 +67,8 @@ def budget_mistakes(study: StudySpec) -> Iterator[str]:
     for plan in plans:
         yield from _arm_mistakes(study, plan)
     yield from _confirm_mistakes(study, plans)
-    cells = sum(plan.cells + study.protocol.audit + _confirm_cells(study, plan) for plan in plans)
+    each = sum(plan.cells + study.protocol.audit + _confirm_cells(study, plan) for plan in plans)
+    cells = study.protocol.searches * each
     if cells > MOST_CELLS_IN_ALL:
         yield (
             f"arms: {cells:,} trials in all, at most {MOST_CELLS_IN_ALL:,} are allowed in one study, since each worker "
@@ -105,7 +106,7 @@ def _confirm_mistakes(study: StudySpec, plans: list[ArmPlan]) -> Iterator[str]:
     cells = _confirm_cells(study, largest)
     if confirm is not None and cells > MOST_CELLS:
         yield (
-            f"protocol.confirm: {confirm.seeds} seeds for each of the best {confirm.top} are {cells:,} trials in "
+            f"protocol.confirm: {confirm.largest} seeds for each of the best {confirm.top} are {cells:,} trials in "
             f"{largest.arm}; at most {MOST_CELLS:,} are allowed: lower seeds or top"
         )
 
@@ -116,7 +117,7 @@ def _confirm_cells(study: StudySpec, plan: ArmPlan) -> int:
     if confirm is None:
         return 0
     configurations = plan.cells // study.protocol.repeats if _is_grid(study, plan.arm) else plan.cells
-    return min(confirm.top, configurations) * confirm.seeds
+    return min(confirm.top, configurations) * confirm.largest
 
 
 def _has_epochs(study: StudySpec, arm: str) -> bool:

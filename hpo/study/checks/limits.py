@@ -12,11 +12,10 @@ from pydantic import ValidationError
 from hpo.search.parameters import parameters
 from hpo.search.space import Range, merge
 from hpo.study import StudySpec
+from hpo.study.protocol import CONFIRM_SEEDS
 from hpo.trainers import trainer_of
 from hpo.words.explain import quoted, shown
 
-CONFIRM_SEEDS = 1000
-"""Confirm seeds begin so far above the search phase's, which has at most so many."""
 LARGEST_INTEGER = 2**31 - 1
 """The largest number that a column holds."""
 LARGEST_EXACT = 2**53
@@ -42,9 +41,11 @@ def what_the_database_takes(study: StudySpec) -> Iterator[str]:
 
 def _integers(study: StudySpec) -> Iterator[str]:
     protocol = study.protocol
-    last = protocol.repeats - 1
-    if protocol.confirm is not None:
-        last = CONFIRM_SEEDS + protocol.confirm.seeds - 1
+    last = 0
+    if protocol.seeding == "counted":
+        last = protocol.repeats - 1
+        if protocol.confirm is not None:
+            last = CONFIRM_SEEDS + protocol.confirm.largest - 1
     if protocol.seed + last > LARGEST_INTEGER:
         beyond = f", since trials have seeds up to {last} above it" if last else ""
         yield f"protocol.seed: at most {LARGEST_INTEGER - last} is allowed{beyond}, not {shown(protocol.seed)}"

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from hpo.errors import StudyFileError
 from hpo.spec import Spec
-from hpo.study import Arm, Claim, Comparison, Published, parse_trial
+from hpo.study import Arm, Claim, Contrast, Published, parse_trial
 from hpo.study.checks.arms import arm_mistakes
 from hpo.trainers import trainer_of
 from hpo.words.explain import shown
@@ -37,6 +37,7 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     metrics = trainer_of(trial).metrics(trial)
     yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", metrics, "validation")
     confirmed = "confirm" in protocol
+    yield from _sequential_mistakes(protocol, table.get("claims"))
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
     if protocol.get("keep_weights") is True and not trainer_of(trial).keeps_weights(trial):
@@ -44,7 +45,7 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     for number, raw in enumerate(_list(table.get("claims"))):
         claim = _well_formed(Claim, raw)
         if claim is not None:
-            where = f"claims.{number}.{'greater' if claim.greater else 'less'}"
+            where = f"claims.{number}.{claim.side}"
             yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric", metrics)
             yield from _claim_mistakes(claim.comparison, where, given, confirmed)
     for number, raw in enumerate(_list(table.get("published"))):
@@ -52,6 +53,23 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
         if row is not None:
             yield from _metric_mistakes(row.metric, f"published.{number}.metric", metrics)
             yield from _published_mistakes(row, f"published.{number}", given, arms)
+
+
+def _sequential_mistakes(protocol: Mapping[str, Any], claims: Any) -> Iterator[str]:
+    """What keeps seeds from being added until the claims are decided."""
+    if _table(protocol.get("confirm")).get("until") is None:
+        return
+    if not _list(claims):
+        yield "protocol.confirm.until: the study makes no claim that could be decided; leave it out, or add [[claims]]"
+    for number, raw in enumerate(_list(claims)):
+        claim = _well_formed(Claim, raw)
+        if claim is None:
+            continue
+        where = f"claims.{number}.{claim.side}"
+        if any(pair.at is not None for pair in claim.comparison.pairs):
+            yield f"{where}.at: with protocol.confirm.until claims are about the end; ask in another study"
+        if (claim.comparison.metric or "").startswith("train"):
+            yield f"{where}.metric: with protocol.confirm.until claims are about validation or test"
 
 
 def _trial_mistakes(trial: Any, arms: Mapping[str, Arm]) -> Iterator[str]:
@@ -86,7 +104,7 @@ def _metric_mistakes(name: Any, where: str, metrics: Collection[str], split: str
         yield f"{where}: {what} reports {', '.join(known)}; not {shown(name)}{did_you_mean(name, known)}"
 
 
-def _claim_mistakes(comparison: Comparison, where: str, arms: Collection[str], confirmed: bool) -> Iterator[str]:
+def _claim_mistakes(comparison: Contrast, where: str, arms: Collection[str], confirmed: bool) -> Iterator[str]:
     metric = comparison.metric or "what is compared"
     is_test = comparison.metric is None or comparison.metric.startswith("test")
     for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):

@@ -6,7 +6,7 @@ of freedom and noncentrality d sqrt(n).
 
 from __future__ import annotations
 
-from hpo.report.verdict.statistics import Paired, equal_seeds
+from hpo.evidence.statistics import Paired, equal_seeds
 
 POWER = 0.8
 MOST_SEEDS = 1000
@@ -19,6 +19,17 @@ def power(effect: float, n: int, level: float) -> float:
 
     threshold = float(stdtrit(n - 1, 1 - level / 2))
     return 1 - float(ncfdtr(1, n - 1, effect**2 * n, threshold**2))
+
+
+def smallest_effect(n: int, level: float) -> float:
+    """The smallest difference, in standard deviations, that n >= 2 seeds show with a chance of `POWER`."""
+    low, high = 0.0, 1.0
+    while power(high, n, level) < POWER:
+        low, high = high, 2 * high
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if power(middle, n, level) < POWER else (low, middle)
+    return high
 
 
 def seeds_needed(difference: Paired, margin: float, level: float) -> int | None:

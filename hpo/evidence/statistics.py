@@ -19,6 +19,8 @@ from functools import lru_cache
 from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
+from hpo.evidence.anytime import anytime_p, half_width
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -46,18 +48,18 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Paired:
-    """The mean difference of two things under the same seeds."""
+    """The mean difference of two things under the same seeds, or in the same searches."""
 
     n: int
-    """Seeds that both have."""
+    """Units that both have."""
     difference: float
     low: float | None
-    """None for a single seed, and for fewer than 6 differences that are all equal; as `high`."""
+    """None for a single unit, and for a few differences that are all equal; as `high`."""
     high: float | None
     p: float | None
-    """Two-sided, of the paired t test; None for a single seed."""
+    """Two-sided, of the paired t test or of `anytime`; None for a single unit."""
     std: float | None = None
-    """The deviation of the differences; None for a single seed."""
+    """The deviation of the differences; None for a single unit."""
 
 
 def summarize(values: Sequence[float], confidence: float = CONFIDENCE, *, lower_is_better: bool = False) -> Summary:
@@ -74,18 +76,44 @@ def differences(a: Mapping[int, float], b: Mapping[int, float]) -> list[float]:
 
 
 def paired(
-    a: Mapping[int, float], b: Mapping[int, float], confidence: float = CONFIDENCE, *, margin: float = 0.0
+    a: Mapping[int, float],
+    b: Mapping[int, float],
+    confidence: float = CONFIDENCE,
+    *,
+    margin: float = 0.0,
+    anytime: bool = False,
 ) -> Paired | None:
-    """The mean of a - b over the seeds that both have, tested against `margin`; None if there is no such seed."""
+    """The mean of a - b over the units that both have, tested against `margin`; None if there is no such unit.
+
+    `anytime`: interval and p are those of `anytime`, valid however often one has looked.
+    """
     values = differences(a, b)
     if not values:
         return None
     n, mean = len(values), fmean(values)
     size = max(max(abs(a[seed]), abs(b[seed])) for seed in a.keys() & b.keys())
     std = _spread(values, size)
-    low, high = _interval(values, std, confidence)
     beyond = 0.0 if abs(mean - margin) <= ROUNDING * size else mean - margin
-    return Paired(n, mean, low, high, None if std is None else _p_value(beyond, std, n), std)
+    if std is None:
+        return Paired(n, mean, None, None, None, None)
+    if anytime:
+        half = half_width(std, n, 1 - confidence)
+        p = anytime_p(beyond, std, n)
+        if half is None:
+            return Paired(n, mean, None, None, p, std)
+        return Paired(n, mean, mean - half, mean + half, p, std)
+    low, high = _interval(values, std, confidence)
+    return Paired(n, mean, low, high, _p_value(beyond, std, n), std)
+
+
+def proportion(part: int, of: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The exact interval of a share of which `part` of `of` were seen (Clopper and Pearson 1934)."""
+    from scipy.special import betaincinv
+
+    tail = (1 - confidence) / 2
+    low = float(betaincinv(part, of - part + 1, tail)) if part else 0.0
+    high = float(betaincinv(part + 1, of - part, 1 - tail)) if part < of else 1.0
+    return low, high
 
 
 def bootstrap(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
