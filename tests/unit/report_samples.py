@@ -16,7 +16,7 @@ _ids = count(1)
 
 def study(
     *,
-    confirm: dict[str, int] | None = None,
+    confirm: dict[str, Any] | None = None,
     repeats: int = 1,
     claims: list[dict[str, Any]] | None = None,
     arms: tuple[str, ...] = ("grid", "ramp"),
@@ -24,9 +24,11 @@ def study(
     sampler: str = "grid",
     published: list[dict[str, Any]] | None = None,
     audit: int = 0,
+    searches: int = 1,
 ) -> StudySpec:
     """A study whose arms each search three peak learning rates; `sampler` is that of all but the first."""
-    protocol: dict[str, Any] = {"repeats": repeats, "audit": audit} | ({"confirm": confirm} if confirm else {})
+    protocol: dict[str, Any] = {"repeats": repeats, "audit": audit, "searches": searches}
+    protocol |= {"confirm": confirm} if confirm else {}
     return parse(
         {
             "name": "sample",

@@ -20,7 +20,7 @@ def note(report: Report, arm: ArmResult, links: Mapping[str, str]) -> str:
     measured = arm.test if metric.split == "test" else arm.validation
     what = metric.words + (", percent" if metric.share else "")
     own = {
-        what: f"{mean(measured, metric)} ({count(measured.n, 'seed')})" if measured else NONE,
+        what: f"{mean(measured, metric)} ({count(measured.n, report.compared_by)})" if measured else NONE,
         "search best, optimistic": f"{number(arm.search_best, report.objective)} of {arm.tried} tried",
     }
     if arm.name != report.baseline:

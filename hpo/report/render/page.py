@@ -132,7 +132,7 @@ def _arms(report: Report) -> Iterator[str]:
     yield '<div class="arms">'
     for index, arm in enumerate(report.arms):
         yield f"<section><h3>{_named(index, arm.name)}</h3>"
-        yield f"<p><small>{escape(details(arm))}</small></p>"
+        yield f"<p><small>{escape(details(arm, report))}</small></p>"
         yield f"<pre>{escape(chr(10).join(configuration(arm)))}</pre></section>"
     yield "</div>"
 

@@ -71,14 +71,14 @@ def _difference_cell(arm: ArmResult, report: Report) -> ArmCell:
     return ArmCell(signed(arm.difference.difference, report.metric), interval(arm.difference, report.metric))
 
 
-def details(arm: ArmResult) -> str:
+def details(arm: ArmResult, report: Report) -> str:
     """How an arm's trials ended, and what its configuration measured besides."""
     parts = [f"search {_ends_of_trials(arm.search)}"]
     if arm.confirm.cells > arm.confirm.open:
         parts.append(f"confirm {_ends_of_trials(arm.confirm)}")
     for metric, found in arm.also:
         if found:
-            parts.append(f"{metric.words} {mean(found, metric)} ({count(found.n, 'seed')})")
+            parts.append(f"{metric.words} {mean(found, metric)} ({count(found.n, report.compared_by)})")
     return "; ".join(parts)
 
 
@@ -176,7 +176,7 @@ def _published(report: Report) -> Table:
 
 def _selection(report: Report) -> Table:
     arms = [arm for arm in report.arms if arm.expected_best]
-    most = max((arm.tried for arm in arms), default=0)
+    most = max((arm.tried // max(len(arm.configurations), 1) for arm in arms), default=0)
     shown = sorted({4**power for power in range(most.bit_length()) if 4**power <= most} | {report.fewest})
     rows = []
     for arm in arms:

@@ -55,7 +55,7 @@ def terminal(report: Report) -> RenderableType:
     for table in tables(report):
         parts += [Text(), _title(table), _numbers(table)]
     for arm in report.arms:
-        parts += [Text(), Text(f"{arm.name}: {details(arm)}"), _indented("\n".join(configuration(arm)), "cyan")]
+        parts += [Text(), Text(f"{arm.name}: {details(arm, report)}"), _indented("\n".join(configuration(arm)), "cyan")]
     return Group(*parts)
 
 
@@ -183,7 +183,7 @@ def markdown(report: Report) -> str:
         lines += [
             f"### {escape(arm.name)}",
             "",
-            escape(details(arm)),
+            escape(details(arm, report)),
             "",
             "```toml",
             *configuration(arm),

@@ -31,13 +31,15 @@ class Winner:
     cells: Sequence[Cell]
     """The trials that trained it."""
     reached: tuple[tuple[Metric, Summary], ...]
-    """What it measured, by metric, over the seeds that it was trained with."""
+    """What its arm measured, by metric, over the seeds that it was trained with, or over the searches."""
+    compared_by: str
+    """What the means are over: `seed`, or `search`."""
 
     def __str__(self) -> str:
         lines = [f"# the best trial of {self.study}, arm {self.arm}"]
         for metric, summary in self.reached:
             unit = " %" if metric.share else ""
-            lines.append(f"# {metric.words}: {mean(summary, metric)}{unit} ({count(summary.n, 'seed')})")
+            lines.append(f"# {metric.words}: {mean(summary, metric)}{unit} ({count(summary.n, self.compared_by)})")
         return "\n".join([*map(on_one_line, lines), trial_table(self.trial)])
 
 
@@ -57,6 +59,7 @@ def winner(study: StudySpec, cells: Sequence[Cell], report: Report, arm: str | N
         arm=result.name,
         trial=study.table_of(result.name, chosen[0].params or {}),
         cells=chosen,
+        compared_by=report.compared_by,
         reached=tuple((metric, summary) for metric, summary in summaries if summary is not None),
     )
 
