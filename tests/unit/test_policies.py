@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -271,6 +272,17 @@ def test_accuracy_gap_acts_once_per_cadence(every: dict[str, int], acts_at: list
             assert 2 * strength == now
         strength = now
     assert acts_at == moved
+
+
+def test_accuracy_gap_at_steps_of_several_minibatches() -> None:
+    """At the first step at or after each multiple of 4, and once where a step passes two of them."""
+    policy = AccuracyGap(factor=2.0, every=Duration(steps=4))
+    scores = Score(0.0, 0.8), Score(0.0, 0.5)
+    looks = {}
+    for before, step in pairwise([0, 3, 6, 8, 9, 11, 20, 21]):
+        clock = Clock(step, 12, 10, step - before)
+        looks[step] = policy(BASE, Observation(clock, BASE, 0.1, 0.1, *scores)) != BASE
+    assert {3: False, 6: True, 8: True, 9: False, 11: False, 20: True, 21: False} == looks
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from hpo.trainers.moving.clock import Clock, Observation, Score
 if TYPE_CHECKING:
     from hpo.trainers.images.regularizers.record import Rate
 
-CHECKPOINT_VERSION = 4
+CHECKPOINT_VERSION = 5
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
 
 
@@ -73,6 +73,7 @@ class Run:
         self._prefix = Prefix(trial, seed, self._batches.per_epoch)
         self._lr = 0.0
         self._step = 0
+        self._taken = 1
         self._loss = torch.zeros((), device=self._device)
         self._correct = torch.zeros((), device=self._device)
         self._seconds = 0.0
@@ -80,7 +81,7 @@ class Run:
 
     @property
     def clock(self) -> Clock:
-        return Clock(self._step, self._batches.per_epoch, self._trial.epochs)
+        return Clock(self._step, self._batches.per_epoch, self._trial.epochs, self._taken)
 
     @property
     def diverged(self) -> bool:
@@ -107,6 +108,7 @@ class Run:
         accumulated = self._minibatches(clock)
         chosen = self._batches.choose(clock.step, accumulated)
         self._step += accumulated
+        self._taken = accumulated
         if self._recorded is None:
             self._train(chosen, self._lr)
         else:
@@ -255,6 +257,7 @@ class Run:
             "version": CHECKPOINT_VERSION,
             "prefix": self._prefix.digest(self._step),
             "step": self._step,
+            "taken": self._taken,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "strengths": self._strengths,
@@ -293,7 +296,7 @@ class Run:
         # That of another trial will do as well, if the two are the same up to there.
         if prefix != self._prefix.digest(step):
             raise CheckpointError("the checkpoint belongs to another trial")
-        self._step = step
+        self._step, self._taken = step, state["taken"]
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._fit_optimizer_to_device()

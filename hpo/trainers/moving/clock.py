@@ -21,6 +21,8 @@ class Clock:
     step: int
     steps_per_epoch: int
     epochs: int
+    taken: int = 1
+    """How many of the steps done the last optimizer step counts as."""
 
     @property
     def epoch(self) -> int:
@@ -39,6 +41,10 @@ class Clock:
     @property
     def at_epoch_end(self) -> bool:
         return self.step > 0 and self.step % self.steps_per_epoch == 0
+
+    def reaches_multiple(self, of: int) -> bool:
+        """Whether this is the first moment at or after a multiple of `of` steps, 0 included."""
+        return self.step // of > (self.step - self.taken) // of
 
 
 class Length(Spec):

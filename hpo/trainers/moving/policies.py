@@ -144,7 +144,7 @@ class Feedback(Spec):
     factor: float = Field(default=1.5, gt=1.0)
     """How many times the strength rises or falls at once."""
     every: Duration = Duration(epochs=1)
-    """How often the gap is looked at."""
+    """How often the gap is looked at: at the first optimizer step at or after each multiple of it."""
     limit: float = Field(default=100.0, ge=1.0)
     """The strength stays within this factor of the stated one."""
 
@@ -158,13 +158,12 @@ class Feedback(Spec):
     """The two metrics whose difference is the gap: the larger one where it is wide, and the one taken from it."""
 
     def __call__(self, strength: float, observation: Observation) -> float:
+        if not observation.clock.reaches_multiple(self.every.in_steps(observation.clock)):
+            return strength
         wide, narrow = (observation.measured(metric) for metric in self.looks_at)
         return strength if wide is None or narrow is None else self._answer(wide - narrow, strength, observation)
 
     def _answer(self, gap: float, strength: float, observation: Observation) -> float:
-        """The new strength, at the steps at which the gap is looked at."""
-        if observation.clock.step % self.every.in_steps(observation.clock) != 0:
-            return strength
         if gap > self.raise_above:
             return min(strength * self.factor, observation.base * self.limit)
         if gap < self.lower_below:
