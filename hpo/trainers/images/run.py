@@ -7,8 +7,8 @@ import io
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from hpo.seeds import derive
 from hpo.trainers.images.batches import Batches, Chosen, Normalize
 from hpo.trainers.images.compilation import compiled
 from hpo.trainers.images.data.images import Images, Splits
+from hpo.trainers.images.data.splits import sample
 from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.metrics import gradient_norm, named_parameters, score
 from hpo.trainers.images.plateau import PlateauState
@@ -27,8 +28,10 @@ from hpo.trainers.images.recorded_step import RecordedStep, records
 from hpo.trainers.images.regularizers import decay, decay_groups
 from hpo.trainers.images.trial import TrialSpec
 from hpo.trainers.moving.clock import Clock, Observation, Score
+from hpo.trainers.moving.reading import Noted
 
 if TYPE_CHECKING:
+    from hpo.trainers.images.regularizers import RegularizerSpec
     from hpo.trainers.images.regularizers.record import Rate
 
 CHECKPOINT_VERSION = 5
@@ -54,6 +57,8 @@ class Run:
         self._normalize = Normalize.of(splits)
         self.train: Score | None = None
         self.validation: Score | None = None
+        self._sampled_train: Score | None = None
+        self._sample: Images | None = None
         self._batches = Batches(splits.train, trial.batch_size, seed, trial.augment, self._normalize)
         self._regularizers = {
             name: spec.build(self.model, derive(seed, "regularizer", name)) for name, spec in trial.regularizers.items()
@@ -169,6 +174,7 @@ class Run:
         trained = self._elapsed()
         self.validation = self.score(self._splits.validation)
         self._note_improvement(self.validation)
+        self._score_sample()
         return Evaluation(
             epoch=clock.epoch,
             step=clock.step,
@@ -179,12 +185,35 @@ class Run:
             gradient_norms=gradient_norms,
             seconds=self._elapsed(),
             images_per_second=seen / trained,
+            sampled_train=self._sampled_train,
         )
 
     def score(self, images: Images) -> Score:
         """Loss and accuracy of the net as it is now."""
         with self._precision():
             return score(self.model, images, self._normalize, self._format)
+
+    def _score_sample(self) -> None:
+        """Measure train for policies, at the end of an epoch: only where one of them reads it in the coming epoch."""
+        self._sampled_train = None
+        if "train" in self._read_in_coming_epoch():
+            if self._sample is None:
+                self._sample = sample(self._splits, self._trial.data.split_seed)
+            self._sampled_train = self.score(self._sample)
+
+    def _read_in_coming_epoch(self) -> set[str]:
+        """The splits of which policies read the scores before one of its steps."""
+        now, read = self.clock, set[str]()
+        moving = {n: spec for n, spec in self._trial.regularizers.items() if getattr(spec.policy, "moves", True)}
+        end = now.step if self.complete else now.step + now.steps_per_epoch
+        for step in range(now.step, end):
+            clock = now if step == now.step else replace(now, step=step, taken=1)
+            lr = self._trial.lr(clock) * self._plateau.share
+            for name, spec in moving.items():
+                seen = Noted(self._observation(spec, clock, lr))
+                spec.policy(self._strengths[name], cast(Observation, seen))
+                read |= seen.read
+        return read
 
     def _precision(self) -> AbstractContextManager[Any]:
         """Mixed precision, where the trial asks for it: weights and updates stay in 32 bits."""
@@ -208,14 +237,17 @@ class Run:
 
     def _move_strengths(self, clock: Clock) -> None:
         for name, spec in self._trial.regularizers.items():
-            base = spec.base(self._peak_lr, clock.total_steps)
-            observation = Observation(clock, base, self._lr, self._peak_lr, self.train, self.validation)
+            observation = self._observation(spec, clock, self._lr)
             before = self._strengths.get(name)
-            now = min(spec.policy(base if before is None else before, observation), spec.ceiling)
+            now = min(spec.policy(observation.base if before is None else before, observation), spec.ceiling)
             on_change = self._regularizers[name].on_change
             if on_change is not None and now != before:
                 on_change(now)
             self._strengths[name] = now
+
+    def _observation(self, spec: RegularizerSpec, clock: Clock, lr: float) -> Observation:
+        base = spec.base(self._peak_lr, clock.total_steps)
+        return Observation(clock, base, lr, self._peak_lr, self._sampled_train, self.validation)
 
     def _minibatches(self, clock: Clock) -> int:
         """How many minibatches the coming step takes together: no more than the epoch has left."""
@@ -269,6 +301,7 @@ class Run:
             "seconds": self._elapsed(),
             "train": _numbers(self.train),
             "validation": _numbers(self.validation),
+            "sampled_train": _numbers(self._sampled_train),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
@@ -303,6 +336,7 @@ class Run:
         self._loss.copy_(state["loss"])
         self._correct.copy_(state["correct"])
         self.train, self.validation = _score(state["train"]), _score(state["validation"])
+        self._sampled_train = _score(state["sampled_train"])
         self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
         self._plateau = PlateauState(*state["plateau"])
         self._strengths = state["strengths"]
@@ -314,6 +348,8 @@ class Run:
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
+        if self._sampled_train is None and self.clock.at_epoch_end:
+            self._score_sample()  # the checkpoint may be that of a trial whose policies read nothing
 
 
 def _numbers(measured: Score | None) -> list[float] | None:

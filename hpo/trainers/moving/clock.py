@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import PositiveInt, model_validator
 
@@ -81,7 +81,7 @@ class Score:
         """The one of the two that is called so: `loss` or `accuracy`."""
         return {"loss": self.loss, "accuracy": self.accuracy}[name]
 
-    def by_name(self, split: Split) -> dict[str, float]:
+    def by_name(self, split: Split | Literal["sampled_train"]) -> dict[str, float]:
         """Both by the names of their metrics on `split`."""
         return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy}
 
@@ -98,6 +98,7 @@ class Observation:
     peak_lr: float
     """The highest learning rate of the trial's schedule."""
     train: Score | None
+    """Measured as validation is: in evaluation mode, on images that are not augmented."""
     validation: Score | None
 
     def measured(self, metric: str) -> float | None:

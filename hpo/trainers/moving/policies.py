@@ -177,6 +177,10 @@ class AccuracyGap(Feedback):
     Lu (2017): the gap is train minus validation accuracy of the last evaluation (shares, 0..1). Every `every`, a gap
     above `raise_above` multiplies the strength by `factor`, one below `lower_below` divides it. The strength stays
     between strength / limit and strength x limit.
+
+    Train is measured as validation is: at the end of an epoch, in evaluation mode and without augmentation, on a fixed
+    stratified sample of the training images as large as validation. The epoch's running `train_accuracy`, which dropout
+    and augmentation lower, is not looked at; a program is taken at its word.
     """
 
     kind: Literal["accuracy_gap"] = "accuracy_gap"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.errors import DataError
-from hpo.trainers.images.data.images import Dataset, Splits
+from hpo.trainers.images.data.images import Dataset, Images, Splits
 from hpo.trainers.images.data.source import Source, held_out
 
 if TYPE_CHECKING:
@@ -43,6 +43,15 @@ def split(dataset: Dataset, source: Source, *, with_test: bool, device: torch.de
         mean=mean.to(device),
         std=std.to(device),
     )
+
+
+def sample(splits: Splits, seed: int) -> Images:
+    """Training images, as many as validation has and each class in its proportion; all of them if there are fewer."""
+    train, count = splits.train, len(splits.validation)
+    if count >= len(train):
+        return train
+    chosen, _ = hold_out(train.labels.cpu(), count, seed)
+    return train.take(chosen.to(train.labels.device))
 
 
 def hold_out(labels: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
