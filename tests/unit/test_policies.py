@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hpo.trainers.moving.clock import Clock, Duration, Observation, Score
 from hpo.trainers.moving.policies import AccuracyGap, FollowsLr, Gap, Hold, LossGap, Policy, Ramp, Replay, Stages
-from hpo.trainers.moving.schedules import Restarts
+from hpo.trainers.moving.schedules import Constant, Restarts, Warmup
 from hpo.trainers.moving.schedules import Stages as StagesOfRate
 
 BASE = 0.01
@@ -20,7 +20,7 @@ BASE = 0.01
 def seen(
     step: int = 0, gap: float | None = None, *, lr: float = 0.1, per_epoch: int = 4, epochs: int = 10
 ) -> Observation:
-    """Before step `step`, base strength 0.01, peak lr 0.1; `gap` is train minus validation accuracy."""
+    """Before step `step`, base strength 0.01, highest lr 0.1; `gap` is train minus validation accuracy."""
     train = None if gap is None else Score(0.0, 0.5 + gap)
     validation = None if gap is None else Score(0.0, 0.5)
     return Observation(Clock(step, per_epoch, epochs), BASE, lr, 0.1, train, validation)
@@ -211,6 +211,20 @@ def test_rises_sixteenfold_as_the_learning_rate_falls() -> None:
     rates = (0.1, 0.01, 0.001, 0.0001, 0.00001)
     strengths = [FollowsLr(power=0.5, limit=16.0)(BASE, seen(lr=lr)) / BASE for lr in rates]
     assert pytest.approx([1.0, 3.1622776601683795, 10.0, 16.0, 16.0]) == strengths
+
+
+@pytest.mark.parametrize("power", [0.5, 1.0, -1.0])
+def test_a_warm_up_is_no_fall(power: float) -> None:
+    """From a rate of 0 up the strength is the stated one, and from the highest rate on it follows."""
+    policy, warm_up = FollowsLr(power=power), Warmup(of=Constant(peak=0.1), steps=5)
+    highest, factors = 0.0, []
+    for step in range(8):
+        clock = Clock(step, 4, 2)
+        lr = warm_up(clock) * (0.5 if step == 7 else 1.0)
+        highest = max(highest, lr)
+        factors.append(policy(BASE, Observation(clock, BASE, lr, highest, None, None)) / BASE)
+    assert [1.0] * 7 == factors[:7]
+    assert pytest.approx(2**power) == factors[7]
 
 
 def test_weight_decay_rises_with_each_stage() -> None:

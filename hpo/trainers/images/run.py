@@ -76,7 +76,7 @@ class Run:
         self._plateau = PlateauState()
         self._peak_lr = trial.lr.peak
         self._prefix = Prefix(trial, seed, self._batches.per_epoch)
-        self._lr = 0.0
+        self._lr = self._highest_lr = 0.0
         self._step = 0
         self._taken = 1
         self._loss = torch.zeros((), device=self._device)
@@ -109,6 +109,7 @@ class Run:
         if clock.step % clock.steps_per_epoch == 0:
             self._begin_epoch()
         self._lr = self._trial.lr(clock) * self._plateau.share
+        self._highest_lr = max(self._highest_lr, self._lr)
         self._move_strengths(clock)
         accumulated = self._minibatches(clock)
         chosen = self._batches.choose(clock.step, accumulated)
@@ -247,7 +248,8 @@ class Run:
 
     def _observation(self, spec: RegularizerSpec, clock: Clock, lr: float) -> Observation:
         base = spec.base(self._peak_lr, clock.total_steps)
-        return Observation(clock, base, lr, self._peak_lr, self._sampled_train, self.validation)
+        highest = max(self._highest_lr, lr)
+        return Observation(clock, base, lr, highest, self._sampled_train, self.validation)
 
     def _minibatches(self, clock: Clock) -> int:
         """How many minibatches the coming step takes together: no more than the epoch has left."""
@@ -292,6 +294,7 @@ class Run:
             "taken": self._taken,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "highest_lr": self._highest_lr,
             "strengths": self._strengths,
             "loss": self._loss,
             "correct": self._correct,
@@ -339,6 +342,7 @@ class Run:
         self._sampled_train = _score(state["sampled_train"])
         self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
         self._plateau = PlateauState(*state["plateau"])
+        self._highest_lr = state["highest_lr"]
         self._strengths = state["strengths"]
         for name, strength in self._strengths.items():
             on_change = self._regularizers[name].on_change

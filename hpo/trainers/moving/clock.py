@@ -95,8 +95,8 @@ class Observation:
     """The strength that the study file states for this regularizer."""
     lr: float
     """Learning rate of the coming step."""
-    peak_lr: float
-    """The highest learning rate of the trial's schedule."""
+    highest_lr: float
+    """The highest learning rate of the trial up to the coming step, that one included."""
     train: Score | None
     """Measured as validation is: in evaluation mode, on images that are not augmented."""
     validation: Score | None

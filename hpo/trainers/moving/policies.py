@@ -93,13 +93,16 @@ Row = Annotated[tuple[PositiveFloat, NonNegativeFloat], Field(strict=False)]  # 
 
 
 class FollowsLr(Spec):
-    """Rises as the learning rate falls: strength x (peak lr / lr) ** power, at most `limit` times the strength.
+    """Rises as the learning rate falls: strength x (highest lr / lr) ** power, at most `limit` times the strength.
+
+    The highest learning rate is that of the trial so far: while a warm-up lasts, the strength is the stated one.
 
     The idea of "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks": what the
     falling learning rate takes away of its implicit regularization is given back explicitly. With `power = -1` a
     decoupled weight decay falls with the learning rate (Defazio 2025, arXiv 2506.02285), so that its product with the
     rate falls with the square (Chou 2025, arXiv 2512.08217); `power = -2` couples it to the square. With `table` the
-    factors are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`.
+    factors are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`. It goes by
+    the learning rate itself, in a warm-up as well.
     """
 
     kind: Literal["follows_lr"] = "follows_lr"
@@ -129,9 +132,15 @@ class FollowsLr(Spec):
             reached = [factor for rate, factor in self.table if observation.lr <= rate * (1 + 1e-9)]
             return observation.base * (reached[-1] if reached else 1.0)
         # Compared as logarithms: the learning rate may be 0, and a power of it may be too large for a number.
-        fall = math.log(observation.peak_lr / observation.lr) if observation.lr > 0 else math.inf
-        exponent = self.power * fall if self.power != 0 else 0.0
+        exponent = self.power * _fall(observation) if self.power != 0 else 0.0
         return observation.base * (self.limit if exponent >= math.log(self.limit) else math.exp(exponent))
+
+
+def _fall(observation: Observation) -> float:
+    """How far the learning rate has fallen, as a logarithm; not at all where it begins with 0."""
+    if observation.lr == observation.highest_lr:
+        return 0.0
+    return math.log(observation.highest_lr / observation.lr) if observation.lr > 0 else math.inf
 
 
 class Feedback(Spec):

@@ -14,7 +14,7 @@ class Noted:
         self.clock = seen.clock
         self.base = seen.base
         self.lr = seen.lr
-        self.peak_lr = seen.peak_lr
+        self.highest_lr = seen.highest_lr
         self._seen = seen
 
     @property
