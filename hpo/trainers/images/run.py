@@ -7,7 +7,7 @@ import io
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple, replace
+from dataclasses import astuple, dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -36,6 +36,15 @@ if TYPE_CHECKING:
 
 CHECKPOINT_VERSION = 5
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The net of the epoch with the highest validation accuracy."""
+
+    validation: Score
+    model: dict[str, Tensor]
+    """Its weights and buffers, a copy."""
 
 
 class Run:
@@ -73,6 +82,7 @@ class Run:
         self._gradient_norms: dict[str, Tensor] = {}
         self._best_accuracy = -math.inf
         self._epochs_since_best = 0
+        self._best: Best | None = None
         self._plateau = PlateauState()
         self._peak_lr = trial.lr.peak
         self._prefix = Prefix(trial, seed, self._batches.per_epoch)
@@ -229,6 +239,16 @@ class Run:
         self._epochs_since_best += 1
         if accuracy > self._best_accuracy + least:
             self._best_accuracy, self._epochs_since_best = accuracy, 0
+        keeps_best = stopping is not None and stopping.score == "best"
+        if keeps_best and (self._best is None or accuracy > self._best.validation.accuracy):
+            kept = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self._best = Best(validation, kept)
+
+    def put_back_best(self) -> None:
+        """Make the net, and its score on validation, those of the best epoch, where the trial is scored by that."""
+        if self._best is not None:
+            self.model.load_state_dict(self._best.model)
+            self.validation = self._best.validation
 
     def _begin_epoch(self) -> None:
         self.model.train()
@@ -300,6 +320,7 @@ class Run:
             "correct": self._correct,
             "best_accuracy": self._best_accuracy,
             "epochs_since_best": self._epochs_since_best,
+            "best": None if self._best is None else [_numbers(self._best.validation), self._best.model],
             "plateau": list(astuple(self._plateau)),
             "seconds": self._elapsed(),
             "train": _numbers(self.train),
@@ -341,6 +362,7 @@ class Run:
         self.train, self.validation = _score(state["train"]), _score(state["validation"])
         self._sampled_train = _score(state["sampled_train"])
         self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
+        self._best = None if state["best"] is None else Best(Score(*state["best"][0]), state["best"][1])
         self._plateau = PlateauState(*state["plateau"])
         self._highest_lr = state["highest_lr"]
         self._strengths = state["strengths"]
