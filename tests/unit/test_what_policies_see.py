@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from hpo.search.space import merge
-from hpo.trainers.images.data import Images, Splits
+from hpo.trainers.images.data import Digits, Images, Splits
 from hpo.trainers.images.data.splits import sample
 from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, fit
@@ -153,3 +155,62 @@ def test_a_checkpoint_of_a_trial_that_does_not_look(splits: Splits) -> None:
     again = Run(trial(NEVER), 7, splits)
     again.restore(run.checkpoint())
     assert expected == again._sampled_train
+
+
+STEERED = SOURCE | {"steer": 150}
+
+
+@pytest.mark.parametrize("steer", [150, 150 / 1438])
+def test_a_part_to_steer_by(steer: float, splits: Splits) -> None:
+    """Taken from the images to train on, each class in its proportion; validation stays what it was."""
+    found = digits(SOURCE | {"steer": steer})
+    assert found.steer is not None
+    assert rows(splits.validation) == rows(found.validation)
+    assert (150, len(splits.train)) == (len(found.steer), len(found.train) + len(found.steer))
+    assert sorted(rows(splits.train)) == sorted(rows(found.train) + rows(found.steer))
+    assert 9 <= torch.bincount(found.steer.labels, minlength=10).min().item()
+    assert 150 == len(sample(found, 3)), "as large as what it is compared with"
+
+
+def test_feedback_looks_at_the_part_to_steer_by() -> None:
+    """The strength answers to it alone, whatever validation says, and the curve has what it saw."""
+    found = digits(STEERED)
+    policy = {"kind": "gap", "of": "validation_loss", "minus": "train_loss", "factor": 2.0}
+    policy |= {"raise_above": 0.0, "lower_below": 0.0}
+    curve, expected = trained(trial(policy, data=STEERED), found), 1e-4
+    disagree = 0
+    for before, now in pairwise(curve):
+        assert before.steer is not None and before.sampled_train is not None
+        rises = before.steer.loss > before.sampled_train.loss
+        disagree += rises != (before.validation.loss > before.sampled_train.loss)
+        expected = expected * 2 if rises else expected / 2
+        assert pytest.approx(expected) == now.strengths["l2"]
+        assert before.steer.accuracy == before.reported().metrics["steer_accuracy"]
+    assert disagree, "the two would be the same"
+    assert curve[-1].steer is None
+
+
+def test_steering_resumed_at_every_step() -> None:
+    """Bit for bit as in one go."""
+    found, policy = digits(STEERED | {"train_limit": 150}), NEVER | {"lower_below": 0.0, "raise_above": 0.0}
+    spec = trial(policy, data=STEERED | {"train_limit": 150})
+    curves: list[list[Evaluation]] = []
+    for in_pieces in (False, True):
+        run, curve = Run(spec, 7, found), []
+        while not run.complete:
+            if in_pieces:
+                kept, run = run.checkpoint(), Run(spec, 7, found)
+                run.restore(kept)
+            run.step()
+            if run.clock.at_epoch_end:
+                curve.append(replace(run.evaluate(), seconds=0.0, images_per_second=0.0))
+        curves.append(curve)
+    assert curves[0] == curves[1]
+    assert len({point.strengths["l2"] for point in curves[0]}) > 1
+
+
+@pytest.mark.parametrize("steer", [0, 1.0, -3, 1300, 1238, True, "some"])
+def test_no_part_to_steer_by(steer: Any) -> None:
+    """A whole number or a share, which leaves images to train on beside validation."""
+    with pytest.raises(ValidationError):
+        Digits.model_validate(SOURCE | {"steer": steer})

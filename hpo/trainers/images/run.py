@@ -67,6 +67,7 @@ class Run:
         self.train: Score | None = None
         self.validation: Score | None = None
         self._sampled_train: Score | None = None
+        self._steer: Score | None = None
         self._sample: Images | None = None
         self._batches = Batches(splits.train, trial.batch_size, seed, trial.augment, self._normalize)
         self._regularizers = {
@@ -185,7 +186,7 @@ class Run:
         trained = self._elapsed()
         self.validation = self.score(self._splits.validation)
         self._note_improvement(self.validation)
-        self._score_sample()
+        self._score_for_policies()
         return Evaluation(
             epoch=clock.epoch,
             step=clock.step,
@@ -197,6 +198,7 @@ class Run:
             seconds=self._elapsed(),
             images_per_second=seen / trained,
             sampled_train=self._sampled_train,
+            steer=self._steer,
         )
 
     def score(self, images: Images) -> Score:
@@ -204,10 +206,13 @@ class Run:
         with self._precision():
             return score(self.model, images, self._normalize, self._format)
 
-    def _score_sample(self) -> None:
-        """Measure train for policies, at the end of an epoch: only where one of them reads it in the coming epoch."""
-        self._sampled_train = None
-        if "train" in self._read_in_coming_epoch():
+    def _score_for_policies(self) -> None:
+        """Measure at the end of an epoch what policies read in the coming one, and nothing that none of them reads."""
+        self._sampled_train = self._steer = None
+        read = self._read_in_coming_epoch()
+        if "validation" in read and self._splits.steer is not None:
+            self._steer = self.score(self._splits.steer)
+        if "train" in read:
             if self._sample is None:
                 self._sample = sample(self._splits, self._trial.data.split_seed)
             self._sampled_train = self.score(self._sample)
@@ -269,7 +274,8 @@ class Run:
     def _observation(self, spec: RegularizerSpec, clock: Clock, lr: float) -> Observation:
         base = spec.base(self._peak_lr, clock.total_steps)
         highest = max(self._highest_lr, lr)
-        return Observation(clock, base, lr, highest, self._sampled_train, self.validation)
+        validation = self.validation if self._splits.steer is None else self._steer
+        return Observation(clock, base, lr, highest, self._sampled_train, validation)
 
     def _minibatches(self, clock: Clock) -> int:
         """How many minibatches the coming step takes together: no more than the epoch has left."""
@@ -326,6 +332,7 @@ class Run:
             "train": _numbers(self.train),
             "validation": _numbers(self.validation),
             "sampled_train": _numbers(self._sampled_train),
+            "steer": _numbers(self._steer),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
@@ -360,7 +367,7 @@ class Run:
         self._loss.copy_(state["loss"])
         self._correct.copy_(state["correct"])
         self.train, self.validation = _score(state["train"]), _score(state["validation"])
-        self._sampled_train = _score(state["sampled_train"])
+        self._sampled_train, self._steer = _score(state["sampled_train"]), _score(state["steer"])
         self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
         self._best = None if state["best"] is None else Best(Score(*state["best"][0]), state["best"][1])
         self._plateau = PlateauState(*state["plateau"])
@@ -374,8 +381,8 @@ class Run:
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
-        if self._sampled_train is None and self.clock.at_epoch_end:
-            self._score_sample()  # the checkpoint may be that of a trial whose policies read nothing
+        if self._sampled_train is None and self._steer is None and self.clock.at_epoch_end:
+            self._score_for_policies()  # the checkpoint may be that of a trial whose policies read nothing
 
 
 def _numbers(measured: Score | None) -> list[float] | None:

@@ -81,7 +81,7 @@ class Score:
         """The one of the two that is called so: `loss` or `accuracy`."""
         return {"loss": self.loss, "accuracy": self.accuracy}[name]
 
-    def by_name(self, split: Split | Literal["sampled_train"]) -> dict[str, float]:
+    def by_name(self, split: Split | Literal["sampled_train", "steer"]) -> dict[str, float]:
         """Both by the names of their metrics on `split`."""
         return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy}
 
@@ -100,6 +100,7 @@ class Observation:
     train: Score | None
     """Measured as validation is: in evaluation mode, on images that are not augmented."""
     validation: Score | None
+    """Where the data has a part `steer`, the score of that."""
 
     def measured(self, metric: str) -> float | None:
         """What was measured last of a metric such as `validation_loss`; None before the first evaluation."""
