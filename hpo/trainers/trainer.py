@@ -48,6 +48,8 @@ class Result:
     """Where to go on, of a trial that was asked to stop."""
     weights: bytes | None = None
     """What was learned, of a finished trial of which it is to be kept."""
+    validation: Mapping[str, float] = field(default_factory=dict)
+    """Metrics of validation, of a finished trial, where they need not be those that were reported last."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -165,7 +165,8 @@ class _CellRun:
 
     def _finish(self, trial: Trial, reporter: Reporter, result: Result, ended: str, reason: str | None = None) -> None:
         cell, spec, trials = self._lease.cell, self._study.spec, self._study.trials
-        at, validation = self._length_so_far(reporter), self._validation(reporter)
+        at = self._length_so_far(reporter)
+        validation = {**self._validation(reporter), **result.validation}
         score = spec.objective.worst if ended == "diverged" else self._score(reporter, validation)
         known_until = at if reporter.has_diverged else at + 1
         to_write = trials.tell(trial, trials.pruner(cell), ended, known_until, spec.arm(cell.arm).length, score)
@@ -194,7 +195,7 @@ class _CellRun:
         return {name: metrics[name] for name in of_validation if name in metrics}
 
     def _score(self, reporter: Reporter, validation: Mapping[str, float | None]) -> float | None:
-        """What the trial counts as: the objective of its last evaluation, or of its best."""
+        """What the trial counts as: the objective of what is scored in the end, or of its best evaluation."""
         objective = self._study.spec.objective
         if self._study.spec.protocol.select == "last":
             return validation.get(objective.name, objective.worst)

@@ -40,3 +40,25 @@ def test_the_score(sqlite_url: str, select: str, of: object) -> None:
     ]
     assert [cell.score for cell in cells] == values
     storage.close()
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_the_best_net_put_back(sqlite_url: str, select: str) -> None:
+    """With early stopping's score = "best" what is measured, and counts, is of the best epoch, as the ledger has it."""
+    arm = {"one": {"search": {"lr.peak": {"values": RATES}}}}
+    storage = open_storage(sqlite_url)
+    stopping = {"patience": 2, "score": "best"}
+    unsteady = {"epochs": 8, "lr": {"kind": "constant", "peak": 0.3}, "early_stopping": stopping}
+    row = begin_study(storage, make_study(arm, trial=unsteady, select=select, confirm={"seeds": 2}))
+    work_here(storage)
+    cells = storage.ledger.cells(row.id)
+    points = groupby(storage.ledger.curves(row.id), key=lambda point: point.cell_id)
+    curves = {cell: [(point.metrics["validation_accuracy"] or 0.0, point) for point in curve] for cell, curve in points}
+    for cell in cells:
+        accuracy, point = max(curves[cell.id], key=lambda pair: pair[0])
+        assert (accuracy, accuracy) == (cell.score, cell.metrics["validation_accuracy"])
+        assert point.metrics["validation_loss"] == cell.metrics["validation_loss"]
+    assert any(max(accuracy for accuracy, _ in curve) > curve[-1][0] for curve in curves.values()), (
+        "the two would be the same"
+    )
+    storage.close()

@@ -22,8 +22,10 @@ def splits() -> Splits:
     return digits(SOURCE)
 
 
-def run(splits: Splits, batch_size: int, lr: dict[str, Any], **batches: Any) -> Run:
-    """A run over two epochs, the batch size multiplied as `batches` says."""
+def run(
+    splits: Splits, batch_size: int, lr: dict[str, Any], others: dict[str, Any] | None = None, **batches: Any
+) -> Run:
+    """A run over two epochs, the batch size multiplied as `batches` says, beside `others` that regularize."""
     table: dict[str, Any] = {
         "epochs": 2,
         "batch_size": batch_size,
@@ -31,7 +33,7 @@ def run(splits: Splits, batch_size: int, lr: dict[str, Any], **batches: Any) -> 
         "model": {"kind": "mlp", "hidden": [8]},
         "optimizer": {"kind": "sgd", "momentum": 0.9},
         "lr": lr,
-        "regularizers": {"batches": {"kind": "batch_size", **batches}} if batches else {},
+        "regularizers": ({"batches": {"kind": "batch_size", **batches}} if batches else {}) | (others or {}),
     }
     return Run(TrialSpec.model_validate(table), 7, splits)
 
@@ -84,3 +86,20 @@ def test_less_than_one_minibatch_is_refused() -> None:
     """Half a minibatch is a smaller batch_size."""
     with pytest.raises(ValidationError, match="greater than or equal to 1"):
         TrialSpec.model_validate({"regularizers": {"b": {"kind": "batch_size", "strength": 0.5}}})
+
+
+def test_feedback_counted_in_steps_misses_no_look(splits: Splits) -> None:
+    """Three minibatches a step, six an epoch: "every 2 steps" is due before steps 6 and 9, though 9 is no multiple."""
+    gap = {"kind": "loss_gap", "raise_above": -1e9, "lower_below": -1e9, "factor": 2.0, "every": {"steps": 2}}
+    l2 = {"l2": {"kind": "l2", "strength": 0.01, "policy": gap}}
+    running, resumed = (run(splits, 20, {"kind": "cosine", "peak": 0.1}, l2, strength=3.0) for _ in range(2))
+    assert [3, 3] == epoch(running)
+    assert 0.01 == running.evaluate().strengths["l2"], "nothing has been measured yet"
+    running.step()
+    assert 0.02 == running._strengths["l2"]
+    interrupted = running.checkpoint()
+    running.step()
+    assert 0.04 == running._strengths["l2"]
+    resumed.restore(interrupted)
+    resumed.step()
+    assert 0.04 == resumed._strengths["l2"]

@@ -97,18 +97,20 @@ def test_ends_as_a_finished_trial(splits: Splits) -> None:
     assert outcome.test is not None and outcome.test != whole.test
 
 
-def test_resumed(splits: Splits) -> None:
+@pytest.mark.parametrize("score", ["last", "best"])
+def test_resumed(score: str, splits: Splits) -> None:
     """After every step, and from the checkpoint of every epoch, the last one included."""
-    outcome, scores, checkpoints = trained(trial(), splits)
+    spec = trial(early_stopping={"patience": 4, "score": score})
+    outcome, scores, checkpoints = trained(spec, splits, keep_weights=True)
     for epoch, checkpoint in enumerate(checkpoints, start=1):
-        again, later, _ = trained(trial(), splits, resume=checkpoint)
+        again, later, _ = trained(spec, splits, keep_weights=True, resume=checkpoint)
         assert (outcome, scores[epoch:]) == (again, later)
     seen: list[Score] = []
     pieces = Outcome(Ended.INTERRUPTED, 0)
     while pieces.ended is Ended.INTERRUPTED:
         asked = iter([False])
         stop = lambda asked=asked: next(asked, True)  # noqa: E731
-        pieces, later, _ = trained(trial(), splits, resume=pieces.checkpoint, interrupted=stop)
+        pieces, later, _ = trained(spec, splits, keep_weights=True, resume=pieces.checkpoint, interrupted=stop)
         seen += later
     assert (outcome, scores) == (pieces, seen)
 
@@ -131,7 +133,41 @@ def test_diverged_all_the_same(splits: Splits) -> None:
     assert Ended.DIVERGED is trained(spec, splits)[0].ended
 
 
-@pytest.mark.parametrize("given", [{}, {"patience": 0}, {"patience": 1.5}, {"patience": 1, "min_delta": -0.1}])
+@pytest.mark.parametrize("patience", [4, 40])
+def test_the_best_net_is_put_back(patience: int, splits: Splits) -> None:
+    """Its scores are those of the first epoch with the highest accuracy, on test as well, stopped early or not."""
+    best = {"patience": patience, "score": "best"}
+    last, scores, checkpoints = trained(trial(early_stopping={"patience": patience}), splits, keep_weights=True)
+    outcome, same_scores, _ = trained(trial(early_stopping=best), splits, keep_weights=True)
+    assert (scores, last.epochs) == (same_scores, outcome.epochs), "it trains as it did"
+    epoch = max(range(len(scores)), key=lambda number: scores[number].accuracy)
+    assert (scores[epoch], scores[-1]) == (outcome.validation, last.validation)
+    assert scores[epoch] != scores[-1]
+    then = Run(trial(early_stopping={"patience": patience}), 7, splits)
+    then.restore(checkpoints[epoch])
+    assert splits.test is not None
+    assert (then.score(splits.test), then.weights()) == (outcome.test, outcome.weights)
+
+
+def test_the_best_is_any_better_one(splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`min_delta` decides when to stop, not which epoch was best."""
+    run, nets = Run(trial(early_stopping={"patience": 9, "min_delta": 0.5, "score": "best"}), 7, splits), []
+    given = iter([0.5, 0.6, 0.8, 0.8, 0.7])
+    monkeypatch.setattr(run, "score", lambda images: Score(1.0, next(given)))
+    for _ in range(5):
+        for _ in range(3):
+            run.step()
+        run.evaluate()
+        nets.append(run.weights())
+    run.put_back_best()
+    assert nets.index(run.weights()) == 2
+    assert Score(1.0, 0.8) == run.validation
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"patience": 0}, {"patience": 1.5}, {"patience": 1, "min_delta": -0.1}, {"patience": 1, "score": "first"}],
+)
 def test_refused(given: dict[str, Any]) -> None:
     """A whole number of epochs above 0, and a share."""
     with pytest.raises(ValidationError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hpo.trainers.moving.clock import Clock, Duration, Observation, Score
 from hpo.trainers.moving.policies import AccuracyGap, FollowsLr, Gap, Hold, LossGap, Policy, Ramp, Replay, Stages
-from hpo.trainers.moving.schedules import Restarts
+from hpo.trainers.moving.schedules import Constant, Restarts, Warmup
 from hpo.trainers.moving.schedules import Stages as StagesOfRate
 
 BASE = 0.01
@@ -19,7 +20,7 @@ BASE = 0.01
 def seen(
     step: int = 0, gap: float | None = None, *, lr: float = 0.1, per_epoch: int = 4, epochs: int = 10
 ) -> Observation:
-    """Before step `step`, base strength 0.01, peak lr 0.1; `gap` is train minus validation accuracy."""
+    """Before step `step`, base strength 0.01, highest lr 0.1; `gap` is train minus validation accuracy."""
     train = None if gap is None else Score(0.0, 0.5 + gap)
     validation = None if gap is None else Score(0.0, 0.5)
     return Observation(Clock(step, per_epoch, epochs), BASE, lr, 0.1, train, validation)
@@ -212,6 +213,20 @@ def test_rises_sixteenfold_as_the_learning_rate_falls() -> None:
     assert pytest.approx([1.0, 3.1622776601683795, 10.0, 16.0, 16.0]) == strengths
 
 
+@pytest.mark.parametrize("power", [0.5, 1.0, -1.0])
+def test_a_warm_up_is_no_fall(power: float) -> None:
+    """From a rate of 0 up the strength is the stated one, and from the highest rate on it follows."""
+    policy, warm_up = FollowsLr(power=power), Warmup(of=Constant(peak=0.1), steps=5)
+    highest, factors = 0.0, []
+    for step in range(8):
+        clock = Clock(step, 4, 2)
+        lr = warm_up(clock) * (0.5 if step == 7 else 1.0)
+        highest = max(highest, lr)
+        factors.append(policy(BASE, Observation(clock, BASE, lr, highest, None, None)) / BASE)
+    assert [1.0] * 7 == factors[:7]
+    assert pytest.approx(2**power) == factors[7]
+
+
 def test_weight_decay_rises_with_each_stage() -> None:
     """Annealing in five steps of 50 epochs: weight decay 0.0001, 0.0001, 0.0008, 0.0016, 0.0016."""
     rows = [(1, 50, 1.0), (51, 100, 1.0), (101, 150, 8.0), (151, 200, 16.0), (201, 250, 16.0)]
@@ -271,6 +286,17 @@ def test_accuracy_gap_acts_once_per_cadence(every: dict[str, int], acts_at: list
             assert 2 * strength == now
         strength = now
     assert acts_at == moved
+
+
+def test_accuracy_gap_at_steps_of_several_minibatches() -> None:
+    """At the first step at or after each multiple of 4, and once where a step passes two of them."""
+    policy = AccuracyGap(factor=2.0, every=Duration(steps=4))
+    scores = Score(0.0, 0.8), Score(0.0, 0.5)
+    looks = {}
+    for before, step in pairwise([0, 3, 6, 8, 9, 11, 20, 21]):
+        clock = Clock(step, 12, 10, step - before)
+        looks[step] = policy(BASE, Observation(clock, BASE, 0.1, 0.1, *scores)) != BASE
+    assert {3: False, 6: True, 8: True, 9: False, 11: False, 20: True, 21: False} == looks
 
 
 @pytest.mark.parametrize(

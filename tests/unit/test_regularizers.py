@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -247,16 +248,33 @@ def test_sparse_gradient(share: float, on: Any) -> None:
 
 
 def test_the_same_masks_until_the_share_changes() -> None:
-    """At every step, after a resume, and when a share returns; another share, seed or tensor has another mask."""
+    """At every step, after a resume, and when a share returns; another seed or tensor has another mask."""
     net = model()
     first = sparse(net, 0.5)
     for same in (sparse(net, 0.5), sparse(net, 0.5, 0.5), sparse(net, 0.8, 0.0, 0.5), sparse(model(), 0.5)):
         assert all(map(torch.equal, first, same))
     assert not torch.equal(first[0], sparse(net, 0.5, seed=6)[0])
-    kept_by_both = (first[0] & sparse(net, 0.3)[0]).sum().item() / first[0].numel()
-    assert kept_by_both == pytest.approx(0.5 * 0.7, abs=0.12), "drawn anew: not one within the other"
     square = nn.Sequential(nn.Linear(20, 20), nn.Linear(20, 20))
     assert not torch.equal(*sparse(square, 0.5)[::2])
+
+
+def test_masks_are_nested() -> None:
+    """As the share rises step by step, what was hidden stays hidden."""
+    shares = [0.0, 0.01, 0.2, 0.21, 0.5, 0.8, 0.99]
+    rising = [sparse(model(), *shares[: number + 1]) for number in range(len(shares))]
+    for fewer, more in pairwise(rising):
+        for left, still_left in zip(fewer, more, strict=True):
+            assert (still_left <= left).all()
+    for share, left in zip(shares, rising, strict=True):
+        assert all(map(torch.equal, left, sparse(model(), 0.99, share))), "the same on the way down"
+
+
+def test_what_is_hidden_is_random() -> None:
+    """Over many seeds each entry is hidden as often as any other, whatever its place."""
+    net = nn.Linear(4, 5)
+    hidden = sum((~sparse(net, 0.4, seed=seed)[0]).float() for seed in range(500)) / 500
+    assert pytest.approx(0.4, abs=0.09) == hidden.min().item()  # 4 standard deviations of 0.022
+    assert pytest.approx(0.4, abs=0.09) == hidden.max().item()
 
 
 @pytest.mark.parametrize(

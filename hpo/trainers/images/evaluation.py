@@ -30,6 +30,10 @@ class Evaluation:
     """Wall time of the epoch, evaluation included."""
     images_per_second: float
     """Training images per second of training, evaluation left out."""
+    sampled_train: Score | None = None
+    """The score of a fixed sample of training images in evaluation mode; None where no policy is about to read it."""
+    steer: Score | None = None
+    """The score of the images that policies look at in place of validation; None likewise, and where there are none."""
 
     @property
     def finite(self) -> bool:
@@ -46,5 +50,7 @@ class Evaluation:
             **{f"strength.{name}": strength for name, strength in self.strengths.items()},
             **{f"gradient_norm.{name}": norm for name, norm in self.gradient_norms.items()},
             "images_per_second": self.images_per_second,
+            **({} if self.sampled_train is None else self.sampled_train.by_name("sampled_train")),
+            **({} if self.steer is None else self.steer.by_name("steer")),
         }
         return trainer.Evaluation(self.epoch, self.seconds, metrics)

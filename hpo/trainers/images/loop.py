@@ -42,7 +42,7 @@ class Outcome:
     epochs: int
     """Whole epochs trained, those before a resume included."""
     validation: Score | None = None
-    """The score of the last epoch; None when no epoch was completed."""
+    """The score of the net as it is in the end; None when no epoch was completed."""
     test: Score | None = None
     """Only of a finished trial that was given a test set."""
     checkpoint: bytes | None = None
@@ -90,6 +90,7 @@ def fit(
                 return Outcome(Ended.PRUNED, run.clock.epoch, run.validation)
     if run.diverged:
         return Outcome(Ended.DIVERGED, run.clock.epoch, run.validation)
+    run.put_back_best()
     test = run.score(splits.test) if splits.test is not None else None
     weights = run.weights() if keep_weights else None
     return Outcome(Ended.FINISHED, run.clock.epoch, run.validation, test, weights=weights)

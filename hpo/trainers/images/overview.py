@@ -31,7 +31,8 @@ def overview(source: Data) -> RenderableType:
 def described(dataset: Dataset, splits: Splits) -> RenderableType:
     """What one looks at to see whether images were read as they were meant."""
     channels, height, width = dataset.train.inputs.shape[1:]
-    left_out = len(dataset.train) - len(splits.train) - len(splits.validation)
+    held_out = len(splits.validation) + len(splits.steer or ())
+    left_out = len(dataset.train) - len(splits.train) - held_out
     lines = [
         f"{count(channels, 'channel')} of {height} x {width} pixels (height x width)",
         f"mean {_per_channel(splits.mean)}, standard deviation {_per_channel(splits.std)}",
@@ -48,7 +49,8 @@ def described(dataset: Dataset, splits: Splits) -> RenderableType:
 def _counts(classes: tuple[str, ...], splits: Splits) -> Table:
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     view.add_column("class", overflow="fold")
-    parts = {"training": splits.train, "validation": splits.validation, "test": splits.test}
+    steer = {} if splits.steer is None else {"steer": splits.steer}
+    parts = {"training": splits.train, "validation": splits.validation, **steer, "test": splits.test}
     numbers = []
     for name, part in parts.items():
         view.add_column(name, justify="right")

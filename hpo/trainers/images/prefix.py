@@ -27,11 +27,11 @@ class ScoresRead(Exception):
 class Unscored:
     """What a policy sees of a step before training: all but the scores, which raise."""
 
-    def __init__(self, clock: Clock, base: float, lr: float, peak_lr: float) -> None:
+    def __init__(self, clock: Clock, base: float, lr: float, highest_lr: float) -> None:
         self.clock = clock
         self.base = base
         self.lr = lr
-        self.peak_lr = peak_lr
+        self.highest_lr = highest_lr
         self.was_read = False
 
     @property
@@ -57,6 +57,7 @@ class Prefix:
     def __init__(self, trial: TrialSpec, seed: int, steps_per_epoch: int) -> None:
         self._trial = trial
         self._clock = Clock(0, steps_per_epoch, trial.epochs)
+        self._highest_lr = trial.lr(self._clock)
         self._strengths = {name: self._base(spec) for name, spec in trial.regularizers.items()}
         self._moving = {
             name: spec
@@ -70,6 +71,7 @@ class Prefix:
         while self._clock.step < step:
             self._hash.update(self._moved())
             self._clock = Clock(self._clock.step + 1, self._clock.steps_per_epoch, self._clock.epochs)
+            self._highest_lr = max(self._highest_lr, self._trial.lr(self._clock))
         return self._hash.copy().hexdigest()
 
     def epochs(self) -> Iterator[str]:
@@ -95,7 +97,7 @@ class Prefix:
 
     def _next(self, name: str, spec: RegularizerSpec) -> float | None:
         """The strength at the present step; None if its policy looks at scores."""
-        seen = Unscored(self._clock, self._base(spec), self._trial.lr(self._clock), self._trial.lr.peak)
+        seen = Unscored(self._clock, self._base(spec), self._trial.lr(self._clock), self._highest_lr)
         try:
             strength = spec.policy(self._strengths[name], cast(Observation, seen))
         except ScoresRead:

@@ -7,8 +7,8 @@ import io
 import math
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import astuple
-from typing import TYPE_CHECKING, Any
+from dataclasses import astuple, dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from hpo.seeds import derive
 from hpo.trainers.images.batches import Batches, Chosen, Normalize
 from hpo.trainers.images.compilation import compiled
 from hpo.trainers.images.data.images import Images, Splits
+from hpo.trainers.images.data.splits import sample
 from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.metrics import gradient_norm, named_parameters, score
 from hpo.trainers.images.plateau import PlateauState
@@ -27,12 +28,23 @@ from hpo.trainers.images.recorded_step import RecordedStep, records
 from hpo.trainers.images.regularizers import decay, decay_groups
 from hpo.trainers.images.trial import TrialSpec
 from hpo.trainers.moving.clock import Clock, Observation, Score
+from hpo.trainers.moving.reading import Noted
 
 if TYPE_CHECKING:
+    from hpo.trainers.images.regularizers import RegularizerSpec
     from hpo.trainers.images.regularizers.record import Rate
 
-CHECKPOINT_VERSION = 4
+CHECKPOINT_VERSION = 5
 DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
+
+
+@dataclass(frozen=True, slots=True)
+class Best:
+    """The net of the epoch with the highest validation accuracy."""
+
+    validation: Score
+    model: dict[str, Tensor]
+    """Its weights and buffers, a copy."""
 
 
 class Run:
@@ -54,6 +66,9 @@ class Run:
         self._normalize = Normalize.of(splits)
         self.train: Score | None = None
         self.validation: Score | None = None
+        self._sampled_train: Score | None = None
+        self._steer: Score | None = None
+        self._sample: Images | None = None
         self._batches = Batches(splits.train, trial.batch_size, seed, trial.augment, self._normalize)
         self._regularizers = {
             name: spec.build(self.model, derive(seed, "regularizer", name)) for name, spec in trial.regularizers.items()
@@ -68,11 +83,13 @@ class Run:
         self._gradient_norms: dict[str, Tensor] = {}
         self._best_accuracy = -math.inf
         self._epochs_since_best = 0
+        self._best: Best | None = None
         self._plateau = PlateauState()
         self._peak_lr = trial.lr.peak
         self._prefix = Prefix(trial, seed, self._batches.per_epoch)
-        self._lr = 0.0
+        self._lr = self._highest_lr = 0.0
         self._step = 0
+        self._taken = 1
         self._loss = torch.zeros((), device=self._device)
         self._correct = torch.zeros((), device=self._device)
         self._seconds = 0.0
@@ -80,7 +97,7 @@ class Run:
 
     @property
     def clock(self) -> Clock:
-        return Clock(self._step, self._batches.per_epoch, self._trial.epochs)
+        return Clock(self._step, self._batches.per_epoch, self._trial.epochs, self._taken)
 
     @property
     def diverged(self) -> bool:
@@ -103,10 +120,12 @@ class Run:
         if clock.step % clock.steps_per_epoch == 0:
             self._begin_epoch()
         self._lr = self._trial.lr(clock) * self._plateau.share
+        self._highest_lr = max(self._highest_lr, self._lr)
         self._move_strengths(clock)
         accumulated = self._minibatches(clock)
         chosen = self._batches.choose(clock.step, accumulated)
         self._step += accumulated
+        self._taken = accumulated
         if self._recorded is None:
             self._train(chosen, self._lr)
         else:
@@ -167,6 +186,7 @@ class Run:
         trained = self._elapsed()
         self.validation = self.score(self._splits.validation)
         self._note_improvement(self.validation)
+        self._score_for_policies()
         return Evaluation(
             epoch=clock.epoch,
             step=clock.step,
@@ -177,12 +197,39 @@ class Run:
             gradient_norms=gradient_norms,
             seconds=self._elapsed(),
             images_per_second=seen / trained,
+            sampled_train=self._sampled_train,
+            steer=self._steer,
         )
 
     def score(self, images: Images) -> Score:
         """Loss and accuracy of the net as it is now."""
         with self._precision():
             return score(self.model, images, self._normalize, self._format)
+
+    def _score_for_policies(self) -> None:
+        """Measure at the end of an epoch what policies read in the coming one, and nothing that none of them reads."""
+        self._sampled_train = self._steer = None
+        read = self._read_in_coming_epoch()
+        if "validation" in read and self._splits.steer is not None:
+            self._steer = self.score(self._splits.steer)
+        if "train" in read:
+            if self._sample is None:
+                self._sample = sample(self._splits, self._trial.data.split_seed)
+            self._sampled_train = self.score(self._sample)
+
+    def _read_in_coming_epoch(self) -> set[str]:
+        """The splits of which policies read the scores before one of its steps."""
+        now, read = self.clock, set[str]()
+        moving = {n: spec for n, spec in self._trial.regularizers.items() if getattr(spec.policy, "moves", True)}
+        end = now.step if self.complete else now.step + now.steps_per_epoch
+        for step in range(now.step, end):
+            clock = now if step == now.step else replace(now, step=step, taken=1)
+            lr = self._trial.lr(clock) * self._plateau.share
+            for name, spec in moving.items():
+                seen = Noted(self._observation(spec, clock, lr))
+                spec.policy(self._strengths[name], cast(Observation, seen))
+                read |= seen.read
+        return read
 
     def _precision(self) -> AbstractContextManager[Any]:
         """Mixed precision, where the trial asks for it: weights and updates stay in 32 bits."""
@@ -197,6 +244,16 @@ class Run:
         self._epochs_since_best += 1
         if accuracy > self._best_accuracy + least:
             self._best_accuracy, self._epochs_since_best = accuracy, 0
+        keeps_best = stopping is not None and stopping.score == "best"
+        if keeps_best and (self._best is None or accuracy > self._best.validation.accuracy):
+            kept = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+            self._best = Best(validation, kept)
+
+    def put_back_best(self) -> None:
+        """Make the net, and its score on validation, those of the best epoch, where the trial is scored by that."""
+        if self._best is not None:
+            self.model.load_state_dict(self._best.model)
+            self.validation = self._best.validation
 
     def _begin_epoch(self) -> None:
         self.model.train()
@@ -206,14 +263,19 @@ class Run:
 
     def _move_strengths(self, clock: Clock) -> None:
         for name, spec in self._trial.regularizers.items():
-            base = spec.base(self._peak_lr, clock.total_steps)
-            observation = Observation(clock, base, self._lr, self._peak_lr, self.train, self.validation)
+            observation = self._observation(spec, clock, self._lr)
             before = self._strengths.get(name)
-            now = min(spec.policy(base if before is None else before, observation), spec.ceiling)
+            now = min(spec.policy(observation.base if before is None else before, observation), spec.ceiling)
             on_change = self._regularizers[name].on_change
             if on_change is not None and now != before:
                 on_change(now)
             self._strengths[name] = now
+
+    def _observation(self, spec: RegularizerSpec, clock: Clock, lr: float) -> Observation:
+        base = spec.base(self._peak_lr, clock.total_steps)
+        highest = max(self._highest_lr, lr)
+        validation = self.validation if self._splits.steer is None else self._steer
+        return Observation(clock, base, lr, highest, self._sampled_train, validation)
 
     def _minibatches(self, clock: Clock) -> int:
         """How many minibatches the coming step takes together: no more than the epoch has left."""
@@ -255,17 +317,22 @@ class Run:
             "version": CHECKPOINT_VERSION,
             "prefix": self._prefix.digest(self._step),
             "step": self._step,
+            "taken": self._taken,
             "model": self.model.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            "highest_lr": self._highest_lr,
             "strengths": self._strengths,
             "loss": self._loss,
             "correct": self._correct,
             "best_accuracy": self._best_accuracy,
             "epochs_since_best": self._epochs_since_best,
+            "best": None if self._best is None else [_numbers(self._best.validation), self._best.model],
             "plateau": list(astuple(self._plateau)),
             "seconds": self._elapsed(),
             "train": _numbers(self.train),
             "validation": _numbers(self.validation),
+            "sampled_train": _numbers(self._sampled_train),
+            "steer": _numbers(self._steer),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
@@ -293,15 +360,18 @@ class Run:
         # That of another trial will do as well, if the two are the same up to there.
         if prefix != self._prefix.digest(step):
             raise CheckpointError("the checkpoint belongs to another trial")
-        self._step = step
+        self._step, self._taken = step, state["taken"]
         self.model.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._fit_optimizer_to_device()
         self._loss.copy_(state["loss"])
         self._correct.copy_(state["correct"])
         self.train, self.validation = _score(state["train"]), _score(state["validation"])
+        self._sampled_train, self._steer = _score(state["sampled_train"]), _score(state["steer"])
         self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
+        self._best = None if state["best"] is None else Best(Score(*state["best"][0]), state["best"][1])
         self._plateau = PlateauState(*state["plateau"])
+        self._highest_lr = state["highest_lr"]
         self._strengths = state["strengths"]
         for name, strength in self._strengths.items():
             on_change = self._regularizers[name].on_change
@@ -311,6 +381,8 @@ class Run:
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
+        if self._sampled_train is None and self._steer is None and self.clock.at_epoch_end:
+            self._score_for_policies()  # the checkpoint may be that of a trial whose policies read nothing
 
 
 def _numbers(measured: Score | None) -> list[float] | None:

@@ -145,11 +145,13 @@ class ImageTrainer:
             interrupted=trial.should_stop,
             keep_weights=trial.keeps_weights,
         )
+        finished = outcome.ended is Ended.FINISHED
         return Result(
-            finished=outcome.ended is Ended.FINISHED,
+            finished=finished,
             test={} if outcome.test is None else outcome.test.by_name("test"),
             checkpoint=outcome.checkpoint,
             weights=outcome.weights,
+            validation=outcome.validation.by_name("validation") if finished and outcome.validation else {},
         )
 
 

@@ -21,14 +21,17 @@ from hpo.trainers.moving.schedules import Schedule
 class EarlyStopping(Spec):
     """The trial is finished when validation accuracy has not improved for `patience` epochs (Prechelt 1998).
 
-    The last epoch is what is scored, on validation and on test, as in a trial that ran to its end; the epochs that are
-    saved count as not spent.
+    The epochs that are saved count as not spent. The curve is what was trained, whatever is scored in the end.
     """
 
     patience: PositiveInt
     """Epochs without an improvement."""
     min_delta: NonNegativeFloat = 0.0
     """How much (share, 0..1) an accuracy must exceed the best one before it to be an improvement."""
+    score: Literal["last", "best"] = "last"
+    """Whose net is scored on validation and on test in the end, and kept: that of the last epoch, or, as Prechelt has
+    it, that of the epoch with the highest validation accuracy, the first of several, also where no epoch was saved. A
+    pruned trial is scored by its last epoch in any case."""
 
 
 class TrialSpec(Spec):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import PositiveInt, model_validator
 
@@ -21,6 +21,8 @@ class Clock:
     step: int
     steps_per_epoch: int
     epochs: int
+    taken: int = 1
+    """How many of the steps done the last optimizer step counts as."""
 
     @property
     def epoch(self) -> int:
@@ -39,6 +41,10 @@ class Clock:
     @property
     def at_epoch_end(self) -> bool:
         return self.step > 0 and self.step % self.steps_per_epoch == 0
+
+    def reaches_multiple(self, of: int) -> bool:
+        """Whether this is the first moment at or after a multiple of `of` steps, 0 included."""
+        return self.step // of > (self.step - self.taken) // of
 
 
 class Length(Spec):
@@ -75,7 +81,7 @@ class Score:
         """The one of the two that is called so: `loss` or `accuracy`."""
         return {"loss": self.loss, "accuracy": self.accuracy}[name]
 
-    def by_name(self, split: Split) -> dict[str, float]:
+    def by_name(self, split: Split | Literal["sampled_train", "steer"]) -> dict[str, float]:
         """Both by the names of their metrics on `split`."""
         return {f"{split}_loss": self.loss, f"{split}_accuracy": self.accuracy}
 
@@ -89,10 +95,12 @@ class Observation:
     """The strength that the study file states for this regularizer."""
     lr: float
     """Learning rate of the coming step."""
-    peak_lr: float
-    """The highest learning rate of the trial's schedule."""
+    highest_lr: float
+    """The highest learning rate of the trial up to the coming step, that one included."""
     train: Score | None
+    """Measured as validation is: in evaluation mode, on images that are not augmented."""
     validation: Score | None
+    """Where the data has a part `steer`, the score of that."""
 
     def measured(self, metric: str) -> float | None:
         """What was measured last of a metric such as `validation_loss`; None before the first evaluation."""

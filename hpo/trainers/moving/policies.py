@@ -93,13 +93,16 @@ Row = Annotated[tuple[PositiveFloat, NonNegativeFloat], Field(strict=False)]  # 
 
 
 class FollowsLr(Spec):
-    """Rises as the learning rate falls: strength x (peak lr / lr) ** power, at most `limit` times the strength.
+    """Rises as the learning rate falls: strength x (highest lr / lr) ** power, at most `limit` times the strength.
+
+    The highest learning rate is that of the trial so far: while a warm-up lasts, the strength is the stated one.
 
     The idea of "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks": what the
     falling learning rate takes away of its implicit regularization is given back explicitly. With `power = -1` a
     decoupled weight decay falls with the learning rate (Defazio 2025, arXiv 2506.02285), so that its product with the
     rate falls with the square (Chou 2025, arXiv 2512.08217); `power = -2` couples it to the square. With `table` the
-    factors are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`.
+    factors are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`. It goes by
+    the learning rate itself, in a warm-up as well.
     """
 
     kind: Literal["follows_lr"] = "follows_lr"
@@ -129,9 +132,15 @@ class FollowsLr(Spec):
             reached = [factor for rate, factor in self.table if observation.lr <= rate * (1 + 1e-9)]
             return observation.base * (reached[-1] if reached else 1.0)
         # Compared as logarithms: the learning rate may be 0, and a power of it may be too large for a number.
-        fall = math.log(observation.peak_lr / observation.lr) if observation.lr > 0 else math.inf
-        exponent = self.power * fall if self.power != 0 else 0.0
+        exponent = self.power * _fall(observation) if self.power != 0 else 0.0
         return observation.base * (self.limit if exponent >= math.log(self.limit) else math.exp(exponent))
+
+
+def _fall(observation: Observation) -> float:
+    """How far the learning rate has fallen, as a logarithm; not at all where it begins with 0."""
+    if observation.lr == observation.highest_lr:
+        return 0.0
+    return math.log(observation.highest_lr / observation.lr) if observation.lr > 0 else math.inf
 
 
 class Feedback(Spec):
@@ -144,7 +153,7 @@ class Feedback(Spec):
     factor: float = Field(default=1.5, gt=1.0)
     """How many times the strength rises or falls at once."""
     every: Duration = Duration(epochs=1)
-    """How often the gap is looked at."""
+    """How often the gap is looked at: at the first optimizer step at or after each multiple of it."""
     limit: float = Field(default=100.0, ge=1.0)
     """The strength stays within this factor of the stated one."""
 
@@ -158,13 +167,12 @@ class Feedback(Spec):
     """The two metrics whose difference is the gap: the larger one where it is wide, and the one taken from it."""
 
     def __call__(self, strength: float, observation: Observation) -> float:
+        if not observation.clock.reaches_multiple(self.every.in_steps(observation.clock)):
+            return strength
         wide, narrow = (observation.measured(metric) for metric in self.looks_at)
         return strength if wide is None or narrow is None else self._answer(wide - narrow, strength, observation)
 
     def _answer(self, gap: float, strength: float, observation: Observation) -> float:
-        """The new strength, at the steps at which the gap is looked at."""
-        if observation.clock.step % self.every.in_steps(observation.clock) != 0:
-            return strength
         if gap > self.raise_above:
             return min(strength * self.factor, observation.base * self.limit)
         if gap < self.lower_below:
@@ -178,6 +186,10 @@ class AccuracyGap(Feedback):
     Lu (2017): the gap is train minus validation accuracy of the last evaluation (shares, 0..1). Every `every`, a gap
     above `raise_above` multiplies the strength by `factor`, one below `lower_below` divides it. The strength stays
     between strength / limit and strength x limit.
+
+    Train is measured as validation is: at the end of an epoch, in evaluation mode and without augmentation, on a fixed
+    stratified sample of the training images as large as validation. The epoch's running `train_accuracy`, which dropout
+    and augmentation lower, is not looked at; a program is taken at its word.
     """
 
     kind: Literal["accuracy_gap"] = "accuracy_gap"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 from pydantic import JsonValue
@@ -15,6 +17,8 @@ from hpo.trainers.program.spec import ProgramSpec, Strength
 
 RESOLUTION = 10_000
 """Moments of a unit that are told apart: what moves is asked for at a share of a unit."""
+MOMENTS = 20_000
+"""Moments of a trial, at most, from which the highest learning rate so far is found."""
 LEARNING_RATE = "lr"
 """The value that policies follow which follow the learning rate."""
 
@@ -65,22 +69,37 @@ class Values:
 
     def _at(self, clock: Clock, answering: bool) -> dict[str, float]:
         found = {name: value(clock) for name, value in self._moving.items() if not isinstance(value, Strength)}
-        lr, peak = self._learning_rate(found)
+        lr, highest = self._learning_rate(found, clock) if self.strengths else (math.nan, math.nan)
         # Between two boundaries nobody has measured anything: what answers to scores keeps what it has.
         scores = (self._train, self._validation) if answering else (None, None)
         for name, value in self._moving.items():
             if isinstance(value, Strength):
-                seen = Observation(clock, value.strength, lr, peak, *scores)  # type: ignore[arg-type]
+                seen = Observation(clock, value.strength, lr, highest, *scores)  # type: ignore[arg-type]
                 found[name] = value.policy(self.strengths[name], seen)
         if answering:
             self.strengths |= {name: found[name] for name in self.strengths}
         return {name: found[name] for name in self._moving}
 
-    def _learning_rate(self, moved: Mapping[str, float]) -> tuple[float, float]:
-        """The learning rate now, and the highest one, where there is a value of that name."""
+    def _learning_rate(self, moved: Mapping[str, float], clock: Clock) -> tuple[float, float]:
+        """The learning rate now, and the highest one so far, where there is a value of that name."""
+        if LEARNING_RATE in moved:
+            lr, highest = moved[LEARNING_RATE], self._highest_rates
+            return lr, max(lr, highest[clock.step * (len(highest) - 1) // clock.total_steps])
         stated = _stated(self._config.values.get(LEARNING_RATE))
-        peak = float(stated) if isinstance(stated, int | float) else math.nan
-        return moved.get(LEARNING_RATE, peak), peak
+        lr = float(stated) if isinstance(stated, int | float) else math.nan
+        return lr, lr
+
+    @cached_property
+    def _highest_rates(self) -> list[float]:
+        """The highest learning rate up to each of many moments, equally far apart, the boundaries of units among them.
+
+        They are of the schedule alone, whatever the program has asked for; of a very long trial not all boundaries are.
+        """
+        schedule: Any = self._moving[LEARNING_RATE]
+        units = self._config.units
+        moments = units * min(MOMENTS // units, 100) or MOMENTS
+        clocks = (Clock(part * units * RESOLUTION // moments, RESOLUTION, units) for part in range(moments + 1))
+        return list(accumulate(map(schedule, clocks), max))
 
 
 def _stated(value: Any) -> JsonValue:

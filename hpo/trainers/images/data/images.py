@@ -55,3 +55,5 @@ class Splits:
     """Per channel, (C,), of the training images as floats in 0..1."""
     std: Tensor
     """Per channel, (C,), likewise."""
+    steer: Images | None = None
+    """What feedback policies look at in place of validation, where the data set's spec sets it apart."""

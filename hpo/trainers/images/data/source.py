@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import Field, StrictFloat, StrictInt, field_validator
+from pydantic import Field, StrictFloat, StrictInt, ValidationInfo, field_validator
 
 from hpo.spec import Spec
 
@@ -29,26 +29,32 @@ class Source(Spec):
     validation: StrictInt | StrictFloat = 0.1
     """Training images held out to select on, stratified: a whole number, or a share between 0 and 1."""
 
+    steer: StrictInt | StrictFloat | None = None
+    """Further training images held out, counted as `validation` is: feedback policies look at them in place of
+    validation, so that a strength is steered by images that nobody selects on."""
+
     split_seed: int = Field(default=42, ge=0, lt=2**32)
     """Decides which images are held out, and which remain under `train_limit`; not the trial's seed."""
 
     train_limit: int | None = Field(default=None, ge=1)
     """The most training images that are used, taken after the split, stratified; validation and test stay whole."""
 
-    @field_validator("validation")
+    @field_validator("validation", "steer")
     @classmethod
-    def _some_images(cls, validation: float) -> float:
-        if validation <= 0 or (isinstance(validation, float) and validation >= 1):
-            raise ValueError(
-                f"{validation} is neither a whole number of images, at least 1, nor a share between 0 and 1"
-            )
+    def _some_images(cls, part: float | None, info: ValidationInfo) -> float | None:
+        if part is None:
+            return None
+        if part <= 0 or (isinstance(part, float) and part >= 1):
+            raise ValueError(f"{part} is neither a whole number of images, at least 1, nor a share between 0 and 1")
         if cls.TRAIN_IMAGES is not None:
-            left = cls.TRAIN_IMAGES - held_out(validation, cls.TRAIN_IMAGES)
+            before = info.data.get("validation")  # of `steer` alone; None if it was refused
+            left = cls.TRAIN_IMAGES - (0 if before is None else held_out(before, cls.TRAIN_IMAGES))
+            left -= held_out(part, cls.TRAIN_IMAGES, info.field_name or "")
             if left < cls.CLASSES:
                 raise ValueError(
-                    f"{validation} leaves {left} images to train on; one of each class makes at least {cls.CLASSES}"
+                    f"{part} leaves {left} images to train on; one of each class makes at least {cls.CLASSES}"
                 )
-        return validation
+        return part
 
     @field_validator("train_limit")
     @classmethod
@@ -63,18 +69,20 @@ class Source(Spec):
         if self.TRAIN_IMAGES is None:
             return self.train_limit
         left = self.TRAIN_IMAGES - held_out(self.validation, self.TRAIN_IMAGES)
+        if self.steer is not None:
+            left -= held_out(self.steer, self.TRAIN_IMAGES, "steer")
         return left if self.train_limit is None else min(left, self.train_limit)
 
 
-def held_out(validation: float, total: int) -> int:
-    """How many of `total` training images `validation` holds out.
+def held_out(part: float, total: int, name: str = "validation") -> int:
+    """How many of `total` training images a part holds out that is stated as a whole number or as a share.
 
     Raises:
         ValueError: none, or all.
     """
-    count = validation if isinstance(validation, int) else round(validation * total)
+    count = part if isinstance(part, int) else round(part * total)
     if not 0 < count < total:
         raise ValueError(
-            f"validation = {validation} holds out {count:,} of {total:,} training images; it must be 1 to {total - 1:,}"
+            f"{name} = {part} holds out {count:,} of {total:,} training images; it must be 1 to {total - 1:,}"
         )
     return count

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hpo.errors import DataError
-from hpo.trainers.images.data.images import Dataset, Splits
+from hpo.trainers.images.data.images import Dataset, Images, Splits
 from hpo.trainers.images.data.source import Source, held_out
 
 if TYPE_CHECKING:
@@ -22,14 +22,20 @@ def split(dataset: Dataset, source: Source, *, with_test: bool, device: torch.de
     """The parts of `dataset` that a trial may see, resident on `device`.
 
     Raises:
-        DataError: validation takes nothing or everything, there is one class alone, or one without a training image.
+        DataError: validation and steer take nothing or everything, there is one class alone, or one without a training
+            image.
     """
     labels = dataset.train.labels
     try:
         count = held_out(source.validation, len(labels))
+        steering = 0 if source.steer is None else held_out(source.steer, len(labels), "steer")
     except ValueError as error:
         raise DataError(str(error)) from None
     validation, train = hold_out(labels, count, source.split_seed)
+    if steering >= len(train):
+        raise DataError(f"steer = {source.steer} takes all of the {len(train):,} images that validation leaves")
+    steer, rest = hold_out(labels[train], steering, source.split_seed)
+    steer, train = train[steer], train[rest] if steering else train  # without it the split is what it was
     if source.train_limit is not None and source.train_limit < len(train):
         train = train[hold_out(labels[train], source.train_limit, source.split_seed)[0]]
     _check_classes(dataset, source, labels[train])
@@ -42,7 +48,17 @@ def split(dataset: Dataset, source: Source, *, with_test: bool, device: torch.de
         classes=len(dataset.classes),
         mean=mean.to(device),
         std=std.to(device),
+        steer=dataset.train.take(steer).to(device) if steering else None,
     )
+
+
+def sample(splits: Splits, seed: int) -> Images:
+    """Training images, as many as feedback compares them with, each class in its proportion; all if there are fewer."""
+    train, count = splits.train, len(splits.steer or splits.validation)
+    if count >= len(train):
+        return train
+    chosen, _ = hold_out(train.labels.cpu(), count, seed)
+    return train.take(chosen.to(train.labels.device))
 
 
 def hold_out(labels: Tensor, count: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -85,6 +101,6 @@ def _check_classes(dataset: Dataset, source: Source, labels: Tensor) -> None:
         raise DataError(
             f"{len(empty)} of {len(dataset.classes)} classes, the first {empty[0]!r}, have no image among "
             f"the {len(labels)} to train on (of {len(dataset.train)}, with validation = {source.validation}, "
-            f"train_limit = {source.train_limit})",
+            f"steer = {source.steer}, train_limit = {source.train_limit})",
             hint="hold out fewer images, or raise train_limit",
         )

@@ -82,9 +82,10 @@ class SparseGradient(Governed):
     """The share of the entries of each tensor's gradient that a mask sets to zero, rounded to whole entries.
 
     "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks", section 2: the masks stay
-    the same from step to step and are drawn anew only when the share changes. They depend on the seed and the share
-    alone, so a share that returns has the masks that it had. Penalties and weight decay come after the masks: they act
-    on all entries.
+    the same from step to step while the share does. The seed alone ranks the entries of each tensor at random, and a
+    share hides those of the lowest ranks: the masks are nested, so what a share leaves, a smaller one leaves too, and a
+    share that returns has the masks that it had. Penalties and weight decay come after the masks: they act on all
+    entries.
     """
 
     kind: Literal["sparse_gradient"] = "sparse_gradient"
@@ -99,24 +100,32 @@ class SparseGradient(Governed):
         import torch
 
         tensors = parameters(model, self.on)
+        ranks: list[Tensor] = []
         masks: list[Tensor] = []
 
-        def draw(strength: float) -> None:
-            generator = torch.Generator().manual_seed(derive(seed, "masks", repr(strength)))
-            masks[:] = [_mask(tensor, strength, generator) for tensor in tensors] if strength > 0 else []
+        def cut(strength: float) -> None:
+            if strength > 0 and not ranks:  # only now: before, the model may still move to another device
+                generator = torch.Generator().manual_seed(derive(seed, "masks"))
+                ranks[:] = [_ranks(tensor, generator) for tensor in tensors]
+            pairs = zip(tensors, ranks, strict=True) if strength > 0 else ()
+            masks[:] = [_mask(tensor, ranked, strength) for tensor, ranked in pairs]
 
         def apply(strength: float) -> None:
             for tensor, mask in zip(tensors, masks, strict=False):  # without masks, nothing is hidden
                 if tensor.grad is not None:
                     tensor.grad.mul_(mask)
 
-        return Regularizer(on_change=draw, on_loss_gradients=apply)
+        return Regularizer(on_change=cut, on_loss_gradients=apply)
 
 
-def _mask(like: Tensor, share: float, generator: torch.Generator) -> Tensor:
-    """Zeros in a random `share` of the entries and ones elsewhere, drawn on the CPU: the same on every device."""
+def _ranks(like: Tensor, generator: torch.Generator) -> Tensor:
+    """A random rank from 0 for each entry (int32), drawn on the CPU: the same on every device."""
     import torch
 
-    mask = torch.ones(like.numel(), dtype=like.dtype)
-    mask[torch.randperm(like.numel(), generator=generator)[: round(share * like.numel())]] = 0
-    return torch.empty_like(like).copy_(mask.view(like.shape))
+    ranks = torch.randperm(like.numel(), generator=generator, dtype=torch.int32)
+    return torch.empty_like(like, dtype=torch.int32).copy_(ranks.view(like.shape))
+
+
+def _mask(like: Tensor, ranks: Tensor, share: float) -> Tensor:
+    """Zeros in a `share` of the entries, those of the lowest ranks, and ones elsewhere."""
+    return (ranks >= round(share * ranks.numel())).to(like.dtype)
