@@ -120,5 +120,7 @@ class Published(Spec):
     """What it measures, after the last epoch; the protocol's metric, on test, if not given."""
     value: float
     """The number as it is printed, but accuracies as shares, 0..1."""
+    runs: int = Field(default=1, ge=1, le=1000)
+    """How many runs it is the mean of, as far as the publication says."""
     where: str = Field(min_length=1, max_length=200)
     """Where it is printed, for example "table 2"."""

@@ -180,6 +180,9 @@ class Trainer(Protocol):
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         """Whether a trial may come to its end before its length."""
 
+    def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
+        """Whether something of a trial answers to what it measures on validation, which is then no fair score of it."""
+
     def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
         """What so many units of a trial take besides, by name, such as images and steps; empty if that isn't known."""
 

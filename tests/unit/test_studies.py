@@ -92,7 +92,9 @@ def shrunk(study: StudySpec) -> StudySpec:
         arms = [arm for pair in claim.comparison.pairs for arm in (pair.arm, pair.than)]
         if len({*kept, *arms}) <= MOST_ARMS:
             kept += arms
+    steers = "steer" in table["trial"]["data"]
     table["trial"] = _smaller(merge(table["trial"], TINY))
+    table["trial"]["data"] |= {"steer": 0.1} if steers else {}
     table["arms"] = {arm: _shrunk_arm(spec) for arm, spec in table["arms"].items() if arm in kept}
     table["protocol"] = {"pruner": table["protocol"].get("pruner", {"kind": "none"}), "baseline": study.baseline}
     table["protocol"]["confirm"] = {"top": 1, "seeds": 2}
@@ -121,7 +123,7 @@ def _smaller(trial: dict[str, Any]) -> dict[str, Any]:
 
 
 def _arms_of(claim: dict[str, Any]) -> set[str]:
-    comparison = claim.get("greater") or claim["less"]
+    comparison = claim.get("greater") or claim.get("less") or claim["equal"]
     pairs = [comparison, comparison.get("against") or comparison]
     return {pair[role] for pair in pairs for role in ("arm", "than")}
 

@@ -144,7 +144,7 @@ def test_markup_of_rich_is_not_interpreted() -> None:
 def test_published_numbers_stand_beside_the_measured_ones() -> None:
     """With difference and interval, or with the reason why nothing was measured; a mixture of devices is a warning."""
     for text in (words(shown(published_sample(), width=200)), words(markdown(published_sample()).replace("|", " "))):
-        assert "ramp, test accuracy, table 2 95.00 91.00 ± 2.48 (n = 3) -4.00 no" in text
+        assert "ramp, test accuracy, table 2 95.00 91.00 ± 2.48 (n = 3) -4.00 yes" in text
         assert "ramp (lr.peak = 0.3), test loss, table 2 0.5000 only confirmed configurations are scored on" in text
         assert "Different kinds of device: search phase 3 on CPU, 3 on GPU." in text
 

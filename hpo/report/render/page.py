@@ -104,8 +104,8 @@ def _verdict(report: Report) -> Iterator[str]:
     else:
         yield "<p>The study file makes no claim.</p>"
     yield from (f"<p>{escape(line)}</p>" for line in (report.compute, report.devices) if line)
-    if report.failures:
-        yield from _list(report.failures)
+    if report.failures or report.doubts:
+        yield from _list((*report.failures, *report.doubts))
 
 
 def _claim(claim: ClaimResult) -> Iterator[str]:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from hpo.evidence.decisions import LEVEL
+from hpo.evidence.measured import unit_noun
+from hpo.evidence.power import POWER, smallest_effect
 from hpo.search.space import Range, Values
 from hpo.study import StudySpec
 from hpo.study.checks.budgets import arm_plans
+from hpo.study.doubts import doubts
 from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
 
@@ -46,6 +50,8 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
         *lines,
         Text(f"\n{_confirm(study)}"),
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
+        *(Text(line) for line in _can_decide(study)),
+        *(Text(f"doubt: {line}", style="yellow") for line in doubts(study)),
         Text(study.trainer.summary(study.trial)),
         Text(f"cost: {_cost(study, units, cells)}"),
         *([] if rehearsal is None else [Text(_rehearsed(rehearsal, cells, sum(units.values())))]),
@@ -72,6 +78,31 @@ def _confirm(study: StudySpec) -> str:
     if confirm.until is not None:
         seeds = f"{seeds} at a time, {confirm.most} at most, until its claims are decided"
     return f"then the {best} of {each} with {seeds}, scored on test"
+
+
+def _can_decide(study: StudySpec) -> Iterator[str]:
+    """What the claims can find, in standard deviations of a paired difference; and what they are about."""
+    protocol, claims = study.protocol, len(study.claims)
+    if not claims:
+        return
+    noun, n = unit_noun(study), protocol.searches
+    if n == 1:
+        n = protocol.repeats if protocol.confirm is None else protocol.confirm.seeds
+    if protocol.is_sequential and protocol.confirm is not None:
+        yield f"what they can decide: looked at after every {n} seeds, up to {protocol.confirm.most}"
+    elif n < 2:
+        yield f"what they can decide: nothing, with {count(n, noun)}; give two or more, better five"
+    else:
+        least = smallest_effect(n, LEVEL / claims)
+        yield (
+            f"what they can decide: with {count(n, noun)} and {count(claims, 'claim')}, differences from {least:.1f} "
+            f"standard deviations of a paired difference on ({100 * POWER:g} % of the time)"
+        )
+    if protocol.searches == 1 and protocol.confirm is not None and any(arm.search for arm in study.arms.values()):
+        yield (
+            "what they are about: the configurations that one search of each arm chooses; protocol.searches = 5 with "
+            "confirm.seeds = 1 confirms as many trials, and asks about the searches"
+        )
 
 
 def _cost(study: StudySpec, units: Mapping[str, int], cells: int) -> str:

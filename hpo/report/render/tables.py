@@ -170,7 +170,10 @@ def _published(report: Report) -> Table:
                 {True: "yes", False: "no", None: NONE}[found.contained],
             )
         )
-    note = "Inside: the interval of the measured mean contains the printed number, which may itself be a single run."
+    note = (
+        "Inside: within the interval in which the mean of as many further runs as were printed, one if none is said, "
+        "lies with a chance of 95 %."
+    )
     return Table("Published", note, ("number", "printed", "measured", "difference", "inside"), tuple(rows))
 
 

@@ -60,7 +60,7 @@ def terminal(report: Report) -> RenderableType:
 
 
 def _warnings(report: Report) -> tuple[str, ...]:
-    return (*report.failures, *((report.devices,) if report.devices else ()))
+    return (*report.failures, *report.doubts, *((report.devices,) if report.devices else ()))
 
 
 def _title(table: Numbers) -> Text:

@@ -28,6 +28,7 @@ from hpo.evidence.statistics import Summary, bootstrap, differences, effect_size
 from hpo.metric import Metric
 from hpo.plan import changes, spent_alike
 from hpo.report.verdict.claims import Measured, judge, seed_ignored
+from hpo.report.verdict.doubts import doubts
 from hpo.report.verdict.efficiency import Efficiency, efficiencies
 from hpo.report.verdict.failing import failed_trials
 from hpo.report.verdict.ignored_seeds import arms_without_seeds
@@ -115,6 +116,7 @@ def compare(
     ratio = max(spent.values()) / min(spent.values()) if min(spent.values()) else None
     open_arms = {arm.name: line for arm in arms if (line := unfinished(arm))}
     failing = {arm.name: line for arm in arms if (line := missing_trials(arm, stopped_early))}
+    mixed = devices_mixed(cells, devices or {})
     return Report(
         name=study.name,
         title=study.title,
@@ -131,7 +133,7 @@ def compare(
         search_ratio=ratio,
         compute=compute(study.unit, tuple(spent.values()), ratio, spent_alike(study, spent))
         + shared(study.unit, cells),
-        devices=devices_mixed(cells, devices or {}),
+        devices=mixed,
         unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
         incomplete=tuple(failed_trials(study.name, cells, stopped_early)),
         failures=(
@@ -140,6 +142,7 @@ def compare(
             *(line for arm in arms for line in failures(arm)),
             *left_out(study, all_cells, cells),
         ),
+        doubts=tuple(doubts(study, cells, one_device=not mixed)),
     )
 
 

@@ -1,17 +1,19 @@
 """Printed numbers beside the measured ones.
 
-The interval is that of the measured mean. A printed number is often one run under one seed: then it may lie outside
-although the experiment repeats it.
+A printed number is often one run under one seed. So it is compared with the interval in which the mean of as many
+further runs of the same thing would lie, a prediction interval (Geisser 1993): measured mean ± t s sqrt(1 / n + 1 /
+runs), with n - 1 degrees of freedom.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hpo.evidence.measured import after_the_end, measured, representative, summary, units
-from hpo.evidence.statistics import Summary
+from hpo.evidence.statistics import CONFIDENCE, Summary
 from hpo.metric import Metric
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.storage.states import CONFIRM, SEARCH
@@ -34,8 +36,11 @@ class PublishedResult:
     """Whose trials measured it."""
     difference: float | None
     """Measured mean - printed."""
+    runs: int
+    """How many runs it is the mean of."""
     contained: bool | None
-    """Whether the interval of the measured mean contains the printed number; None without an interval."""
+    """Whether the mean of so many further runs would lie so far from the measured one with a chance of 95 %; None where
+    fewer than two were measured."""
     missing: str
     """Why nothing is measured; empty if something is."""
 
@@ -50,7 +55,6 @@ def published(study: StudySpec, cells: Sequence[Cell], last: Mapping[int, CurveP
         matching = representative(study, [cell for cell in cells if _is_meant(study, row, cell)])
         by_unit = units(study, matching)
         found = summary(measured([metric], by_unit, after_the_end(last))[metric.name], metric)
-        low, high = (found.low, found.high) if found else (None, None)
         yield PublishedResult(
             arm=row.arm,
             params=row.params,
@@ -60,9 +64,20 @@ def published(study: StudySpec, cells: Sequence[Cell], last: Mapping[int, CurveP
             measured=found,
             phase=matching[0].phase if found else None,
             difference=found.mean - row.value if found else None,
-            contained=low <= row.value <= high if low is not None and high is not None else None,
+            runs=row.runs,
+            contained=None if found is None else predicts(found, row.runs, row.value),
             missing="" if found else _missing(metric, matching),
         )
+
+
+def predicts(measured: Summary, runs: int, value: float) -> bool | None:
+    """Whether the prediction interval for the mean of so many further runs contains a value; None without a spread."""
+    from scipy.special import stdtrit
+
+    if not measured.std:
+        return None
+    t = float(stdtrit(measured.n - 1, (1 + CONFIDENCE) / 2))
+    return abs(value - measured.mean) <= t * measured.std * math.sqrt(1 / measured.n + 1 / runs)
 
 
 def _is_meant(study: StudySpec, row: Published, cell: Cell) -> bool:

@@ -164,3 +164,5 @@ class Report:
     """Which trials have failed, why, and what to do about it; empty if none has."""
     failures: tuple[str, ...]
     """What else was tried and is not part of the result."""
+    doubts: tuple[str, ...]
+    """What weakens the answer, as a referee would say it."""

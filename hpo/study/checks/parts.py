@@ -6,12 +6,14 @@ Every part is looked at by itself, as far as it is well-formed, so that one mist
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from itertools import islice
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from hpo.errors import StudyFileError
+from hpo.search.space import merge
 from hpo.spec import Spec
 from hpo.study import Arm, Claim, Contrast, Published, parse_trial
 from hpo.study.checks.arms import arm_mistakes
@@ -48,6 +50,7 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
             where = f"claims.{number}.{claim.side}"
             yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric", metrics)
             yield from _claim_mistakes(claim.comparison, where, given, confirmed)
+            yield from _steered_mistakes(claim.comparison, where, trial, arms)
     for number, raw in enumerate(_list(table.get("published"))):
         row = _well_formed(Published, raw)
         if row is not None:
@@ -119,6 +122,28 @@ def _claim_mistakes(comparison: Contrast, where: str, arms: Collection[str], con
         yield f"{where}.against: the same pair"
     if not confirmed and is_test:
         yield f"{where}.metric: {metric} needs a confirm phase; add protocol.confirm"
+
+
+def _steered_mistakes(
+    comparison: Contrast, where: str, trial: Mapping[str, Any], arms: Mapping[str, Arm]
+) -> Iterator[str]:
+    """Arms that are to be compared by the images, or the part of a program's data, that they were steered by."""
+    if not (comparison.metric or "").startswith("validation"):
+        return
+    compared = dict.fromkeys(arm for pair in comparison.pairs for arm in (pair.arm, pair.than))
+    for arm in compared:
+        if arm in arms and _steers_by_validation(trial, arms[arm]):
+            yield (
+                f"{where}.metric: a policy of {arm} answers to validation itself, which is then no fair score of it; "
+                "claim it of test, or of images hold out a part to steer by (trial.data.steer)"
+            )
+
+
+def _steers_by_validation(trial: Mapping[str, Any], arm: Arm) -> bool:
+    """Whether it does, as far as its trial is well-formed."""
+    with suppress(ValidationError, StudyFileError):
+        return trainer_of(trial).steers_by_validation(merge(trial, arm.trial))
+    return False
 
 
 def _published_mistakes(row: Published, where: str, given: Collection[str], arms: Mapping[str, Arm]) -> Iterator[str]:

@@ -14,6 +14,7 @@ from hpo.errors import MachineError
 from hpo.metric import Metric
 from hpo.process import pulse
 from hpo.trainers.images.reported import METRICS, OBJECTIVE
+from hpo.trainers.moving.policies import looks_at_validation
 from hpo.trainers.trainer import Identity, Machine, Result, Trial
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ class ImageTrainer:
 
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return bool(trial.get("early_stopping"))
+
+    def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
+        config = self.spec().model_validate(trial)
+        return config.data.steer is None and any(
+            looks_at_validation(spec.policy) for spec in config.regularizers.values()
+        )
 
     def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
         return self._amounts(self.spec().model_validate(trial), length)

@@ -258,6 +258,11 @@ def not_reported(policy: Spec, reported: Collection[str]) -> str:
     return f"the policy looks at {missing[0]}, which is not reported; there are {', '.join(measured)}"
 
 
+def looks_at_validation(policy: Spec) -> bool:
+    """Whether a policy answers to a metric of validation."""
+    return any(name.startswith("validation") for name in getattr(policy, "looks_at", ()))
+
+
 class Governed(Spec):
     """What every regularizer has: a strength, and the policy that moves it."""
 

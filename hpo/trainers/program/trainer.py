@@ -23,12 +23,13 @@ from rich.console import RenderableType
 from hpo.errors import TargetError, UserError
 from hpo.metric import Metric
 from hpo.process import gpus
+from hpo.trainers.moving.policies import looks_at_validation
 from hpo.trainers.program.allowed import allowing, check_allowed
 from hpo.trainers.program.checkpoint import unpacked
 from hpo.trainers.program.host import Host
 from hpo.trainers.program.output import keep_output
 from hpo.trainers.program.process import ProgramFailed
-from hpo.trainers.program.spec import ProgramSpec
+from hpo.trainers.program.spec import ProgramSpec, Strength
 from hpo.trainers.program.watcher import Watcher
 from hpo.trainers.trainer import Identity, Machine, Result, Trial
 
@@ -113,6 +114,10 @@ class ProgramTrainer:
 
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return False
+
+    def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
+        values = self.spec().model_validate(trial).values.values()
+        return any(isinstance(value, Strength) and looks_at_validation(value.policy) for value in values)
 
     def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
         return {}

@@ -1,0 +1,133 @@
+"""What a referee would ask of a result: nothing that is wrong, but what weakens the answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from statistics import fmean, variance
+
+from hpo.evidence.measured import chosen
+from hpo.evidence.ranking import ranking
+from hpo.report.numbers import number
+from hpo.report.toml import toml
+from hpo.search.space import Label, Range, Values
+from hpo.storage.rows import Cell
+from hpo.storage.states import CONFIRM, SEARCH
+from hpo.study import StudySpec
+from hpo.study import doubts as beforehand
+from hpo.words.nouns import count
+
+NEAR = 0.05
+"""The share of a range, or of its logarithm, that is its edge."""
+SLOWER = 1.25
+"""Times that an epoch of one arm may take as long as one of another without a word."""
+SHORTEST = 5.0
+"""Seconds that an arm has to have trained for its pace to mean anything."""
+SURE = 2.0
+"""Standard deviations of the difference of two seeds within which two configurations are alike."""
+
+
+def doubts(study: StudySpec, cells: Sequence[Cell], *, one_device: bool) -> Iterator[str]:
+    """A line for each. `one_device`: all trials ran on the same kind of device."""
+    yield from beforehand.doubts(study)
+    for arm in study.arms:
+        own = [cell for cell in cells if cell.arm == arm]
+        yield from _edges(study, arm, own)
+        yield from _alike(study, arm, own)
+    if one_device:
+        yield from _paces(study, cells)
+
+
+def _edges(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
+    """What was chosen at the end of what was searched: a better one may lie beyond."""
+    found = chosen(study, cells)
+    for name, parameter in study.arms[arm].parameters.items():
+        values = [own[0].params[name] for own in found.values() if own[0].params and name in own[0].params]
+        for which, end in _ends(parameter.searched):
+            at_end = [value for value in values if _is_at(value, end, parameter.searched)]
+            if at_end and 2 * len(at_end) > len(values):
+                of = f", in {len(at_end)} of {len(values)} searches" if len(values) > 1 else ""
+                yield (
+                    f"{arm}: the {name} that was chosen ({toml(at_end[0])}{of}) lies at the {which} end of what was "
+                    "searched: a better one may lie beyond"
+                )
+
+
+def _ends(searched: Range | Values) -> Iterator[tuple[str, float]]:
+    """The ends of a range of numbers, or of a list of three or more; there is nothing below a strength of 0."""
+    if isinstance(searched, Range):
+        low, high = searched.low, searched.high
+    else:
+        numbers = [
+            label for label in searched.labels() if isinstance(label, int | float) and not isinstance(label, bool)
+        ]
+        if len(numbers) < 3 or len(numbers) < len(searched.labels()):
+            return
+        low, high = min(numbers), max(numbers)
+    if low != 0:
+        yield "lower", low
+    yield "upper", high
+
+
+def _is_at(value: Label, end: float, searched: Range | Values) -> bool:
+    if isinstance(value, bool | str):
+        return False
+    if isinstance(searched, Values):
+        return value == end
+    low, high, at = searched.low, searched.high, float(value)
+    if searched.log:
+        low, high, at, end = (math.log(one) for one in (low, high, at, end))
+    return abs(at - end) <= NEAR * (high - low)
+
+
+def _alike(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
+    """Configurations that the noise of a seed does not tell from the best one: which was chosen is luck."""
+    metric, noise = study.objective, _noise(study, cells)
+    if noise is None:
+        return
+    shares = []
+    for search in study.protocol.all_searches:
+        ranked = ranking(metric, [cell for cell in cells if cell.search == search])
+        scores = [(one.score, len(one.cells)) for one in ranked if one.score is not None]
+        if len(scores) > 2:
+            width = SURE * noise * math.sqrt(2 / scores[0][1])
+            shares.append((sum(abs(score - scores[0][0]) <= width for score, _ in scores), len(scores), width))
+    if not shares or fmean(alike for alike, _, _ in shares) < 3:
+        return
+    alike, of = (round(fmean(each[place] for each in shares)) for place in (0, 1))
+    unit = " points" if metric.share else ""
+    searches = "" if len(shares) == 1 else " of a search, on average,"
+    yield (
+        f"{arm}: {alike} of {of} finished configurations{searches} are within the noise of the best "
+        f"({number(shares[0][2], metric)}{unit}, {SURE:g} standard deviations of the difference of two seeds): it is "
+        "luck which of them was chosen"
+    )
+
+
+def _noise(study: StudySpec, cells: Sequence[Cell]) -> float | None:
+    """The deviation of the objective between the seeds of one configuration, on validation."""
+    metric = study.objective
+    each = [
+        [value for cell in own if cell.phase == CONFIRM and (value := cell.metrics.get(metric.name)) is not None]
+        for own in chosen(study, cells).values()
+    ]
+    several = [values for values in each if len(values) > 1]
+    return math.sqrt(fmean(variance(values) for values in several)) if several else None
+
+
+def _paces(study: StudySpec, cells: Sequence[Cell]) -> Iterator[str]:
+    """Arms of which an epoch takes longer: equal epochs are not equal time."""
+    paces: dict[str, float] = {}
+    for arm in study.arms:
+        searched = [cell for cell in cells if (cell.arm, cell.phase, cell.state) == (arm, SEARCH, "done")]
+        seconds, epochs = sum(cell.seconds for cell in searched), sum(cell.epochs for cell in searched)
+        if seconds >= SHORTEST and epochs:
+            paces[arm] = seconds / epochs
+    if len(paces) < 2:
+        return
+    fast, slow = min(paces, key=paces.__getitem__), max(paces, key=paces.__getitem__)
+    if (ratio := paces[slow] / paces[fast]) > SLOWER:
+        yield (
+            f"{count(1, study.unit)} of {slow} took {ratio:.2g} times as long as one of {fast}: what is equal in "
+            f"{study.unit}s is not equal in time"
+        )
