@@ -47,6 +47,8 @@ SMALL_EFFECT = 0.5
 WITHIN = 0.005
 """What counts as equal: a standard deviation of the paired differences."""
 EQUAL_SEEDS = 12
+SETTINGS = 8
+"""Settings of the studies that have some."""
 
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
@@ -183,6 +185,39 @@ def equalities(studies: int, effect: float, *, seed: int = 0) -> float:
     return sum(claim.verdict == "supported" for claim in found) / studies
 
 
+@dataclass(frozen=True, slots=True)
+class InSettings:
+    """What came of studies with settings."""
+
+    together: float
+    """Share of the claims over all settings that came out supported."""
+    each: float
+    """Share of the claims about one setting, of as many as there are settings."""
+
+
+def in_settings(studies: int, effect: float, *, seed: int = 0) -> InSettings:
+    """So many studies of an arm that truly differs by `effect` standard deviations in each of the settings."""
+    random = np.random.default_rng(seed)
+    names = [f"s{number}" for number in range(SETTINGS)]
+    table = json.loads(study(arms=("base", "arm0"), confirm={"seeds": SEEDS}).model_dump_json(exclude_defaults=True))
+    table |= {"settings": {name: {} for name in names}}
+    together = parse(table | {"claims": [_claim("arm0")]})
+    each = [{"text": name, "greater": {"arm": "arm0", "than": "base", "setting": name}} for name in names]
+    one_by_one = parse(table | {"claims": each})
+    found = [0, 0]
+    for _ in range(studies):
+        cells: list[Cell] = []
+        for name in names:
+            accuracy = _accuracies(random, KINDS["normal"][0], IMAGES, 2, SEEDS) - random.uniform(0, 0.2)
+            accuracy[1] += effect * SPREAD
+            arms = (f"base_{name}", f"arm0_{name}")
+            cells += [*_searched(arms), *_confirmed(arms, accuracy, np.zeros(accuracy.shape, bool))]
+        for place, spec in enumerate((together, one_by_one)):
+            claims = compare(spec, cells).claims
+            found[place] += sum(claim.verdict == "supported" for claim in claims)
+    return InSettings(found[0] / studies, found[1] / studies / SETTINGS)
+
+
 def _claim(arm: str) -> dict[str, Any]:
     return {"text": f"{arm} is better", "greater": {"arm": arm, "than": "base"}}
 
@@ -239,6 +274,7 @@ def measure(studies: int = STUDIES) -> dict[str, float]:
     procedure = {kind: procedures(studies, SEARCHES, seed=4, kind=kind) for kind in KINDS}
     one_search = procedures(studies, 1, seed=5)
     looks = {kind: sequences(studies, 0.0, seed=6, kind=kind) for kind in KINDS}
+    settings = in_settings(studies, SMALL_EFFECT, seed=10)
     small = sequences(studies, SMALL_EFFECT, seed=7)
     fixed = fixed_seeds(SMALL_EFFECT, small.decided)
     return {
@@ -258,6 +294,9 @@ def measure(studies: int = STUDIES) -> dict[str, float]:
         "sequential_power": small.decided,
         "sequential_seeds": small.seeds,
         "sequential_seeds_saved": round(1 - small.seeds / fixed, 4),
+        "settings_power": settings.together,
+        "settings_power_one_by_one": settings.each,
+        "false_supported_settings": in_settings(studies, 0.0, seed=11).together,
         "equal_false": equalities(studies, 1.0, seed=8),
         "equal_power": equalities(studies, 0.0, seed=9),
     }
@@ -290,6 +329,11 @@ def main() -> int:
         "number of the same power"
     )
     print(
+        f"  a difference of {SMALL_EFFECT} standard deviations in each of {SETTINGS} settings: supported in "
+        f"{found['settings_power']:.1%} as one claim, in {found['settings_power_one_by_one']:.1%} of as many claims as "
+        f"settings; where nothing differs in {found['false_supported_settings']:.1%} (at most 5 %)"
+    )
+    print(
         f"  equal within a standard deviation, {EQUAL_SEEDS} seeds: {found['equal_power']:.1%} where nothing differs, "
         f"{found['equal_false']:.1%} at the bound itself (at most 5 %)"
     )
@@ -313,6 +357,7 @@ def kept(found: dict[str, float], studies: int = STUDIES) -> bool:
         and found["coverage_sequence"] >= 0.95 - 3 * few
         and found["sequential_seeds_saved"] > 0
         and found["equal_power"] > 0.5
+        and found["settings_power"] > found["settings_power_one_by_one"]
         and found["decided_of_itself"] <= 0.05 + 4 * _standard_error(0.05, studies)
         and abs(found["power"] - expected) <= 4 * _standard_error(expected, studies)
     )

@@ -63,7 +63,7 @@ def load(storage: str, study: str) -> LoadedStudy:
 def _arm(arm: ArmResult, report: Report) -> dict[str, Any]:
     return {
         "arm": arm.name,
-        "baseline": arm.name == report.baseline,
+        "baseline": arm.is_baseline,
         "tried": arm.tried,
         "search_epochs": arm.search.epochs,
         "confirm_epochs": arm.confirm.epochs,

@@ -27,10 +27,11 @@ from hpo.study.checks.budgets import MOST_CELLS, ArmPlan, arm_plans
 
 
 def spent_alike(study: StudySpec, spent: Mapping[str, int]) -> bool:
-    """Whether all arms have the same budget, and each has `spent` it but for epochs that are less than a trial of each
-    search."""
+    """Whether all arms of a setting have the same budget, and each has `spent` it but for epochs that are less than a
+    trial of each search."""
     plans, searches = arm_plans(study), study.protocol.searches
-    same = len({plan.budget_epochs for plan in plans}) == 1
+    budgets = {(study.arms[plan.arm].setting, plan.budget_epochs) for plan in plans}
+    same = len(budgets) == len({setting for setting, _ in budgets})
     return same and all(0 <= plan.budget_epochs * searches - spent[plan.arm] < plan.epochs * searches for plan in plans)
 
 

@@ -20,6 +20,7 @@ from hpo.search import Pruner, Sampler
 from hpo.search.space import Searched
 from hpo.study import Arm, Claim, Comparison, Equality, Extension, Pair, Published, Source, StudyFile
 from hpo.study.protocol import Budget, Confirm, Protocol
+from hpo.study.settings import Setting
 from hpo.trainers.images.augment import Augment
 from hpo.trainers.images.data import Data
 from hpo.trainers.images.models import Initialization, Model
@@ -75,6 +76,7 @@ SECTIONS = (
     Section("Budget", "a budget", Budget, "`budget = { epochs = 480 }`, of the protocol or of an arm."),
     Section("Confirm phase", "a confirm phase", Confirm, "`confirm = { top = 1, seeds = 5 }`, of the protocol."),
     Section("Arm", "an arm", Arm, "`[arms.NAME]`"),
+    Section("Setting", "a setting", Setting, "`[settings.NAME]`"),
     Section("What is searched", "a range or values", Searched, '`search."lr.peak" = { … }`, of an arm.'),
     Section("Samplers", "a sampler", Sampler, "`sampler = { kind = … }`, of an arm."),
     Section("Pruners", "a pruner", Pruner, "`pruner = { kind = … }`, of the protocol or of an arm."),

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from hpo.evidence.contrasts import ByUnit, Look, compared_arms, sides
 from hpo.evidence.decisions import assess, decide
 from hpo.evidence.measured import after_the_end, judged_by, measured
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM
-from hpo.study import Claim, StudySpec
+from hpo.study import StudySpec
 
 
 def confirm_seeds(study: StudySpec, cells: Sequence[Cell]) -> dict[str, int]:
@@ -25,7 +26,7 @@ def confirm_seeds(study: StudySpec, cells: Sequence[Cell]) -> dict[str, int]:
         return wanted
     done = {arm: _by_seed(judged_by(study, [cell for cell in cells if cell.arm == arm])) for arm in study.arms}
     seeds = [study.protocol.seed_of(CONFIRM, 1, index) for index in range(confirm.largest)]
-    arms_of = [{arm for pair in claim.comparison.pairs for arm in (pair.arm, pair.than)} for claim in study.claims]
+    arms_of = [{arm for arm, _ in compared_arms(study, claim.comparison)} for claim in study.claims]
     while all(seed in done[arm] for arms in arms_of for arm in arms for seed in seeds[: wanted[arm]]):
         before = dict(wanted)
         for arms, is_open in zip(arms_of, _undecided(study, done, seeds, wanted), strict=True):
@@ -41,6 +42,10 @@ def _by_seed(cells: Sequence[Cell]) -> dict[int, Cell]:
     return {cell.seed: cell for cell in cells}
 
 
+def _look(values: Mapping[str, ByUnit]) -> Look:
+    return lambda arm, at: values[arm]
+
+
 def _undecided(
     study: StudySpec, done: Mapping[str, Mapping[int, Cell]], seeds: Sequence[int], number: Mapping[str, int]
 ) -> list[bool]:
@@ -49,21 +54,12 @@ def _undecided(
     tests, lost = [], []
     for claim in study.claims:
         metric = study.metric_of(claim.comparison)
-        sides = []
-        for pair in claim.comparison.pairs:
-            for arm in (pair.arm, pair.than):
-                units = {seed: [done[arm][seed]] for seed in seeds[: number[arm]]}
-                sides.append(measured([metric], units, after_the_end())[metric.name])
-        lost.append(any(len(side) < number[arm] for side, arm in zip(sides, _arms(claim), strict=True)))
-        a, b = sides[:2] if len(sides) == 2 else (_minus(*sides[:2]), _minus(*sides[2:]))
+        values: dict[str, ByUnit] = {}
+        for arm, _ in compared_arms(study, claim.comparison):
+            units = {seed: [done[arm][seed]] for seed in seeds[: number[arm]]}
+            values[arm] = measured([metric], units, after_the_end())[metric.name]
+        lost.append(any(len(own) < number[arm] for arm, own in values.items()))
+        a, b = sides(study, claim.comparison, _look(values))
         tests.append(assess(claim, a, b, anytime=True))
     decisions = decide(study.claims, tests)
     return [decision.answer is None and not one for decision, one in zip(decisions, lost, strict=True)]
-
-
-def _arms(claim: Claim) -> list[str]:
-    return [arm for pair in claim.comparison.pairs for arm in (pair.arm, pair.than)]
-
-
-def _minus(a: Mapping[int, float], b: Mapping[int, float]) -> dict[int, float]:
-    return {seed: a[seed] - b[seed] for seed in a.keys() & b.keys()}

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from hpo.search import DEFAULT_SAMPLER, Pruner, Sampler
 from hpo.search.parameters import Parameter, parameters
 from hpo.search.space import Searched, by_path
-from hpo.spec import Spec
+from hpo.spec import Name, Spec
 from hpo.study.protocol import Budget
 
 
@@ -28,6 +28,13 @@ class Arm(Spec):
     """A pruner for this arm, in place of the protocol's."""
     budget: Budget | None = None
     """A budget for this arm, in place of the protocol's."""
+    baseline: Name | None = None
+    """The arm that this one is compared with, in place of the protocol's."""
+    way: Name | None = None
+    """Of a study with settings: what the arm is called in the file, which has it once for all of them. Nobody writes
+    it."""
+    setting: Name | None = None
+    """Of a study with settings: which of them it is in. Nobody writes it."""
 
     @model_validator(mode="before")
     @classmethod

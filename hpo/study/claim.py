@@ -17,6 +17,8 @@ class Compared(Spec):
     """The arm that is claimed to differ."""
     than: Name
     """The arm that it is compared with."""
+    setting: Name | None = None
+    """Of a study with settings: the one that is meant; all of them, if not given."""
     at: float | None = Field(default=None, gt=0.0, lt=1.0)
     """The moment that is looked at, as a share of the epochs; their end if not given. Not for test, which is scored at
     the end alone."""
@@ -36,6 +38,9 @@ class Contrast(Compared):
     """What is compared; the protocol's metric, on test, if not given."""
     against: Pair | None = None
     """A pair whose difference, by the same metric, is taken off; zero if not given."""
+    along: Name | None = None
+    """Of a study with settings: not the mean over them is compared, but how the difference grows along what their `at`
+    calls so, per 1 of it."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:

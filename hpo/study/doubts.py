@@ -29,5 +29,6 @@ def _rates_tuned_for_one(study: StudySpec) -> Iterator[str]:
 
 
 def _searched_rates(study: StudySpec, arm: str) -> list[str]:
-    paths = dict.fromkeys(parameter.path for parameter in study.arms[arm].parameters.values())
+    meant = [study.arms[each] for each in study.meant_by(arm)]
+    paths = dict.fromkeys(parameter.path for spec in meant for parameter in spec.parameters.values())
     return [path for path in paths if set(path.split(".")) & set(LEARNING_RATES)]

@@ -17,6 +17,7 @@ from hpo.study import StudySpec, keys_of_a_file
 from hpo.study.checks import mistakes
 from hpo.study.checks.budgets import budget_mistakes
 from hpo.study.checks.limits import what_the_database_takes
+from hpo.study.settings import written_out
 from hpo.words.explain import explain, quoted, shown
 from hpo.words.suggest import did_you_mean
 
@@ -68,6 +69,7 @@ def parse(table: dict[str, Any]) -> StudySpec:
     """
     if _depth(table) > DEEPEST_TABLE:
         raise StudyFileError(f"tables are nested more than {DEEPEST_TABLE} deep")
+    table = written_out(table)
     try:
         study = StudySpec.model_validate(table)
     except ValidationError as error:

@@ -5,7 +5,9 @@ name, title       what the study is called
 [protocol]        equal compute, pruning, the confirm phase, seeds
 [arms.NAME]       one way of answering: what it changes in the trial, what it searches, and how
 [[claims]]        statements that the study tests
-[profiles.NAME]   settings that --profile lays over all of it
+[settings.NAME]   circumstances in which every arm runs
+[search]          what all sampled arms search
+[profiles.NAME]   values that --profile lays over all of it
 """
 
 from __future__ import annotations
@@ -21,11 +23,12 @@ from hpo.errors import StudyError, StudyFileError
 from hpo.metric import Metric
 from hpo.search import NO_PRUNER
 from hpo.search.parameters import decode
-from hpo.search.space import Params, merge, overlay
+from hpo.search.space import Params, Searched, merge, overlay
 from hpo.spec import Name, Spec
 from hpo.study.arm import Arm, ResolvedArm
 from hpo.study.claim import Claim, Contrast, Published
 from hpo.study.protocol import Protocol
+from hpo.study.settings import Setting
 from hpo.trainers import default_trainer, trainer_of
 from hpo.trainers.trainer import Trainer
 from hpo.words.explain import explain
@@ -77,6 +80,8 @@ class StudySpec(Spec):
     """Where the experiment comes from."""
     extensions: tuple[Extension, ...] = ()
     """What `hpo extend` has added; it writes this itself."""
+    settings: dict[Name, Setting] = Field(default={}, max_length=100)
+    """Circumstances in which every arm runs, such as sizes of a net, by name."""
 
     @model_validator(mode="after")
     def _metrics_named(self) -> Self:
@@ -120,8 +125,17 @@ class StudySpec(Spec):
 
     @property
     def baseline(self) -> str:
-        """The arm that the others are compared with."""
-        return self.protocol.baseline or next(iter(self.arms))
+        """The arm that the others are compared with; the first of these, where settings have one each."""
+        first = next(iter(self.arms))
+        return self.protocol.baseline or self.arms[first].baseline or first
+
+    def baseline_of(self, arm: str) -> str:
+        """The arm that `arm` is compared with; itself, if it is one."""
+        return self.arms[arm].baseline or self.baseline
+
+    def meant_by(self, name: str) -> list[str]:
+        """The arms that a claim means: one, or that of each setting."""
+        return [name] if name in self.arms else [arm for arm, spec in self.arms.items() if spec.way == name]
 
     @cached_property
     def _resolved(self) -> dict[str, ResolvedArm]:
@@ -189,6 +203,8 @@ class StudyFile(StudySpec):
     `hpo.study.file` checks it as a whole. What it makes of it, and what is stored, is the study without profiles.
     """
 
+    search: dict[str, Searched] = Field(default={}, max_length=32)
+    """What every arm searches that has a sampler which proposes, besides its own."""
     profiles: dict[Name, dict[str, Any]] = {}
     """Settings by name, of which `--profile NAME` lays one set over the rest of the file."""
 

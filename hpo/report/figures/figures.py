@@ -28,7 +28,7 @@ def figures(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint
         what_moved(study, cells, curves),
         gradient_norms(study, cells, curves),
         spending(cells, report),
-        gains(study, cells),
+        gains(study, cells, report.baseline),
         slices(study, cells),
         importances(study, cells),
     )

@@ -45,18 +45,18 @@ def slices(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
     )
 
 
-def gains(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
+def gains(study: StudySpec, cells: Sequence[Cell], baseline: str) -> Figure | None:
     """The arms' best minus the baseline's best at each value of a path that both search as a list."""
     panels: list[Panel] = []
     series: list[Series] = []
-    baseline, metric = study.baseline, study.objective
+    metric = study.objective
     for path, searched in _searched(study).items():
         lists = {arm: one for arm, one in searched.items() if isinstance(one, Values)}
-        if baseline not in lists:
+        others = [arm for arm in lists if arm != study.baseline_of(arm) and study.baseline_of(arm) in lists]
+        if not others:
             continue
         scale = Scale(list(lists.values()))
-        others = [arm for arm in lists if arm != baseline]
-        gained = {arm: _gains(metric, cells, arm, baseline, path) for arm in others}
+        gained = {arm: _gains(metric, cells, arm, study.baseline_of(arm), path) for arm in others}
         own = [
             _gain(metric, arm, gain, scale, beside(place, len(others)), len(panels))
             for place, (arm, gain) in enumerate(gained.items())

@@ -23,7 +23,7 @@ def note(report: Report, arm: ArmResult, links: Mapping[str, str]) -> str:
         what: f"{mean(measured, metric)} ({count(measured.n, report.compared_by)})" if measured else NONE,
         "search best, optimistic": f"{number(arm.search_best, report.objective)} of {arm.tried} tried",
     }
-    if arm.name != report.baseline:
+    if not arm.is_baseline:
         own[f"difference to {escape(report.baseline)}"] = change(arm.difference, metric)
     lines = [f"# {escape(arm.name)}", "", f"| arm | {escape(arm.name)} |", "| --- | ---: |"]
     lines += [f"| {name} | {value} |" for name, value in own.items()]

@@ -83,8 +83,9 @@ def _publish(
     arms = {arm: name for arm in study.arms if (name := study_name(study.name, arm, "search")) in there}
     opened = {arm: optuna.load_study(study_name=name, storage=storage.optuna) for arm, name in arms.items()}
     links: dict[str, str] = {}
-    if artifacts is not None and report.baseline in opened:
-        links = _upload(opened[report.baseline], files, artifacts)
+    first = next(arm.name for arm in report.arms if arm.is_baseline)
+    if artifacts is not None and first in opened:
+        links = _upload(opened[first], files, artifacts)
     for result in report.arms:
         if result.name not in opened:
             continue

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from hpo.evidence.statistics import Summary
 from hpo.metric import Metric
-from hpo.report.numbers import NONE, ends, interval, mean, number, plus_minus, probability, signed
+from hpo.report.numbers import NONE, change, ends, interval, mean, number, plus_minus, probability, signed
+from hpo.report.verdict.across import Share
 from hpo.report.verdict.results import ArmResult, Interval, PhaseResult, Report
 from hpo.words.nouns import count, plural
 
@@ -64,7 +65,7 @@ def _mean_cell(found: Summary | None, metric: Metric) -> ArmCell:
 
 
 def _difference_cell(arm: ArmResult, report: Report) -> ArmCell:
-    if arm.name == report.baseline:
+    if arm.is_baseline:
         return ArmCell("baseline")
     if arm.difference is None:
         return ArmCell(NONE)
@@ -95,7 +96,7 @@ def _ends_of_trials(phase: PhaseResult) -> str:
 
 def tables(report: Report) -> Iterator[Table]:
     """Those that have something to say, in the order in which they are read."""
-    made = (_seeds, _spread, _comparisons, _published, _selection, _efficiency)
+    made = (_across, _seeds, _spread, _comparisons, _published, _selection, _efficiency)
     yield from (table for make in made if (table := make(report)).rows)
 
 
@@ -112,6 +113,31 @@ def _seeds(report: Report) -> Table:
     note = "95 % intervals: Student's t, and the bootstrap, of ten or more."
     columns = ("arm", "n", "std", "worst", "best", "t", "bootstrap")
     return Table(f"{what} over {_over(report)}", note, *_without_empty_columns(columns, rows))
+
+
+def _across(report: Report) -> Table:
+    rows = []
+    for found in report.across:
+        middle = found.interquartile_mean
+        rows.append(
+            (
+                found.way,
+                f"{found.better_in} of {found.settings}",
+                change(found.difference, report.metric),
+                f"{100 * found.better.value:.0f} % [{100 * found.better.low:.0f}, {100 * found.better.high:.0f}]",
+                NONE if middle is None else _share(middle, report.metric),
+            )
+        )
+    note = (
+        f"Against {report.baseline}, paired by setting and {report.compared_by}. Better: one run is better than one "
+        "of the baseline, in a setting drawn at random. Middle half: the interquartile mean of all differences."
+    )
+    columns = ("arm", "better in", "mean difference", "better", "middle half")
+    return Table("Over all settings", note, *_without_empty_columns(columns, rows))
+
+
+def _share(found: Share, metric: Metric) -> str:
+    return f"{signed(found.value, metric)} [{signed(found.low, metric)}, {signed(found.high, metric)}]"
 
 
 def _spread(report: Report) -> Table:

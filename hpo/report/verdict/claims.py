@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from hpo.evidence.contrasts import compared_arms, sides
 from hpo.evidence.decisions import LEVEL, Assessment, Decision, assess, bounds, decide
 from hpo.evidence.measured import Values, unit_noun
 from hpo.evidence.power import MOST_SEEDS, seeds_needed, smallest_effect
@@ -51,20 +52,12 @@ def judge(study: StudySpec, measured: Measured) -> tuple[ClaimResult, ...]:
 
 def _test(study: StudySpec, claim: Claim, measured: Measured) -> Assessment:
     metric = study.metric_of(claim.comparison).name
-    sides = [
-        [_side(arm, pair.at, measured)[metric] for arm in (pair.arm, pair.than)] for pair in claim.comparison.pairs
-    ]
-    a, b = sides[0] if len(sides) == 1 else [dict(_differences(*side)) for side in sides]
+    a, b = sides(study, claim.comparison, lambda arm, at: _side(arm, at, measured)[metric])
     return assess(claim, a, b, anytime=study.protocol.is_sequential)
 
 
 def _side(arm: str, at: float | None, measured: Measured) -> Values:
     return measured.values[arm] if at is None else measured.earlier[arm, at]
-
-
-def _differences(a: Mapping[int, float], b: Mapping[int, float]) -> Iterator[tuple[int, float]]:
-    """Unit and a - b under every unit that both have."""
-    return ((unit, a[unit] - b[unit]) for unit in a.keys() & b.keys())
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +85,7 @@ class _Judged:
         is_open = verdict == "undecided" and not decides_nothing
         parts = [
             f"{self._compared()}: {self._found()}.",
-            chosen_by(self.study, self.arms),
+            chosen_by(self.study, self.names),
             *(self._outlook() if is_open else ()),
             *(f"{seed_ignored(arm, n)}." for arm, n in ignored.items()),
             self._left_out(lost),
@@ -121,7 +114,12 @@ class _Judged:
     @property
     def arms(self) -> tuple[str, ...]:
         """The arms that are compared, each once."""
-        return arms_of(self.pairs)
+        return tuple(dict.fromkeys(arm for arm, _ in compared_arms(self.study, self.claim.comparison)))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arms as the claim names them."""
+        return tuple(dict.fromkeys(arm for pair in self.pairs for arm in (pair.arm, pair.than)))
 
     @property
     def noun(self) -> str:
@@ -139,6 +137,11 @@ class _Judged:
             for pair in self.pairs
         ]
         compared = texts[0] if len(texts) == 1 else " - ".join(f"({text})" for text in texts)
+        settings = len(self.arms) // len(self.names)
+        if self.claim.comparison.along:
+            compared = f"slope of {compared} along {self.claim.comparison.along}"
+        elif settings > 1:
+            compared = f"{compared}, mean of {settings} settings"
         return f"{compared}, {self.metric.words}"
 
     def _found(self) -> str:
@@ -212,13 +215,12 @@ class _Judged:
     def _lost(self) -> dict[str, int]:
         """Arm -> under how many units it has no value; those that it has are the luckier ones."""
         lost: dict[str, int] = {}
-        for pair in self.pairs:
-            for arm in (pair.arm, pair.than):
-                ends = self.measured.ends.get(arm, {})
-                without = ends.keys() - _side(arm, pair.at, self.measured)[self.metric.name].keys()
-                if pair.at is not None:  # one that has not come so far yet is only late
-                    without = {unit for unit in without if ends[unit] == "diverged"}
-                lost[arm] = max(lost.get(arm, 0), len(without))
+        for arm, at in compared_arms(self.study, self.claim.comparison):
+            ends = self.measured.ends.get(arm, {})
+            without = ends.keys() - _side(arm, at, self.measured)[self.metric.name].keys()
+            if at is not None:  # one that has not come so far yet is only late
+                without = {unit for unit in without if ends[unit] == "diverged"}
+            lost[arm] = max(lost.get(arm, 0), len(without))
         return {arm: n for arm, n in lost.items() if n}
 
     def _left_out(self, lost: Mapping[str, int]) -> str:
@@ -230,17 +232,12 @@ class _Judged:
         return f"Left out: {', '.join(lines)}; those that survived decide nothing."
 
 
-def chosen_by(study: StudySpec, arms: Iterable[str]) -> str:
+def chosen_by(study: StudySpec, names: Iterable[str]) -> str:
     """What is compared, where another search would have chosen something else; empty where none would."""
-    searched = [arm for arm in arms if study.arms[arm].search]
+    searched = [name for name in names if any(study.arms[arm].search for arm in study.meant_by(name))]
     if not searched or study.protocol.searches > 1:
         return ""
     return f"This is about what one search of {' and one of '.join(searched)} chose."
-
-
-def arms_of(pairs: Iterable[Pair]) -> tuple[str, ...]:
-    """The arms of the pairs, each once."""
-    return tuple(dict.fromkeys(arm for pair in pairs for arm in (pair.arm, pair.than)))
 
 
 def seed_ignored(arm: str, seeds: int) -> str:

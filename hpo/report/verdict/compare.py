@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from hpo.evidence.contrasts import compared_arms
 from hpo.evidence.measured import (
     Read,
     Values,
@@ -27,6 +28,7 @@ from hpo.evidence.ranking import Configuration, ranking
 from hpo.evidence.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.metric import Metric
 from hpo.plan import changes, spent_alike
+from hpo.report.verdict.across import across_settings
 from hpo.report.verdict.claims import Measured, judge, seed_ignored
 from hpo.report.verdict.doubts import doubts
 from hpo.report.verdict.efficiency import Efficiency, efficiencies
@@ -82,8 +84,8 @@ def compare(
     metrics = study.metrics.values()
     read = after_the_end(last)
     values = {name: measured(metrics, own, read) for name, own in by_unit.items()}
-    pairs = [pair for claim in study.claims for pair in claim.comparison.pairs]
-    moments = {(arm, pair.at) for pair in pairs if pair.at for arm in (pair.arm, pair.than)}
+    looked_at = [each for claim in study.claims for each in compared_arms(study, claim.comparison)]
+    moments = {(arm, at) for arm, at in looked_at if at}
     earlier = {
         (arm, at): measured(metrics, by_unit[arm], after(study.epoch_at(arm, at), judged[arm], curves))
         for arm, at in moments
@@ -92,7 +94,7 @@ def compare(
     coming = Counter((cell.arm, cell.phase) for cell in to_come.added)
     coming.update((cell.arm, cell.phase) for cell in to_come.restored)
     efficiency = efficiencies(study, cells)
-    compared = _compare(study.baseline, values, metric.name, tests=not study.claims)
+    compared = _compare(study, values, metric.name, tests=not study.claims)
     ends = {name: {unit: ended_as(cells) for unit, cells in own.items()} for name, own in by_unit.items()}
     ignored = arms_without_seeds(study.metrics.keys(), judged, curves)
     fewest = min((tried for own in by_arm.values() if (tried := _tried(own))), default=0) // study.protocol.searches
@@ -113,25 +115,27 @@ def compare(
         for name in study.arms
     )
     spent = {arm.name: arm.search.epochs for arm in arms}
-    ratio = max(spent.values()) / min(spent.values()) if min(spent.values()) else None
+    settings = {spec.setting for spec in study.arms.values()}
+    groups = [[spent[arm] for arm, spec in study.arms.items() if spec.setting == setting] for setting in settings]
+    ratio = max(max(group) / min(group) for group in groups) if min(spent.values()) else None
     open_arms = {arm.name: line for arm in arms if (line := unfinished(arm))}
     failing = {arm.name: line for arm in arms if (line := missing_trials(arm, stopped_early))}
     mixed = devices_mixed(cells, devices or {})
     return Report(
         name=study.name,
         title=study.title,
-        baseline=study.baseline,
+        baseline=_baseline(study),
         unit=study.unit,
         compared_by=unit_noun(study),
         objective=study.objective,
         metric=metric,
-        rules=(*rules(study), *rehearsed(rehearsal)),
+        rules=(*rules(study, _baseline(study)), *rehearsed(rehearsal)),
         arms=arms,
         claims=judge(study, Measured(values, open_arms, failing, ends, earlier, ignored)),
         published=tuple(published(study, cells, last)),
         fewest=fewest,
         search_ratio=ratio,
-        compute=compute(study.unit, tuple(spent.values()), ratio, spent_alike(study, spent))
+        compute=compute(study.unit, tuple(spent.values()), ratio, spent_alike(study, spent), len(groups))
         + shared(study.unit, cells),
         devices=mixed,
         unfinished=(*open_arms.values(), *(line for arm in arms if (line := audits(arm)))),
@@ -142,8 +146,15 @@ def compare(
             *(line for arm in arms for line in failures(arm)),
             *left_out(study, all_cells, cells),
         ),
+        across=across_settings(study, values, metric),
         doubts=tuple(doubts(study, cells, one_device=not mixed)),
     )
+
+
+def _baseline(study: StudySpec) -> str:
+    """What the others are compared with, in words."""
+    found = study.arms[study.baseline]
+    return f"{found.way} in the same setting" if found.way else study.baseline
 
 
 def _arm(
@@ -167,6 +178,7 @@ def _arm(
     bests = [ranked[0].score for ranked in _ranked(study, phases[SEARCH]) if ranked]
     return ArmResult(
         name=name,
+        baseline=study.baseline_of(name),
         search=counts[SEARCH],
         confirm=counts[CONFIRM],
         audit=counts[AUDIT],
@@ -199,13 +211,13 @@ FEWEST_RESAMPLED = 10
 """Resamples of fewer values repeat too few to show how they spread."""
 
 
-def _compare(baseline: str, values: Mapping[str, Values], metric: str, *, tests: bool) -> dict[str, Comparison]:
-    """Every other arm with the baseline; p values, if these are the study's `tests`, corrected for the number of those
+def _compare(study: StudySpec, values: Mapping[str, Values], metric: str, *, tests: bool) -> dict[str, Comparison]:
+    """Every other arm with its baseline; p values, if these are the study's `tests`, corrected for the number of those
     arms."""
-    others = [arm for arm in values if arm != baseline]
-    base = values[baseline][metric]
-    found = {arm: difference for arm in others if (difference := paired(values[arm][metric], base))}
-    by_seed = {arm: differences(values[arm][metric], base) for arm in others}
+    others = [arm for arm in values if arm != study.baseline_of(arm)]
+    sides = {arm: (values[arm][metric], values[study.baseline_of(arm)][metric]) for arm in others}
+    found = {arm: difference for arm in others if (difference := paired(*sides[arm]))}
+    by_seed = {arm: differences(*sides[arm]) for arm in others}
     p_values = [found[arm].p if arm in found and tests else None for arm in others]
     corrected = dict(zip(others, holm(p_values), strict=True))
     return {

@@ -9,7 +9,6 @@ from statistics import fmean, variance
 from hpo.evidence.measured import chosen
 from hpo.evidence.ranking import ranking
 from hpo.report.numbers import number
-from hpo.report.toml import toml
 from hpo.search.space import Label, Range, Values
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM, SEARCH
@@ -48,7 +47,7 @@ def _edges(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
             if at_end and 2 * len(at_end) > len(values):
                 of = f", in {len(at_end)} of {len(values)} searches" if len(values) > 1 else ""
                 yield (
-                    f"{arm}: the {name} that was chosen ({toml(at_end[0])}{of}) lies at the {which} end of what was "
+                    f"{arm}: the {name} that was chosen ({at_end[0]:.4g}{of}) lies at the {which} end of what was "
                     "searched: a better one may lie beyond"
                 )
 

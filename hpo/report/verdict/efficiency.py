@@ -65,11 +65,11 @@ def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficienc
     width = min((spent for search in searches.values() if (spent := sum(cell.epochs for cell in search))), default=0)
     # Where nothing is known yet, the metric's worst value counts; without one, begin where every arm knows something.
     start = 0 if metric.worst is not None else max((curve[0].epochs for curve in curves.values() if curve), default=0)
-    goal = curves[study.baseline][-1].score if curves[study.baseline] else None
+    goals = {arm: curves[study.baseline_of(arm)] for arm in study.arms}
     return {
         arm: Efficiency(
             best_so_far=curve,
-            reached=None if goal is None else _reached(metric, curve, goal),
+            reached=_reached(metric, curve, goals[arm][-1].score) if goals[arm] else None,
             area=_area(metric, curve, start, width) if searches[arm] else None,
             saved=sum(study.arm(arm).length - cell.epochs for cell in searches[arm] if cell.ended == "pruned"),
             audit=_audit(metric, ended(by_arm[arm], AUDIT), curve),

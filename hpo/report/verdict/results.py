@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hpo.evidence.statistics import Paired, Summary
 from hpo.metric import Metric
+from hpo.report.verdict.across import Across
 from hpo.report.verdict.efficiency import Efficiency
 from hpo.report.verdict.published import PublishedResult
 from hpo.report.verdict.selection import BestOf
@@ -61,6 +62,8 @@ class ArmResult:
     """One arm of a report."""
 
     name: str
+    baseline: str
+    """The arm that it is compared with; itself, if it is one."""
     search: PhaseResult
     confirm: PhaseResult
     audit: PhaseResult
@@ -93,6 +96,11 @@ class ArmResult:
     """95 % interval of the mean of the report's metric; None for fewer than two seeds."""
     comparison: Comparison | None
     """How it compares with the baseline; None for the baseline itself, and without a common seed."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether others are compared with it."""
+        return self.name == self.baseline
 
     @property
     def difference(self) -> Paired | None:
@@ -137,6 +145,7 @@ class Report:
     name: str
     title: str
     baseline: str
+    """What the others are compared with, in words: the name of an arm, or whose arm in the same setting."""
     unit: str
     """What the length of a trial is counted in: `epoch`."""
     compared_by: str
@@ -164,5 +173,7 @@ class Report:
     """Which trials have failed, why, and what to do about it; empty if none has."""
     failures: tuple[str, ...]
     """What else was tried and is not part of the result."""
+    across: tuple[Across, ...]
+    """Each arm over all settings of the study; empty of a study without."""
     doubts: tuple[str, ...]
     """What weakens the answer, as a referee would say it."""

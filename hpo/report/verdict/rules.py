@@ -20,8 +20,8 @@ EQUAL = 1.05
 """Search spendings whose ratio is at most this are called equal."""
 
 
-def rules(study: StudySpec) -> Iterator[str]:
-    """How the arms are compared, one rule after the other."""
+def rules(study: StudySpec, baseline: str) -> Iterator[str]:
+    """How the arms are compared, one rule after the other; `baseline` is with what, in words."""
     confirm, metric = study.protocol.confirm, study.objective
     unit = study.unit
     last = f"after the last {unit}" if study.protocol.select == "last" else f"of its best {unit}"
@@ -52,7 +52,7 @@ def rules(study: StudySpec) -> Iterator[str]:
     noun = unit_noun(study)
     yield (
         f"Intervals: {100 * CONFIDENCE:g} % t intervals over {plural(noun)}, of means and of differences paired by "
-        f"{noun} (to {study.baseline}). They do not cover the choice of data, nor the number of comparisons. Up to "
+        f"{noun} (to {baseline}). They do not cover the choice of data, nor the number of comparisons. Up to "
         f"{equal_seeds(level) - 1} equal values show no spread and have none."
     )
     if study.claims:
@@ -136,18 +136,21 @@ def _diverged(study: StudySpec) -> str:
     return f"{', and '.join(parts)}."
 
 
-def compute(unit: str, spent: Sequence[int], ratio: float | None, alike: bool) -> str:
-    """What the arms' search phases spent, and whether that is equal, or `alike` but for less than a trial."""
+def compute(unit: str, spent: Sequence[int], ratio: float | None, alike: bool, settings: int = 1) -> str:
+    """What the arms' search phases spent, and whether that is equal within each setting, or `alike` but for less than a
+    trial."""
     if len(spent) == 1:
         return f"Compute: the search phase spent {count(spent[0], unit)}."
     if ratio is None:
         return "Compute: an arm has not spent anything yet."
+    within = " within each setting" if settings > 1 else ""
     if ratio <= EQUAL:
-        return f"Compute: equal; the arms' search phases spent {_between(spent, unit)}."
+        return f"Compute: equal{within}; the arms' search phases spent {_between(spent, unit)}."
     if alike:
-        return f"Compute: equal up to less than one trial; the arms' search phases spent {_between(spent, unit)}."
+        spend = f"the arms' search phases spent {_between(spent, unit)}"
+        return f"Compute: equal{within} up to less than one trial; {spend}."
     return (
-        f"Compute: NOT equal; the arms' search phases spent {_between(spent, unit)} (ratio {ratio:.2f}). "
+        f"Compute: NOT equal{within}; the arms' search phases spent {_between(spent, unit)} (ratio {ratio:.2f}). "
         "A difference may come from that."
     )
 

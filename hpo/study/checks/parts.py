@@ -49,6 +49,7 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
         if claim is not None:
             where = f"claims.{number}.{claim.side}"
             yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric", metrics)
+            yield from _setting_mistakes(claim.comparison, where, _table(table.get("settings")))
             yield from _claim_mistakes(claim.comparison, where, given, confirmed)
             yield from _steered_mistakes(claim.comparison, where, trial, arms)
     for number, raw in enumerate(_list(table.get("published"))):
@@ -107,13 +108,30 @@ def _metric_mistakes(name: Any, where: str, metrics: Collection[str], split: str
         yield f"{where}: {what} reports {', '.join(known)}; not {shown(name)}{did_you_mean(name, known)}"
 
 
-def _claim_mistakes(comparison: Contrast, where: str, arms: Collection[str], confirmed: bool) -> Iterator[str]:
+def _setting_mistakes(comparison: Contrast, where: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong with the settings that a claim names."""
+    for pair, at in ((comparison, where), (comparison.against, f"{where}.against")):
+        if pair is not None and pair.setting is not None:
+            known = f"the settings are {', '.join(settings)}" if settings else "the study has none"
+            yield f"{at}.setting: there is no setting {shown(pair.setting)}; {known}"
+            return
+    if comparison.along is None:
+        return
+    levels = [_table(_table(setting).get("at")).get(comparison.along) for setting in settings.values()]
+    if not levels or any(level is None for level in levels):
+        yield f"{where}.along: not every setting says where it lies along {shown(comparison.along)}, in its `at`"
+    elif len(set(levels)) < 2:
+        yield f"{where}.along: all settings lie at the same place along {shown(comparison.along)}"
+
+
+def _claim_mistakes(comparison: Contrast, where: str, arms: Mapping[str, Any], confirmed: bool) -> Iterator[str]:
+    ways = dict.fromkeys(raw["way"] for raw in arms.values() if isinstance(raw, dict) and "way" in raw)
     metric = comparison.metric or "what is compared"
     is_test = comparison.metric is None or comparison.metric.startswith("test")
     for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
         for role, arm in (("arm", pair.arm), ("than", pair.than)):
-            if arm not in arms:
-                yield f"{at}.{role}: {_no_such_arm(arm, arms)}"
+            if arm not in arms and arm not in ways:
+                yield f"{at}.{role}: {_no_such_arm(arm, ways or arms)}"
         if pair.arm == pair.than:
             yield f"{at}: compares {pair.arm!r} with itself"
         if pair.at is not None and is_test:
@@ -131,8 +149,8 @@ def _steered_mistakes(
     if not (comparison.metric or "").startswith("validation"):
         return
     compared = dict.fromkeys(arm for pair in comparison.pairs for arm in (pair.arm, pair.than))
-    for arm in compared:
-        if arm in arms and _steers_by_validation(trial, arms[arm]):
+    for arm in arms:
+        if (arm in compared or arms[arm].way in compared) and _steers_by_validation(trial, arms[arm]):
             yield (
                 f"{where}.metric: a policy of {arm} answers to validation itself, which is then no fair score of it; "
                 "claim it of test, or of images hold out a part to steer by (trial.data.steer)"

@@ -1,0 +1,125 @@
+"""Settings: every arm in each of several circumstances, such as sizes of a net, written as one table.
+
+A file with settings is the same as one that writes every arm out for every setting: `down` in the setting `h50` is the
+arm `down_h50`. What is stored, planned and trained are those arms; each knows of which arm and setting it is, so that
+claims can be about all settings together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from hpo.search.space import by_path, merge
+from hpo.spec import Name, Spec
+
+SIDES = ("greater", "less", "equal")
+
+
+class Setting(Spec):
+    """A circumstance in which every arm runs."""
+
+    trial: dict[str, Any] = {}
+    """Laid over the study's trial, and below each arm's own."""
+    at: dict[Name, float] = Field(default={}, max_length=16)
+    """Where the setting lies along what a claim's `along` names, such as `hidden = 50`; a logarithm where steps are
+    factors."""
+
+
+def written_out(table: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a file with every arm written out for every setting, and with what all sampled arms search.
+
+    What is malformed stays as it is, and is refused with all else that is wrong.
+    """
+    table = _with_shared_search(table)
+    settings, arms = _tables(table.get("settings")), _tables(table.get("arms"))
+    if not settings or not arms or any("way" in arm for arm in arms.values()):
+        return table
+    protocol = dict(table["protocol"]) if isinstance(table.get("protocol"), dict) else {}
+    baseline = protocol.get("baseline", next(iter(arms)))
+    compared_with = baseline if baseline in arms else None
+    written = {
+        f"{way}_{setting}": _in_one_setting(way, arm, setting, settings[setting], compared_with)
+        for setting in settings
+        for way, arm in arms.items()
+    }
+    claims = table.get("claims")
+    if isinstance(claims, list):
+        table = table | {"claims": [_in_settings(claim, arms, settings) for claim in claims]}
+    if baseline in arms and "baseline" in protocol:
+        table = table | {"protocol": {key: value for key, value in protocol.items() if key != "baseline"}}
+    return table | {"arms": written}
+
+
+def _in_one_setting(
+    way: str, arm: dict[str, Any], setting: str, of: dict[str, Any], baseline: str | None
+) -> dict[str, Any]:
+    trials = [part["trial"] if isinstance(part.get("trial"), dict) else {} for part in (of, arm)]
+    own = {"trial": merge(*trials), "way": way, "setting": setting}
+    compared = {} if baseline is None else {"baseline": f"{baseline}_{setting}"}
+    return compared | arm | own
+
+
+def _with_shared_search(table: dict[str, Any]) -> dict[str, Any]:
+    """The study's `search` under that of every arm that has a sampler which proposes."""
+    shared, arms = table.get("search"), _tables(table.get("arms"))
+    if not isinstance(shared, dict) or not arms:
+        return table
+    try:
+        shared = by_path(shared)
+        own = {name: by_path(arm.get("search", {})) for name, arm in arms.items()}
+    except (ValueError, AttributeError):
+        return table
+    if not any(map(_samples, arms.values())):
+        return table  # nobody would search it, which is refused
+    more = {name: arm | {"search": shared | own[name]} if _samples(arm) else arm for name, arm in arms.items()}
+    return {key: value for key, value in table.items() if key != "search"} | {"arms": more}
+
+
+def _samples(arm: Mapping[str, Any]) -> bool:
+    sampler = arm.get("sampler")
+    return isinstance(sampler, dict) and sampler.get("kind") != "grid"
+
+
+def _in_settings(claim: Any, arms: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+    """A claim about one setting, or between two, names the arms that are written out."""
+    if not isinstance(claim, dict):
+        return claim
+    for side in SIDES:
+        comparison = claim.get(side)
+        if isinstance(comparison, dict):
+            own = _in_setting(comparison, arms, settings)
+            against = own.get("against")
+            if isinstance(against, dict):
+                own = own | {"against": _in_setting(against, arms, settings)}
+            claim = claim | {side: own}
+    return claim
+
+
+def _in_setting(pair: dict[str, Any], arms: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
+    setting = pair.get("setting")
+    if setting not in settings:
+        return pair
+    named = {role: f"{pair[role]}_{setting}" for role in ("arm", "than") if pair.get(role) in arms}
+    return {key: value for key, value in pair.items() if key != "setting"} | named
+
+
+def slopes(levels: Sequence[float]) -> list[float]:
+    """The weights with which values at these levels make the slope of their least-squares line.
+
+    Raises:
+        ValueError: the levels are all the same.
+    """
+    middle = sum(levels) / len(levels)
+    squares = sum((level - middle) ** 2 for level in levels)
+    if squares == 0:
+        raise ValueError("all settings lie at the same place")
+    return [(level - middle) / squares for level in levels]
+
+
+def _tables(value: Any) -> dict[str, dict[str, Any]]:
+    """A table of tables; nothing, if it is none."""
+    is_one = isinstance(value, dict) and all(isinstance(below, dict) for below in value.values())
+    return value if is_one else {}
