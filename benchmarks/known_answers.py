@@ -26,6 +26,7 @@ from hpo.evidence.statistics import paired
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import ClaimResult, Report
 from hpo.storage.rows import Cell, first_slot
+from hpo.study.file import parse
 from tests.unit.report_samples import PEAKS, confirm, diverged, search, study
 
 STUDIES = 1000

@@ -31,10 +31,9 @@ class Arm(Spec):
     baseline: Name | None = None
     """The arm that this one is compared with, in place of the protocol's."""
     way: Name | None = None
-    """Of a study with settings: what the arm is called in the file, which has it once for all of them. Nobody writes
-    it."""
+    """The arm's name in a file with settings, which has it once for all of them; nobody writes it."""
     setting: Name | None = None
-    """Of a study with settings: which of them it is in. Nobody writes it."""
+    """The setting that the arm is in, in such a study; nobody writes it."""
 
     @model_validator(mode="before")
     @classmethod

@@ -18,7 +18,7 @@ class Compared(Spec):
     than: Name
     """The arm that it is compared with."""
     setting: Name | None = None
-    """Of a study with settings: the one that is meant; all of them, if not given."""
+    """The one of the study's settings that is meant; all of them, if not given."""
     at: float | None = Field(default=None, gt=0.0, lt=1.0)
     """The moment that is looked at, as a share of the epochs; their end if not given. Not for test, which is scored at
     the end alone."""
@@ -39,8 +39,8 @@ class Contrast(Compared):
     against: Pair | None = None
     """A pair whose difference, by the same metric, is taken off; zero if not given."""
     along: Name | None = None
-    """Of a study with settings: not the mean over them is compared, but how the difference grows along what their `at`
-    calls so, per 1 of it."""
+    """What the study's settings lie along, by its name in their `at`: not the mean over them is compared then, but how
+    the difference grows along it, per 1 of it."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:

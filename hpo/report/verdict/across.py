@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FEWEST_SETTINGS = 4
 """Settings of which quarters can be left out."""
+MOST_AT_ONCE = 10_000_000
+"""Comparisons of two numbers that are made at once, for want of memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +46,11 @@ class Across:
     better_in: int
     """Settings in which its mean is better than that of the baseline."""
     difference: Paired
-    """Of the means over all settings, paired by unit."""
+    """The difference of the means over all settings, paired by unit."""
     better: Share
     """The probability that it is better."""
     interquartile_mean: Share | None
-    """Of the differences; None where there are few settings."""
+    """The mean of the middle half of all differences; None where there are few settings."""
 
 
 def across_settings(study: StudySpec, values: Mapping[str, Values], metric: Metric) -> tuple[Across, ...]:
@@ -76,30 +78,41 @@ def _across(way: str, study: StudySpec, values: Mapping[str, Values], metric: Me
     sign = 1.0 if metric.goal == "maximize" else -1.0
     drawn = np.random.default_rng(0).integers(0, len(units), (RESAMPLES, *a.shape))
     rows = np.arange(len(sides))[:, None]
-    resampled = [(a[rows, each], b[rows, each]) for each in drawn]
-    better = _share(_probability(sign * a, sign * b), [_probability(sign * x, sign * y) for x, y in resampled])
+    better = _share(_probability(sign * a[None], sign * b[None])[0], _resampled(sign * a, sign * b, drawn))
     middle = None
     if len(sides) >= FEWEST_SETTINGS:
-        middle = _share(_interquartile_mean(a - b), [_interquartile_mean(x - y) for x, y in resampled])
+        gains = a - b
+        middle = _share(_interquartile_mean(gains[None])[0], _interquartile_mean(gains[rows, drawn]))
     won = int((sign * (a - b).mean(axis=1) > 0).sum())
     return Across(way, len(sides), won, difference, better, middle)
 
 
-def _probability(a: np.ndarray, b: np.ndarray) -> float:
-    """That one of a is greater than one of b of the same setting, ties counted half; of (settings, units) each."""
-    return float(((a[:, :, None] > b[:, None, :]) + 0.5 * (a[:, :, None] == b[:, None, :])).mean())
-
-
-def _interquartile_mean(values: np.ndarray) -> float:
+def _resampled(a: np.ndarray, b: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The probability in every resample, some of them at a time: each compares every unit with every other."""
     import numpy as np
 
-    ordered = np.sort(values, axis=None)
-    cut = len(ordered) // 4
-    return float(ordered[cut : len(ordered) - cut].mean())
+    rows, at_once = np.arange(len(a))[:, None], max(1, MOST_AT_ONCE // (a.size * a.shape[1]))
+    parts = [drawn[begin : begin + at_once] for begin in range(0, len(drawn), at_once)]
+    return np.concatenate([_probability(a[rows, part], b[rows, part]) for part in parts])
 
 
-def _share(value: float, resampled: list[float]) -> Share:
+def _probability(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """That one of a is greater than one of b of the same setting, ties counted half: (n,) of (n, settings, units)."""
+    above, equal = a[..., :, None] > b[..., None, :], a[..., :, None] == b[..., None, :]
+    return (above + 0.5 * equal).mean(axis=(1, 2, 3))
+
+
+def _interquartile_mean(values: np.ndarray) -> np.ndarray:
+    """(n,) of (n, settings, units)."""
+    import numpy as np
+
+    ordered = np.sort(values.reshape(len(values), -1), axis=1)
+    cut = ordered.shape[1] // 4
+    return ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
+
+
+def _share(value: float, resampled: np.ndarray) -> Share:
     import numpy as np
 
     low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Share(value, float(low), float(high))
+    return Share(float(value), float(low), float(high))
