@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.known_answers import kept, measure, simulate
 
-FEW = 120
+FEW = 80
 """Studies of each kind; `make check-statistics` takes a thousand."""
 
 

@@ -99,7 +99,8 @@ def _resampled(a: np.ndarray, b: np.ndarray, drawn: np.ndarray) -> np.ndarray:
 def _probability(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """That one of a is greater than one of b of the same setting, ties counted half: (n,) of (n, settings, units)."""
     above, equal = a[..., :, None] > b[..., None, :], a[..., :, None] == b[..., None, :]
-    return (above + 0.5 * equal).mean(axis=(1, 2, 3))
+    shares: np.ndarray = (above + 0.5 * equal).mean(axis=(1, 2, 3))
+    return shares
 
 
 def _interquartile_mean(values: np.ndarray) -> np.ndarray:
@@ -108,7 +109,8 @@ def _interquartile_mean(values: np.ndarray) -> np.ndarray:
 
     ordered = np.sort(values.reshape(len(values), -1), axis=1)
     cut = ordered.shape[1] // 4
-    return ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
+    means: np.ndarray = ordered[:, cut : ordered.shape[1] - cut].mean(axis=1)
+    return means
 
 
 def _share(value: float, resampled: np.ndarray) -> Share:
