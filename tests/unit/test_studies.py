@@ -88,17 +88,24 @@ def shrunk(study: StudySpec) -> StudySpec:
     """
     table: dict[str, Any] = study.model_dump(exclude_unset=True, mode="json")
     kept = [study.baseline]
+    few = [*study.settings][:1] + [*study.settings][-1:]
+    kept += [arm for arm, spec in study.arms.items() if spec.setting in few]
+    table["settings"] = {name: setting for name, setting in table.get("settings", {}).items() if name in few}
     for claim in study.claims:
         arms = [arm for pair in claim.comparison.pairs for arm in (pair.arm, pair.than)]
-        if len({*kept, *arms}) <= MOST_ARMS:
+        if len({*kept, *arms}) <= MOST_ARMS and not few:
             kept += arms
     steers = "steer" in table["trial"]["data"]
     table["trial"] = _smaller(merge(table["trial"], TINY))
     table["trial"]["data"] |= {"steer": 0.1} if steers else {}
     table["arms"] = {arm: _shrunk_arm(spec) for arm, spec in table["arms"].items() if arm in kept}
-    table["protocol"] = {"pruner": table["protocol"].get("pruner", {"kind": "none"}), "baseline": study.baseline}
+    table["protocol"] = {
+        "pruner": table["protocol"].get("pruner", {"kind": "none"}),
+        "baseline": study.protocol.baseline,
+    }
     table["protocol"]["confirm"] = {"top": 1, "seeds": 2}
-    table["claims"] = [claim for claim in table.get("claims", []) if _arms_of(claim) <= set(kept)]
+    named = {*kept, *(spec.way for spec in study.arms.values())}
+    table["claims"] = [claim for claim in table.get("claims", []) if _arms_of(claim) <= named]
     table["published"] = [row for row in table.get("published", []) if row["arm"] in kept]
     return parse(table)
 
