@@ -82,6 +82,9 @@ class Protocol(Spec):
     """Whole searches of every arm, each with its own proposals and seeds, its own budget and its own confirm phase.
     With several, claims are about the arms as ways of searching, paired search by search; with one, about the
     configurations that its searches happened to choose."""
+    vary_split: bool = False
+    """Give every search a validation split of its own, the same for all arms: then the spread between searches is also
+    that of the choice of the data that is held out."""
     seed: NonNegativeInt = 0
     """Fixes initializations, batch orders and proposals."""
     seeding: Literal["derived", "counted"] = "derived"
@@ -113,6 +116,8 @@ class Protocol(Spec):
     def _counted_for_one(self) -> Self:
         if self.seeding == "counted" and self.searches > 1:
             raise ValueError("several searches need seeds that are derived: leave `seeding` out")
+        if self.vary_split and self.searches == 1:
+            raise ValueError("`vary_split` gives each search a split of its own: give several `searches`")
         if self.is_sequential and self.searches > 1:
             raise ValueError("`confirm.until` adds seeds to one search of each arm; with several searches leave it out")
         return self

@@ -184,17 +184,20 @@ class StudySpec(Spec):
         """A point of the arm's search space, as the study file writes its values."""
         return decode(self.arms[arm].search, params)
 
-    def table_of(self, arm: str, params: Params) -> dict[str, Any]:
-        """The complete trial of `arm` at the point `params`, as a study file writes it."""
-        return laid_over(self.arm(arm).trial, arm, self.arms[arm], params)
+    def table_of(self, arm: str, params: Params, search: int = 1) -> dict[str, Any]:
+        """The complete trial of `arm` at the point `params` in one of its searches, as a study file writes it."""
+        trial = laid_over(self.arm(arm).trial, arm, self.arms[arm], params)
+        if not self.protocol.vary_split:
+            return trial
+        return merge(trial, self.trainer.split_by(self.protocol.seed_of("split", search, 0)) or {})
 
-    def trial_of(self, arm: str, params: Params) -> Any:
-        """What a cell of `arm` at the point `params` trains, as an object of the trainer's `spec`.
+    def trial_of(self, arm: str, params: Params, search: int = 1) -> Any:
+        """What a cell of `arm` at the point `params` trains in one of its searches, an object of the trainer's `spec`.
 
         Raises:
             StudyFileError: the point is no trial, with a line for every mistake.
         """
-        return parse_trial(self.table_of(arm, params), f"arms.{arm}.trial")
+        return parse_trial(self.table_of(arm, params, search), f"arms.{arm}.trial")
 
 
 class StudyFile(StudySpec):

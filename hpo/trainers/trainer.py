@@ -180,6 +180,9 @@ class Trainer(Protocol):
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         """Whether a trial may come to its end before its length."""
 
+    def split_by(self, seed: int) -> Mapping[str, Any] | None:
+        """What is laid over a trial to hold out validation by another seed; None where the trial splits its data."""
+
     def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
         """Whether something of a trial answers to what it measures on validation, which is then no fair score of it."""
 

@@ -57,7 +57,7 @@ class PrefixPlan:
         if cell.phase == "confirm":
             mine = self._prefixes_of(cell)
             others += [
-                common_epochs(mine, self._prefixes(arm, ()))
+                common_epochs(mine, self._prefixes(arm, (), cell.search))
                 for arm, spec in self._study.arms.items()
                 if arm != cell.arm and not spec.search
             ]
@@ -68,11 +68,11 @@ class PrefixPlan:
         return cell.params is not None and (cell.phase != "search" or not self._study.arm(cell.arm).pruner.prunes)
 
     def _prefixes_of(self, cell: Cell) -> Sequence[str]:
-        return self._prefixes(cell.arm, tuple(sorted((cell.params or {}).items())))
+        return self._prefixes(cell.arm, tuple(sorted((cell.params or {}).items())), cell.search)
 
-    def _prefixes_at(self, arm: str, point: tuple[tuple[str, object], ...]) -> Sequence[str]:
+    def _prefixes_at(self, arm: str, point: tuple[tuple[str, object], ...], search: int) -> Sequence[str]:
         params: Params = dict(point)  # type: ignore[arg-type]
-        return self._digests(self._study.trial_of(arm, params))
+        return self._digests(self._study.trial_of(arm, params, search))
 
 
 def common_epochs(one: Sequence[str], other: Sequence[str]) -> int:

@@ -94,6 +94,20 @@ def test_a_search_is_repeatable(sqlite_url: str) -> None:
     storage.close()
 
 
+def test_a_split_of_its_own_for_every_search(sqlite_url: str) -> None:
+    """Each validates on other images; what is known of the spread is then also of the split."""
+    storage = create_storage(sqlite_url)
+    plan = study(searches=2, budget={"trials": 3}, vary_split=True)
+    row = begin_study(storage, plan)
+    work_here(storage)
+    assert {"done"} == {cell.state for cell in cells_of(storage)}
+    best = {search: plan.table_of("grid", {"lr.peak": 0.05}, search)["data"]["split_seed"] for search in (1, 2)}
+    assert (best[1] != best[2] and row.data == storage.ledger.study("digits").data) or row.data is None
+    printed = hpo(storage, "best", "digits", "--arm", "grid").output
+    assert any(f"split_seed = {seed}" in printed for seed in best.values())
+    storage.close()
+
+
 def test_what_another_tool_removes_of_a_search_is_made_again(sqlite_url: str) -> None:
     """Each search with its own trials."""
     storage = create_storage(sqlite_url)

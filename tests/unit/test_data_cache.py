@@ -254,3 +254,24 @@ def test_only_the_last_are_kept(folder: Path) -> None:
     cache.load(third)
     assert cache.load(first) is datasets[0]
     assert cache.load(second) is not datasets[1]
+
+
+def test_a_data_set_is_read_once_however_it_is_split(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every search may have its own split: another one is no other data set."""
+    cache, read = DataCache(), 0
+    load = Digits.load
+
+    def counted(self: Digits) -> Dataset:
+        nonlocal read
+        read += 1
+        return load(self)
+
+    monkeypatch.setattr(Digits, "load", counted)
+    held_out = []
+    for seed in (1, 2, 3, 1):
+        source = Digits(kind="digits", validation=0.2, split_seed=seed)
+        cache.load(source, "study")
+        held_out.append(cache.splits(source, False, CPU, "study").validation.inputs)
+    assert 1 == read
+    assert torch.equal(held_out[0], held_out[3])
+    assert not any(torch.equal(held_out[0], other) for other in held_out[1:3])

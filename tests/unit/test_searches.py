@@ -180,3 +180,16 @@ def test_all_searches_count_in_the_limit() -> None:
 def test_a_slot_tells_its_search() -> None:
     """Slots are stored: what they mean stays."""
     assert [1, 1, 2, 3] == [PlannedCell("a", "search", slot, 0, None).search for slot in (0, 9_999, 10_000, 20_000)]
+
+
+def test_a_split_for_every_search() -> None:
+    """The same for all arms, another one for each search; without it, the file's for all."""
+    plan = several(vary_split=True)
+    held_out_by = {
+        arm: [plan.trial_of(arm, {"lr.peak": 0.1}, search).data.split_seed for search in (1, 2, 3)]
+        for arm in ("g", "t")
+    }
+    assert held_out_by["g"] == held_out_by["t"] and 3 == len(set(held_out_by["g"]))
+    assert 42 == several().trial_of("g", {"lr.peak": 0.1}, 2).data.split_seed
+    with pytest.raises(StudyFileError, match="give several `searches`"):
+        several(1, vary_split=True)

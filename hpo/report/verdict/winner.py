@@ -57,7 +57,7 @@ def winner(study: StudySpec, cells: Sequence[Cell], report: Report, arm: str | N
     return Winner(
         study=study.name,
         arm=result.name,
-        trial=study.table_of(result.name, chosen[0].params or {}),
+        trial=study.table_of(result.name, chosen[0].params or {}, chosen[0].search),
         cells=chosen,
         compared_by=report.compared_by,
         reached=tuple((metric, summary) for metric, summary in summaries if summary is not None),

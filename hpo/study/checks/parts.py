@@ -39,6 +39,8 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     metrics = trainer_of(trial).metrics(trial)
     yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", metrics, "validation")
     confirmed = "confirm" in protocol
+    if protocol.get("vary_split") is True and trainer_of(trial).split_by(0) is None:
+        yield "protocol.vary_split: a program splits its data itself, by its seed, which every search has another of"
     yield from _sequential_mistakes(protocol, table.get("claims"))
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"

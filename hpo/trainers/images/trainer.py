@@ -62,6 +62,9 @@ class ImageTrainer:
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return bool(trial.get("early_stopping"))
 
+    def split_by(self, seed: int) -> Mapping[str, Any] | None:
+        return {"data": {"split_seed": seed}}
+
     def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
         config = self.spec().model_validate(trial)
         return config.data.steer is None and any(

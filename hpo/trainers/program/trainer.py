@@ -115,6 +115,9 @@ class ProgramTrainer:
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return False
 
+    def split_by(self, seed: int) -> Mapping[str, Any] | None:
+        return None
+
     def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
         values = self.spec().model_validate(trial).values.values()
         return any(isinstance(value, Strength) and looks_at_validation(value.policy) for value in values)

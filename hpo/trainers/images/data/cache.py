@@ -16,10 +16,13 @@ from hpo.errors import DataError
 from hpo.trainers.images.data import Data
 from hpo.trainers.images.data.files import Identity
 from hpo.trainers.images.data.images import Dataset, Splits
+from hpo.trainers.images.data.source import Source
 from hpo.trainers.images.data.splits import split
 
 MOST = 2
 """Data sets that are kept, those used last."""
+MOST_SPLITS = 2
+"""Splits of a data set that are kept, which lie on the device."""
 ATTEMPTS = 3
 """How often files are read that change meanwhile."""
 
@@ -30,8 +33,8 @@ class _Kept:
     dataset: Dataset
     scopes: set[Hashable] = field(default_factory=set)
     """The scopes for which the files were looked at, and were those that were read."""
-    splits: dict[torch.device, Splits] = field(default_factory=dict)
-    """The splits by device, with the test images."""
+    splits: OrderedDict[tuple[Data, torch.device], Splits] = field(default_factory=OrderedDict)
+    """The splits used last, by what they are of and the device they lie on, with the test images."""
 
 
 class DataCache:
@@ -56,9 +59,13 @@ class DataCache:
             DataError: they can't be divided as `source` says; or as `load`, if that was not called before.
         """
         kept = self._kept.get(_key(source, scope)) or self._entry(source, scope)
-        if device not in kept.splits:
-            kept.splits[device] = split(kept.dataset, source, with_test=True, device=device)
-        splits = kept.splits[device]
+        place = (source, device)
+        if place not in kept.splits:
+            while len(kept.splits) >= MOST_SPLITS:
+                kept.splits.popitem(last=False)
+            kept.splits[place] = split(kept.dataset, source, with_test=True, device=device)
+        kept.splits.move_to_end(place)
+        splits = kept.splits[place]
         return splits if with_test else replace(splits, test=None)
 
     def _entry(self, source: Data, scope: Hashable) -> _Kept:
@@ -76,8 +83,10 @@ class DataCache:
 
 
 def _key(source: Data, scope: Hashable) -> Hashable:
+    # What is read is the same however it is split.
+    read = source.model_copy(update={name: field.default for name, field in Source.model_fields.items()})
     # Two studies on images whose files aren't known must not take them from each other at every turn.
-    return source if source.KNOWS_ITS_FILES else (source, scope)
+    return read if source.KNOWS_ITS_FILES else (read, scope)
 
 
 def _holds(kept: _Kept, source: Data, scope: Hashable) -> bool:
