@@ -168,7 +168,8 @@ class _Judged:
         if low is not None and high is not None and self.test.p_within is not None and self.test.p_within < LEVEL:
             width = number((high - low) / 2, self.metric)
             middle = "" if self.claim.margin == 0 else f" of {signed(self.claim.margin, self.metric)}"
-            return f"it lies within {width}{middle}, so there is none that matters"
+            its = "it" if self.study.protocol.is_sequential else "its 90 % interval"
+            return f"{its} lies within {width}{middle}, so there is none that matters"
         if self.claim.equal:
             limit = signed(low if difference.difference < 0 else high, self.metric)  # type: ignore[arg-type]
         else:

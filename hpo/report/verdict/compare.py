@@ -216,7 +216,8 @@ def _compare(study: StudySpec, values: Mapping[str, Values], metric: str, *, tes
     arms."""
     others = [arm for arm in values if arm != study.baseline_of(arm)]
     sides = {arm: (values[arm][metric], values[study.baseline_of(arm)][metric]) for arm in others}
-    found = {arm: difference for arm in others if (difference := paired(*sides[arm]))}
+    anytime = study.protocol.is_sequential
+    found = {arm: difference for arm in others if (difference := paired(*sides[arm], anytime=anytime))}
     by_seed = {arm: differences(*sides[arm]) for arm in others}
     p_values = [found[arm].p if arm in found and tests else None for arm in others]
     corrected = dict(zip(others, holm(p_values), strict=True))
