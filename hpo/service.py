@@ -27,6 +27,7 @@ from hpo.storage.rows import Cell, CurvePoint, StudyRow, WorkerRow
 from hpo.storage.states import CONFIRM
 from hpo.study import Extension, StudySpec, read_study
 from hpo.study.checks.budgets import budget_mistakes
+from hpo.study.checks.limits import what_the_database_takes
 from hpo.study.corrections import corrected, seeded_as
 from hpo.study.extensions import extended
 from hpo.study.file import differences
@@ -110,7 +111,7 @@ def extend_study(
     done, planned = sum(arm.done for arm in progress), sum(arm.total for arm in progress)
     by = Extension(more_trials=trials, more_epochs=epochs, more_seeds=seeds, when_done=done, of_planned=planned)
     more = extended(study, by)
-    if mistakes := [*budget_mistakes(more)]:
+    if mistakes := [*budget_mistakes(more), *what_the_database_takes(more)]:
         raise StudyError("\n".join(mistakes))
     if not storage.ledger.extend_study(row.id, row.spec, more.model_dump_json()):
         raise StudyError(f"{name} was changed by another process just now", hint="give the same command again")

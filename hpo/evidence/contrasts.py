@@ -14,8 +14,7 @@ Look = Callable[[str, float | None], ByUnit]
 
 def sides(study: StudySpec, contrast: Contrast, look: Look) -> tuple[ByUnit, ByUnit]:
     """Both sides of the comparison under every unit: of two pairs, the difference of each."""
-    weights = _weights(study, contrast)
-    first, *others = [_pair(study, pair, weights, look) for pair in contrast.pairs]
+    first, *others = [_pair(study, pair, _weights(study, contrast, pair), look) for pair in contrast.pairs]
     if not others:
         return first
     return minus(*first), minus(*others[0])
@@ -34,8 +33,8 @@ def minus(a: ByUnit, b: ByUnit) -> dict[int, float]:
     return {unit: a[unit] - b[unit] for unit in a.keys() & b.keys()}
 
 
-def _weights(study: StudySpec, contrast: Contrast) -> list[float]:
-    arms = study.meant_by(contrast.arm)
+def _weights(study: StudySpec, contrast: Contrast, pair: Pair) -> list[float]:
+    arms = study.meant_by(pair.arm)
     if contrast.along is None:
         return [1 / len(arms)] * len(arms)
     return slopes([study.settings[study.arms[arm].setting or ""].at[contrast.along] for arm in arms])

@@ -68,6 +68,11 @@ def assess(claim: Claim, a: Mapping[int, float], b: Mapping[int, float], *, anyt
     return Assessment(nearer, 1.0 if is_within or nearer is None else nearer.p, p_within)
 
 
+def untested(test: Assessment) -> Assessment:
+    """The assessment of a claim that may not be answered, for trials that it asks about have no value."""
+    return Assessment(test.difference, None, None)
+
+
 def bounds(claim: Claim) -> tuple[float, float] | tuple[None, None]:
     """The differences between which there is none that matters, if the claim says so."""
     width = claim.equal.within if claim.equal else claim.matters

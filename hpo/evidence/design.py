@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from hpo.evidence.contrasts import ByUnit, Look, compared_arms, sides
-from hpo.evidence.decisions import assess, decide
+from hpo.evidence.decisions import assess, decide, untested
 from hpo.evidence.measured import after_the_end, judged_by, measured
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM
@@ -60,6 +60,7 @@ def _undecided(
             values[arm] = measured([metric], units, after_the_end())[metric.name]
         lost.append(any(len(own) < number[arm] for arm, own in values.items()))
         a, b = sides(study, claim.comparison, _look(values))
-        tests.append(assess(claim, a, b, anytime=True))
+        test = assess(claim, a, b, anytime=True)
+        tests.append(untested(test) if lost[-1] else test)
     decisions = decide(study.claims, tests)
     return [decision.answer is None and not one for decision, one in zip(decisions, lost, strict=True)]

@@ -142,7 +142,7 @@ def wilcoxon(values: Sequence[float]) -> float | None:
 
 def effect_size(difference: Paired) -> float | None:
     """The difference in standard deviations of the differences, d_z, with Hedges' (1981) correction for few seeds."""
-    if not difference.std:
+    if not difference.std or difference.n < 3:
         return None
     return difference.difference / difference.std * (1 - 3 / (4 * (difference.n - 1) - 1))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hpo.evidence.statistics import Paired, Summary
 from hpo.metric import Metric
 
+LARGEST_PLAIN = 1e6
+"""Larger numbers are written with a power of ten."""
 NONE = "–"
 """Stands where there is no number."""
 
@@ -13,11 +15,15 @@ def number(value: float | None, metric: Metric) -> str:
     """`97.42` for a share of 0.9742, `0.1234` for another number."""
     if value is None:
         return NONE
+    if abs(value) >= LARGEST_PLAIN:
+        return f"{value:.3e}"
     return f"{100 * value:z.2f}" if metric.share else f"{value:z.4f}"
 
 
 def signed(value: float, metric: Metric) -> str:
     """A difference, with its sign."""
+    if abs(value) >= LARGEST_PLAIN:
+        return f"{value:+.3e}"
     return f"{100 * value:+z.2f}" if metric.share else f"{value:+z.4f}"
 
 

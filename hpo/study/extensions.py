@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
+from pydantic import ValidationError
+
 from hpo.errors import StudyError
 from hpo.study import Arm, Extension, StudySpec
 from hpo.study.protocol import Budget, Confirm
+from hpo.words.explain import explain
 
 
 def extended(study: StudySpec, by: Extension) -> StudySpec:
@@ -23,8 +28,12 @@ def extended(study: StudySpec, by: Extension) -> StudySpec:
         arms = {name: _with_more(study, name, arm, by) for name, arm in study.arms.items()}
         if protocol.budget is not None:
             protocol = protocol.model_copy(update={"budget": _more(study, "protocol", protocol.budget, by)})
-    more = {"protocol": protocol, "arms": arms, "extensions": (*study.extensions, by)}
-    return study.model_copy(update=more)
+    more = study.model_copy(update={"protocol": protocol, "arms": arms, "extensions": (*study.extensions, by)})
+    try:  # what is stored has to be readable
+        return StudySpec.model_validate_json(more.model_dump_json())
+    except ValidationError as error:
+        lines = "\n".join(explain(error, json.loads(more.model_dump_json())))
+        raise StudyError(f"{study.name} can't have so much more:\n{lines}") from None
 
 
 def _with_more_seeds(study: StudySpec, more: int) -> Confirm:
@@ -51,7 +60,7 @@ def _refuse_listed_points(study: StudySpec) -> None:
         raise StudyError(
             f"{study.name}: {', '.join(listed)} would stay as it is, for a grid is a whole, and the others would have "
             "more compute",
-            hint="more seeds are the same for every arm: --seeds; a finer grid is a study of its own",
+            hint="a finer grid is a study of its own",
         )
 
 

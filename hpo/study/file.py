@@ -17,6 +17,7 @@ from hpo.study import StudySpec, keys_of_a_file
 from hpo.study.checks import mistakes
 from hpo.study.checks.budgets import budget_mistakes
 from hpo.study.checks.limits import what_the_database_takes
+from hpo.study.checks.moments import same_moments
 from hpo.study.settings import written_out
 from hpo.words.explain import explain, quoted, shown
 from hpo.words.suggest import did_you_mean
@@ -74,7 +75,7 @@ def parse(table: dict[str, Any]) -> StudySpec:
         study = StudySpec.model_validate(table)
     except ValidationError as error:
         raise _refused([*explain(error, table, places=keys_of_a_file()), *mistakes(table)]) from None
-    lines = [*mistakes(table), *budget_mistakes(study), *what_the_database_takes(study)]
+    lines = [*mistakes(table), *budget_mistakes(study), *what_the_database_takes(study), *same_moments(study)]
     if lines:
         raise _refused(lines)
     return study
@@ -124,6 +125,9 @@ def no_such_profile(name: str, profiles: Collection[str]) -> str:
 def _lay(table: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     """`over` laid over a study's `table`; what an arm searches is replaced if it is given as a whole."""
     merged = merge(table, over)
+    if isinstance(over.get("search"), dict) and isinstance(merged.get("search"), dict):
+        merged["search"] = dict(merged["search"])
+        _replace(merged["search"], over["search"])
     arms = over.get("arms")
     for name, arm in arms.items() if isinstance(arms, dict) else ():
         if isinstance(arm, dict) and isinstance(arm.get("search"), dict):

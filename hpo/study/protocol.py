@@ -99,7 +99,7 @@ class Protocol(Spec):
     """The epoch of which the metric is a trial's score in the search. Test, curves and claims are of the last epoch in
     any case."""
     audit: int = Field(default=0, ge=0, le=1000)
-    """So many pruned trials of each arm are run to their end after the search, to measure how often pruning was
+    """So many pruned trials of each search are run to their end after it, to measure how often pruning was
     wrong."""
     share_prefixes: bool = False
     """Train once what trials with the same seed have in common at their beginning, as schedules with the same first

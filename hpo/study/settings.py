@@ -7,15 +7,24 @@ claims can be about all settings together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, ValidationError
 
+from hpo.errors import StudyFileError
+from hpo.search import DEFAULT_SAMPLER, Sampler
 from hpo.search.space import by_path, merge
 from hpo.spec import Name, Spec
+from hpo.words.explain import shown
 
 SIDES = ("greater", "less", "equal")
+SAMPLER: TypeAdapter[Any] = TypeAdapter(Sampler)
+MOST_ARMS = 100
+"""Arms of a study, written out."""
+LONGEST_NAME = 64
+"""Characters of an arm's name."""
 
 
 class Setting(Spec):
@@ -23,7 +32,7 @@ class Setting(Spec):
 
     trial: dict[str, Any] = {}
     """Laid over the study's trial, and below each arm's own."""
-    at: dict[Name, float] = Field(default={}, max_length=16)
+    at: dict[Name, Annotated[float, Field(ge=-1e6, le=1e6)]] = Field(default={}, max_length=16)
     """Where the setting lies along what a claim's `along` names, such as `hidden = 50`; a logarithm where steps are
     factors."""
 
@@ -32,34 +41,61 @@ def written_out(table: dict[str, Any]) -> dict[str, Any]:
     """The tables of a file with every arm written out for every setting, and with what all sampled arms search.
 
     What is malformed stays as it is, and is refused with all else that is wrong.
+
+    Raises:
+        StudyFileError: two arms would have one name, or a name is too long, or there are too many.
     """
     table = _with_shared_search(table)
     settings, arms = _tables(table.get("settings")), _tables(table.get("arms"))
-    if not settings or not arms or any("way" in arm for arm in arms.values()):
+    if not settings or not arms or all("way" in arm and "setting" in arm for arm in arms.values()):
         return table
+    if mistakes := [*_mistakes_of_names(arms, settings)]:
+        raise StudyFileError("\n".join(mistakes))
     protocol = dict(table["protocol"]) if isinstance(table.get("protocol"), dict) else {}
     baseline = protocol.get("baseline", next(iter(arms)))
-    compared_with = baseline if baseline in arms else None
+    compared_with = baseline if _is_one_of(arms, baseline) else None
     written = {
-        f"{way}_{setting}": _in_one_setting(way, arm, setting, settings[setting], compared_with)
+        f"{way}_{setting}": _in_one_setting(way, arm, setting, settings[setting], compared_with, arms)
         for setting in settings
         for way, arm in arms.items()
     }
     claims = table.get("claims")
     if isinstance(claims, list):
         table = table | {"claims": [_in_settings(claim, arms, settings) for claim in claims]}
-    if baseline in arms and "baseline" in protocol:
+    if compared_with is not None and "baseline" in protocol:
         table = table | {"protocol": {key: value for key, value in protocol.items() if key != "baseline"}}
     return table | {"arms": written}
 
 
+def _mistakes_of_names(arms: Mapping[str, Any], settings: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each arm that can't be called what it would be in a setting, and for too many of them."""
+    if len(arms) * len(settings) > MOST_ARMS:
+        product = f"{len(arms)} arms in {len(settings)} settings are {len(arms) * len(settings)}"
+        yield f"settings: {product}; at most {MOST_ARMS} are allowed in one study"
+        return
+    owners: dict[str, str] = dict.fromkeys(arms, "an arm of that name")
+    for setting in settings:
+        for way in arms:
+            name, whose = f"{way}_{setting}", f"the arm {shown(way)} in the setting {shown(setting)}"
+            if len(name) > LONGEST_NAME:
+                yield f"settings: {whose} would be called {name}, which is longer than {LONGEST_NAME} characters"
+            if name in owners:
+                yield f"settings: {whose} would be called {name}, and so would {owners[name]}; rename one of them"
+            owners[name] = whose
+
+
 def _in_one_setting(
-    way: str, arm: dict[str, Any], setting: str, of: dict[str, Any], baseline: str | None
+    way: str, arm: dict[str, Any], setting: str, of: dict[str, Any], baseline: str | None, arms: Mapping[str, Any]
 ) -> dict[str, Any]:
-    trials = [part["trial"] if isinstance(part.get("trial"), dict) else {} for part in (of, arm)]
-    own = {"trial": merge(*trials), "way": way, "setting": setting}
-    compared = {} if baseline is None else {"baseline": f"{baseline}_{setting}"}
-    return compared | arm | own
+    own: dict[str, Any] = {"way": way, "setting": setting}
+    below, trial = of.get("trial", {}), arm.get("trial", {})
+    if isinstance(below, dict) and isinstance(trial, dict):
+        own["trial"] = merge(below, trial)
+    if "baseline" in arm:
+        baseline = arm["baseline"]
+    if _is_one_of(arms, baseline):
+        own["baseline"] = f"{baseline}_{setting}"
+    return arm | own
 
 
 def _with_shared_search(table: dict[str, Any]) -> dict[str, Any]:
@@ -73,14 +109,16 @@ def _with_shared_search(table: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, AttributeError):
         return table
     if not any(map(_samples, arms.values())):
-        return table  # nobody would search it, which is refused
+        raise StudyFileError('search: no arm has a sampler that proposes, such as { kind = "tpe" }, to search it with')
     more = {name: arm | {"search": shared | own[name]} if _samples(arm) else arm for name, arm in arms.items()}
     return {key: value for key, value in table.items() if key != "search"} | {"arms": more}
 
 
 def _samples(arm: Mapping[str, Any]) -> bool:
-    sampler = arm.get("sampler")
-    return isinstance(sampler, dict) and sampler.get("kind") != "grid"
+    """Whether its sampler proposes points, as far as it is well-formed."""
+    with suppress(ValidationError):
+        return SAMPLER.validate_python(arm["sampler"]).proposes if "sampler" in arm else DEFAULT_SAMPLER.proposes
+    return False
 
 
 def _in_settings(claim: Any, arms: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
@@ -100,10 +138,14 @@ def _in_settings(claim: Any, arms: Mapping[str, Any], settings: Mapping[str, Any
 
 def _in_setting(pair: dict[str, Any], arms: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     setting = pair.get("setting")
-    if setting not in settings:
+    if not _is_one_of(settings, setting):
         return pair
-    named = {role: f"{pair[role]}_{setting}" for role in ("arm", "than") if pair.get(role) in arms}
+    named = {role: f"{pair[role]}_{setting}" for role in ("arm", "than") if _is_one_of(arms, pair.get(role))}
     return {key: value for key, value in pair.items() if key != "setting"} | named
+
+
+def _is_one_of(known: Mapping[str, Any], name: Any) -> bool:
+    return isinstance(name, str) and name in known
 
 
 def slopes(levels: Sequence[float]) -> list[float]:

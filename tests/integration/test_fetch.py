@@ -22,6 +22,7 @@ STUDY = make_study(
     confirm={"seeds": 2},
     keep_weights=True,
 )
+SECOND = STUDY.protocol.seed_of("confirm", 1, 1)
 
 
 def run(storage: Storage, *arguments: str) -> Result:
@@ -62,10 +63,10 @@ def test_of_another_arm_and_seed(sqlite_url: str, tmp_path: Path, monkeypatch: p
     """As they are named; a file that is there stays unless --force; with the study the weights go."""
     monkeypatch.chdir(tmp_path)
     storage = done(open_storage(sqlite_url))
-    arguments = ("fetch", STUDY.name, "--arm=slow", "--seed=1001")
+    arguments = ("fetch", STUDY.name, "--arm=slow", f"--seed={SECOND}")
     assert 0 == run(storage, *arguments).exit_code
     net = hpo.load_net(f"{STUDY.name}-slow.pt")
-    assert ("slow", 1001) == (net.about["arm"], net.about["seed"])
+    assert ("slow", SECOND) == (net.about["arm"], net.about["seed"])
     again = run(storage, *arguments)
     assert (2, True) == (again.exit_code, "is there already" in again.stderr)
     assert 0 == run(storage, *arguments, "--force").exit_code

@@ -185,6 +185,16 @@ def test_seeds_are_not_added_to_a_test_that_counts_on_their_number(sqlite_url: s
     storage.close()
 
 
+def test_more_than_a_study_may_have_is_refused(sqlite_url: str) -> None:
+    """Before it is stored: what can't be read again would be lost."""
+    storage = create_storage(sqlite_url)
+    begin_study(storage, study(budget={"trials": 3}, confirm=DESIGN))
+    refused = hpo(storage, "extend", "digits", "--seeds=2000")
+    assert 2 == refused.exit_code and "protocol.confirm.most" in refused.output and "1000" in refused.output
+    assert 6 == find_study(storage, "digits")[1].protocol.confirm.most  # type: ignore[union-attr]
+    storage.close()
+
+
 def test_a_study_of_a_version_that_counted_seeds(sqlite_url: str) -> None:
     """It goes on as it was planned: with the seeds that its other arms have, and by its old file."""
     storage = create_storage(sqlite_url)

@@ -504,3 +504,17 @@ def test_a_seed_that_changes_nothing_is_no_second_result() -> None:
     differing = [replace(point, metrics={"train_loss": 0.3}) if point.cell_id in apart else point for point in points]
     again = compare(judged, cells, differing)
     assert ("supported", ()) == (again.claims[0].verdict, again.failures)
+
+
+def test_a_claim_that_decides_nothing_makes_no_other_easier() -> None:
+    """One on a loss that a seed lacks: it counts among the claims to the end, however sure the survivors are."""
+    accuracies = [0.81, 0.82, 0.83, 0.805, 0.806]
+    cells = searched("grid", "ramp") + confirmed("grid", [0.80] * 5) + confirmed("ramp", accuracies)
+    worse = [replace(one, metrics={**one.metrics, "test_loss": 0.5 + 0.001 * one.seed}) for one in cells]
+    lost = [replace(one, metrics={**one.metrics, "test_loss": None}) if one.seed == 104 else one for one in worse]
+    loss = {"text": "less loss", "less": {"arm": "ramp", "than": "grid", "metric": "test_loss"}}
+    alone = compare(study(confirm={"seeds": 5}, claims=[claim()]), lost).claims[0]
+    both = compare(study(confirm={"seeds": 5}, claims=[claim(), loss]), lost).claims
+    assert alone.p_corrected is not None and both[0].p_corrected is not None
+    assert ("undecided", pytest.approx(2 * alone.p_corrected)) == (both[1].verdict, both[0].p_corrected)
+    assert None is both[1].p_corrected and "those that survived decide nothing" in both[1].reason

@@ -146,7 +146,7 @@ def test_slices() -> None:
 
 def test_gains() -> None:
     """The best of the arm minus the best of the baseline at each value that both list."""
-    figure = gains(study(), searched())
+    figure = gains(study(), searched(), "grid")
     gain = of(figure, "ramp")
     assert figure is not None and len(figure.panels) == 1
     assert gain.x == (8.0, 80.0)
@@ -163,7 +163,7 @@ def test_gains_have_an_interval_over_repeats() -> None:
         for arm, accuracies in (("grid", (0.5, 0.6)), ("ramp", (0.51, 0.63)))
         for seed, accuracy in enumerate(accuracies)
     ]
-    gain = of(gains(spec, cells), "ramp")
+    gain = of(gains(spec, cells, "grid"), "ramp")
     assert gain.y == pytest.approx((2.0, 2.0))
     assert gain.high == pytest.approx((2.0 + 12.706, 2.0 + 12.706), abs=1e-3)
 

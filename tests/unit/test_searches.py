@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from statistics import fmean
@@ -15,6 +16,7 @@ from hpo.plan import changes, first_cells
 from hpo.report.verdict.compare import compare
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
+from hpo.study.file import parse
 from hpo.study.protocol import Protocol
 from tests.unit.report_samples import cell
 from tests.unit.test_plan import GRID, TPE, study
@@ -193,3 +195,13 @@ def test_a_split_for_every_search() -> None:
     assert 42 == several().trial_of("g", {"lr.peak": 0.1}, 2).data.split_seed
     with pytest.raises(StudyFileError, match="give several `searches`"):
         several(1, vary_split=True)
+
+
+def test_a_moment_is_not_compared_with_itself() -> None:
+    """Nine tenths of two epochs are the last one: all differences would be nothing."""
+    given = json.loads(several(1).model_dump_json())
+    against = {"arm": "g", "than": "t", "at": 0.99}
+    equal = {"arm": "g", "than": "t", "metric": "validation_loss", "within": 0.1, "against": against}
+    claim = {"text": "x", "equal": equal}
+    with pytest.raises(StudyFileError, match="the two moments are the same epoch"):
+        parse(given | {"claims": [claim]})

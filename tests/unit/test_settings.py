@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -16,7 +17,7 @@ from hpo.report.toml import study_file
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
 from hpo.study import StudySpec
-from hpo.study.file import parse
+from hpo.study.file import load, parse
 from hpo.study.settings import slopes
 from tests.unit.report_samples import confirm, search
 
@@ -178,6 +179,19 @@ def test_over_all_settings() -> None:
         ([], {"settings": {"a b": {}}}, "settings"),
         ([], {"settings": {"a": {"hidden": 3}}}, "unknown key 'hidden'"),
         ([], {"settings": 3}, "settings"),
+        ([claim(setting="large", along="size")], {}, "a trend is one over all settings; leave `setting` out"),
+        ([{"text": "x", "greater": {"arm": "falls", "than": "fixed_small"}}], {}, "give both by the arm's own name"),
+        ([claim(setting=["large"])], {}, "setting"),
+        ([], {"protocol": {"baseline": ["fixed"]}}, "baseline"),
+        ([], {"settings": {"a": {"at": {"u": 1e300}}}}, "less than or equal to 1000000"),
+        ([], {"arms": {"a_b": {}, "a": {}}, "settings": {"c": {}, "b_c": {}}, "protocol": {}}, "rename one of them"),
+        ([], {"arms": {"a": {}, "a_c": {}}, "settings": {"c": {}}, "protocol": {}}, "rename one of them"),
+        ([], {"arms": {"a" * 40: {}}, "settings": {"c" * 40: {}}, "protocol": {}}, "longer than 64 characters"),
+        ([], {"arms": {f"a{n}": {} for n in range(51)}, "protocol": {}}, "51 arms in 3 settings are 153; at most 100"),
+        ([], {"arms": {"a": {"baseline": "nope"}}, "protocol": {}}, "there is no arm 'nope'"),
+        ([], {"arms": {"a": {"way": "x"}, "b": {}}, "protocol": {}, "settings": {}}, "nobody writes it"),
+        ([], {"arms": {"a": {"trial": 3}, "b": {}}, "protocol": {}}, "trial"),
+        ([], {"search": {"lr.peak": {"low": 0.1, "high": 0.2}}}, "search: no arm has a sampler that proposes"),
         ([], {"search": {"lr.peak": 3}}, "search"),
     ],
 )
@@ -186,6 +200,29 @@ def test_mistakes(claims: list[dict[str, Any]], more: dict[str, Any], said: str)
     with pytest.raises(StudyFileError) as caught:
         parse(table(*claims, **more))
     assert said in str(caught.value)
+
+
+def test_one_setting_against_all() -> None:
+    """A difference in one of them less the mean over all."""
+    [found] = report(claim(setting="large", against={"arm": "falls", "than": "fixed"})).claims
+    assert found.difference is not None and pytest.approx(0.05 - 0.1 / 3) == found.difference.difference
+    assert "(falls_large - fixed_large) - (falls - fixed, mean of 3 settings)" in found.reason
+
+
+def test_an_arm_with_a_baseline_of_its_own() -> None:
+    """By its name in the file: the one in the same setting."""
+    given = table()
+    given["arms"]["rises"] = {"baseline": "falls"}
+    given["arms"]["falls"]["baseline"] = "falls"
+    study = parse(given)
+    assert "falls_large" == study.baseline_of("rises_large") == study.baseline_of("falls_large")
+
+
+def test_a_profile_replaces_what_all_search() -> None:
+    """A list in place of a range, as for an arm's own."""
+    path = Path(__file__).parents[2] / "studies" / "quickstart.toml"
+    study = load(path, ['search."lr.peak"={values=[0.1, 0.2]}'])
+    assert [0.1, 0.2] == study.arms["fixed"].search["lr.peak"].labels()  # type: ignore[union-attr]
 
 
 def test_slopes() -> None:

@@ -73,7 +73,7 @@ def _across(way: str, study: StudySpec, values: Mapping[str, Values], metric: Me
         return None
     a, b = (np.array([[side[place][unit] for unit in units] for side in sides]) for place in (0, 1))
     means = [dict(zip(units, of.mean(axis=0).tolist(), strict=True)) for of in (a, b)]
-    difference = paired(means[0], means[1])
+    difference = paired(means[0], means[1], anytime=study.protocol.is_sequential)
     assert difference is not None
     sign = 1.0 if metric.goal == "maximize" else -1.0
     drawn = np.random.default_rng(0).integers(0, len(units), (RESAMPLES, *a.shape))

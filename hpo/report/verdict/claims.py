@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hpo.evidence.contrasts import compared_arms, sides
-from hpo.evidence.decisions import LEVEL, Assessment, Decision, assess, bounds, decide
+from hpo.evidence.decisions import LEVEL, Answer, Assessment, Decision, assess, bounds, decide, untested
 from hpo.evidence.measured import Values, unit_noun
 from hpo.evidence.power import MOST_SEEDS, seeds_needed, smallest_effect
 from hpo.evidence.statistics import Paired, equal_seeds
@@ -42,12 +42,10 @@ class Measured:
 
 def judge(study: StudySpec, measured: Measured) -> tuple[ClaimResult, ...]:
     """The verdict on every claim of the study."""
-    tests = [_test(study, claim, measured) for claim in study.claims]
-    decisions = decide(study.claims, tests)
-    return tuple(
-        _Judged(study, claim, test, decision, measured).result()
-        for claim, test, decision in zip(study.claims, tests, decisions, strict=True)
-    )
+    found = [_Judged(study, claim, _test(study, claim, measured), measured) for claim in study.claims]
+    # One that decides nothing is held among the others to the end: it makes none of them easier.
+    decisions = decide(study.claims, [one.test if one.may_decide else untested(one.test) for one in found])
+    return tuple(one.result(decision) for one, decision in zip(found, decisions, strict=True))
 
 
 def _test(study: StudySpec, claim: Claim, measured: Measured) -> Assessment:
@@ -67,24 +65,28 @@ class _Judged:
     study: StudySpec
     claim: Claim
     test: Assessment
-    decision: Decision
     measured: Measured
 
-    def result(self) -> ClaimResult:
+    @property
+    def may_decide(self) -> bool:
+        """Whether the test may answer the claim: all trials that it asks about have a value, and one of their own."""
+        return not (self._missing() or self._lost() or self._ignored())
+
+    def _missing(self) -> list[str]:
+        """Which trials have failed, in words."""
+        return list(dict.fromkeys(line for arm, line in self.measured.failing.items() if arm in self.arms))
+
+    def _ignored(self) -> dict[str, int]:
+        """The arms that ignore the seed -> how many seeds."""
+        return {arm: n for arm, n in self.measured.ignored.items() if arm in self.arms}
+
+    def result(self, decision: Decision) -> ClaimResult:
         """The verdict, and why."""
-        failing, arms = self.measured.failing, self.arms
-        missing = dict.fromkeys(failing[arm] for arm in arms if arm in failing)
-        lost = self._lost()
-        ignored = {arm: n for arm, n in self.measured.ignored.items() if arm in arms}
-        decides_nothing = bool(lost or ignored)
-        verdict: Verdict = self.decision.answer or "undecided"
-        if decides_nothing:
-            verdict = "undecided"
-        if missing:
-            verdict = "incomplete"
-        is_open = verdict == "undecided" and not decides_nothing
+        missing, lost, ignored, arms = self._missing(), self._lost(), self._ignored(), self.arms
+        verdict: Verdict = "incomplete" if missing else decision.answer or "undecided"
+        is_open = verdict == "undecided" and self.may_decide
         parts = [
-            f"{self._compared()}: {self._found()}.",
+            f"{self._compared()}: {self._found(decision)}.",
             chosen_by(self.study, self.names),
             *(self._outlook() if is_open else ()),
             *(f"{seed_ignored(arm, n)}." for arm, n in ignored.items()),
@@ -96,7 +98,7 @@ class _Judged:
             verdict=verdict,
             reason=" ".join(part for part in parts if part),
             difference=self.test.difference,
-            p_corrected=self.decision.p_corrected,
+            p_corrected=decision.p_corrected,
             needed=self._needed() if is_open else None,
             metric=self.metric,
             provisional=bool(missing) or any(arm in self.measured.unfinished for arm in arms),
@@ -132,40 +134,42 @@ class _Judged:
 
     def _compared(self) -> str:
         """`ramp - grid after 25 % of the epochs, test accuracy`."""
-        texts = [
-            f"{pair.arm} - {pair.than}" + (f" after {100 * pair.at:.3g} % of the {self.study.unit}s" if pair.at else "")
-            for pair in self.pairs
-        ]
+        texts = [self._text_of(pair) for pair in self.pairs]
         compared = texts[0] if len(texts) == 1 else " - ".join(f"({text})" for text in texts)
-        settings = len(self.arms) // len(self.names)
         if self.claim.comparison.along:
             compared = f"slope of {compared} along {self.claim.comparison.along}"
-        elif settings > 1:
-            compared = f"{compared}, mean of {settings} settings"
         return f"{compared}, {self.metric.words}"
 
-    def _found(self) -> str:
+    def _text_of(self, pair: Pair) -> str:
+        settings = len(self.study.meant_by(pair.arm))
+        over = f", mean of {settings} settings" if settings > 1 and not self.claim.comparison.along else ""
+        when = f" after {100 * pair.at:.3g} % of the {self.study.unit}s" if pair.at else ""
+        return f"{pair.arm} - {pair.than}{over}{when}"
+
+    def _found(self, decision: Decision) -> str:
         """The difference, what it rests on, and where its interval lies."""
-        difference, p = self.test.difference, self.decision.p_corrected
+        difference, p = self.test.difference, decision.p_corrected
         if difference is None:
             return f"no {self.noun} in common so far; an interval needs two"
         points = " points" if self.metric.share else ""
         found = f"{change(difference, self.metric)}{points} over {count(difference.n, f'paired {self.noun}')}"
-        if difference.p is None or p is None or self.test.p is None:
+        if difference.p is None or self.test.p is None:
             return f"{found}; an interval needs two"
         if difference.low is None:
             if difference.std:
                 return f"{found}; too few for an interval that is valid whenever one looks"
             return f"{found}; all equal, which takes {equal_seeds(LEVEL)} to make an interval"
-        uncorrected = "" if p == self.test.p else f", {probability(p)} corrected for the number of claims"
-        where = self._where(difference)
-        if self.test.p < LEVEL <= p:
+        uncorrected = "" if p in (None, self.test.p) else f", {probability(p)} corrected for the number of claims"
+        where = self._where(difference, decision)
+        if p is not None and self.test.p < LEVEL <= p:
             where += ", but too narrowly for so many claims"
         return f"{found} ({p_value(self.test.p)}{uncorrected}); {where}"
 
-    def _where(self, difference: Paired) -> str:
+    def _where(self, difference: Paired, decision: Decision) -> str:
         low, high = bounds(self.claim)
-        if low is not None and high is not None and self.test.p_within is not None and self.test.p_within < LEVEL:
+        is_apart = decision.answer is not None and decision.answer == self._answer_beyond(difference)
+        within = self.test.p_within is not None and self.test.p_within < LEVEL and not is_apart
+        if low is not None and high is not None and within:
             width = number((high - low) / 2, self.metric)
             middle = "" if self.claim.margin == 0 else f" of {signed(self.claim.margin, self.metric)}"
             its = "it" if self.study.protocol.is_sequential else "its 90 % interval"
@@ -179,9 +183,17 @@ class _Judged:
         reference = self.claim.margin
         return f"all of it is {'above' if difference.difference > reference else 'below'} {limit}"
 
+    def _answer_beyond(self, difference: Paired) -> Answer:
+        """The answer of a difference that lies beyond the margin, as this one does."""
+        if self.claim.equal:
+            return "contradicted"
+        return (
+            "supported" if (difference.difference > self.claim.margin) == bool(self.claim.greater) else "contradicted"
+        )
+
     def _needed(self) -> int | None:
         difference = self.test.difference
-        if difference is None or difference.p is None or self.study.protocol.is_sequential:
+        if difference is None or difference.p is None or self.study.protocol.is_sequential or self.claim.equal:
             return None
         return seeds_needed(difference, self.claim.margin, self.level)
 
@@ -199,15 +211,18 @@ class _Judged:
             if (needed := self._needed()) is not None:
                 yield f"A study of its own would take {needed} {noun}, if all differ as much."
             return
+        if self.claim.equal:
+            return
         margin = self.claim.margin
         farthest = max((difference.low, difference.high), key=lambda end: abs(end - margin))
         fewest = seeds_needed(Paired(difference.n, farthest, None, None, None, difference.std), margin, self.level)
         measured = seeds_needed(difference, margin, self.level)
+        nothing = "" if self.claim.matters else "; none decides if there is none"
         if fewest is not None:
             as_measured = f"{measured}" if measured is not None else f"more than {MOST_SEEDS}"
             yield (
                 f"A study of its own would take about {fewest} {noun} if the difference is "
-                f"{signed(farthest, self.metric)}, {as_measured} if it is as measured; none decides if there is none."
+                f"{signed(farthest, self.metric)}, {as_measured} if it is as measured{nothing}."
             )
         least = smallest_effect(difference.n, self.level) * difference.std
         unit = " points" if self.metric.share else ""

@@ -72,7 +72,7 @@ def efficiencies(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Efficienc
             reached=_reached(metric, curve, goals[arm][-1].score) if goals[arm] else None,
             area=_area(metric, curve, start, width) if searches[arm] else None,
             saved=sum(study.arm(arm).length - cell.epochs for cell in searches[arm] if cell.ended == "pruned"),
-            audit=_audit(metric, ended(by_arm[arm], AUDIT), curve),
+            audit=_audits(study, [cell for cell in cells if cell.arm == arm]),
         )
         for arm, curve in curves.items()
     }
@@ -113,12 +113,15 @@ def _area(metric: Metric, curve: Sequence[Step], start: int, width: int) -> floa
     return (area + (metric.worst or 0.0) * unknown) / (width - start)
 
 
-def _audit(metric: Metric, audited: Sequence[Cell], curve: Sequence[Step]) -> Audit | None:
-    finals = [cell.score for cell in audited if cell.state == "done"]
-    if not finals:
-        return None
-    n, won = len(finals), sum(_wins(metric, final, curve) for final in finals)
-    return Audit(n, won, *proportion(won, n))
+def _audits(study: StudySpec, cells: Sequence[Cell]) -> Audit | None:
+    """The audit of all searches of an arm, each of which has a best of its own."""
+    n, won = 0, 0
+    for search in study.protocol.all_searches:
+        own = [cell for cell in cells if cell.search == search]
+        curve = best_so_far(study.objective, ended(own, SEARCH))
+        finals = [cell.score for cell in ended(own, AUDIT) if cell.state == "done"]
+        n, won = n + len(finals), won + sum(_wins(study.objective, final, curve) for final in finals)
+    return Audit(n, won, *proportion(won, n)) if n else None
 
 
 def _wins(metric: Metric, final: float | None, curve: Sequence[Step]) -> bool:

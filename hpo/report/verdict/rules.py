@@ -47,7 +47,7 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
         )
     yield from _searches(study)
     for extension in study.extensions:
-        yield _extension(extension, study.unit)
+        yield _extension(extension, study.unit, declared=study.protocol.is_sequential)
     level = 1 - CONFIDENCE
     noun = unit_noun(study)
     yield (
@@ -115,9 +115,11 @@ def despite(rehearsal: Rehearsal | None) -> Iterator[str]:
         yield from (f"launched with --despite-rehearsal: {finding.line}" for finding in rehearsal.of("bad"))
 
 
-def _extension(by: Extension, unit: str) -> str:
+def _extension(by: Extension, unit: str, *, declared: bool) -> str:
     added = {"trial": by.more_trials, unit: by.more_epochs, "seed": by.more_seeds}
     more = " and ".join(count(number, f"more {noun}") for noun, number in added.items() if number)
+    if declared and by.more_seeds and not (by.more_trials or by.more_epochs):
+        return f"Extended by up to {more} of each arm, which the design allows for."
     return (
         f"Extended by {more} when {by.when_done} of {count(by.of_planned, 'trial')} were done: whoever looks at "
         "results before deciding on more errs more often than the p values say."

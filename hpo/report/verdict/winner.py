@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hpo.errors import StudyError
-from hpo.evidence.measured import representative
+from hpo.evidence.measured import after_the_end, measured, representative, summary
 from hpo.evidence.statistics import Summary
 from hpo.metric import Metric
 from hpo.report.numbers import mean
@@ -31,15 +31,13 @@ class Winner:
     cells: Sequence[Cell]
     """The trials that trained it."""
     reached: tuple[tuple[Metric, Summary], ...]
-    """What its arm measured, by metric, over the seeds that it was trained with, or over the searches."""
-    compared_by: str
-    """What the means are over: `seed`, or `search`."""
+    """What it measured, by metric, over the seeds that it was trained with."""
 
     def __str__(self) -> str:
         lines = [f"# the best trial of {self.study}, arm {self.arm}"]
-        for metric, summary in self.reached:
+        for metric, found in self.reached:
             unit = " %" if metric.share else ""
-            lines.append(f"# {metric.words}: {mean(summary, metric)}{unit} ({count(summary.n, self.compared_by)})")
+            lines.append(f"# {metric.words}: {mean(found, metric)}{unit} ({count(found.n, 'seed')})")
         return "\n".join([*map(on_one_line, lines), trial_table(self.trial)])
 
 
@@ -53,14 +51,15 @@ def winner(study: StudySpec, cells: Sequence[Cell], report: Report, arm: str | N
     chosen = representative(study, [cell for cell in cells if cell.arm == result.name])
     if not chosen:
         raise StudyError(f"{study.name}: no configuration of {result.name} has finished yet")
-    summaries = ((report.objective, result.validation), (report.objective.on("test"), result.test), *result.also)
+    own = measured(study.metrics.values(), {cell.seed: [cell] for cell in chosen}, after_the_end())
+    shown = (report.objective, report.objective.on("test"), *(metric for metric, _ in result.also))
+    summaries = [(metric, summary(own[metric.name], metric)) for metric in shown]
     return Winner(
         study=study.name,
         arm=result.name,
         trial=study.table_of(result.name, chosen[0].params or {}, chosen[0].search),
         cells=chosen,
-        compared_by=report.compared_by,
-        reached=tuple((metric, summary) for metric, summary in summaries if summary is not None),
+        reached=tuple((metric, found) for metric, found in summaries if found is not None),
     )
 
 
@@ -76,7 +75,5 @@ def _arm(report: Report, name: str | None) -> ArmResult:
 
 def winner_json(found: Winner) -> dict[str, Any]:
     """The winner for programs."""
-    reached = {
-        metric.name: {"n": summary.n, "mean": summary.mean, "std": summary.std} for metric, summary in found.reached
-    }
+    reached = {metric.name: {"n": own.n, "mean": own.mean, "std": own.std} for metric, own in found.reached}
     return {"study": found.study, "arm": found.arm, "trial": found.trial, "reached": reached}

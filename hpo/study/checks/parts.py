@@ -13,10 +13,12 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from hpo.errors import StudyFileError
-from hpo.search.space import merge
+from hpo.search.parameters import point
+from hpo.search.space import Params, merge
 from hpo.spec import Spec
 from hpo.study import Arm, Claim, Contrast, Published, parse_trial
 from hpo.study.checks.arms import arm_mistakes
+from hpo.study.spec import laid_over
 from hpo.trainers import trainer_of
 from hpo.words.explain import shown
 from hpo.words.suggest import did_you_mean
@@ -35,6 +37,10 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     yield from _trial_mistakes(table.get("trial"), overlays | arms)
     protocol = _table(table.get("protocol"))
     yield from _baseline_mistakes(protocol, given)
+    settings = _table(table.get("settings"))
+    for name, raw in given.items():
+        if isinstance(raw, dict):
+            yield from _written_out_mistakes(name, raw, given, settings)
     trial = _table(table.get("trial"))
     metrics = trainer_of(trial).metrics(trial)
     yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", metrics, "validation")
@@ -102,12 +108,30 @@ def _baseline_mistakes(protocol: Mapping[str, Any], arms: Collection[str]) -> It
         yield f"protocol.baseline: {_no_such_arm(baseline, arms)}"
 
 
+def _written_out_mistakes(
+    name: str, raw: Mapping[str, Any], arms: Mapping[str, Any], settings: Mapping[str, Any]
+) -> Iterator[str]:
+    """What is wrong with the baseline of an arm, and with what nobody writes but us."""
+    baseline = raw.get("baseline")
+    if isinstance(baseline, str) and baseline not in arms:
+        yield f"arms.{name}.baseline: {_no_such_arm(baseline, arms)}"
+    elif isinstance(baseline, str) and _table(arms[baseline]).get("baseline", baseline) != baseline:
+        yield f"arms.{name}.baseline: {baseline} is itself compared with another arm"
+    for key in ("way", "setting"):
+        if key in raw and raw[key] is not None and not (name == f"{raw.get('way')}_{raw.get('setting')}" and settings):
+            yield f"arms.{name}.{key}: nobody writes it; give every setting a table [settings.NAME]"
+
+
 def _metric_mistakes(name: Any, where: str, metrics: Collection[str], split: str = "") -> Iterator[str]:
     """Find what is wrong with the name of a metric, which is to be one of `metrics`, and of `split` if one is given."""
     known = [metric for metric in metrics if metric.startswith(split)]
     if isinstance(name, str) and name not in known:
         what = f"on {split}, a trial" if split else "a trial"
         yield f"{where}: {what} reports {', '.join(known)}; not {shown(name)}{did_you_mean(name, known)}"
+
+
+NEAREST = 1e-6
+"""How far apart settings have to lie for a trend along them."""
 
 
 def _setting_mistakes(comparison: Contrast, where: str, settings: Mapping[str, Any]) -> Iterator[str]:
@@ -119,10 +143,11 @@ def _setting_mistakes(comparison: Contrast, where: str, settings: Mapping[str, A
             return
     if comparison.along is None:
         return
-    levels = [_table(_table(setting).get("at")).get(comparison.along) for setting in settings.values()]
-    if not levels or any(level is None for level in levels):
+    found = [_table(_table(setting).get("at")).get(comparison.along) for setting in settings.values()]
+    levels = [level for level in found if isinstance(level, int | float)]
+    if not levels or len(levels) < len(found):
         yield f"{where}.along: not every setting says where it lies along {shown(comparison.along)}, in its `at`"
-    elif len(set(levels)) < 2:
+    elif max(levels) - min(levels) < NEAREST:
         yield f"{where}.along: all settings lie at the same place along {shown(comparison.along)}"
 
 
@@ -134,6 +159,10 @@ def _claim_mistakes(comparison: Contrast, where: str, arms: Mapping[str, Any], c
         for role, arm in (("arm", pair.arm), ("than", pair.than)):
             if arm not in arms and arm not in ways:
                 yield f"{at}.{role}: {_no_such_arm(arm, ways or arms)}"
+        if ways and (pair.arm in ways) != (pair.than in ways):
+            yield f"{at}: compares one of them in all settings with the other in one; give both by the arm's own name"
+        if comparison.along is not None and pair.arm in arms:
+            yield f"{at}.along: a trend is one over all settings; leave `setting` out"
         if pair.arm == pair.than:
             yield f"{at}: compares {pair.arm!r} with itself"
         if pair.at is not None and is_test:
@@ -160,9 +189,18 @@ def _steered_mistakes(
 
 
 def _steers_by_validation(trial: Mapping[str, Any], arm: Arm) -> bool:
-    """Whether it does, as far as its trial is well-formed."""
-    with suppress(ValidationError, StudyFileError):
-        return trainer_of(trial).steers_by_validation(merge(trial, arm.trial))
+    """Whether any trial of it does, as far as they are well-formed."""
+    points: list[Params] = [{}] if not arm.search else []
+    for name, parameter in arm.parameters.items():
+        for label in parameter.searched.examples():
+            points.append(
+                point(arm.search, lambda other, searched: label if other == name else searched.examples()[0])  # noqa: B023
+            )
+    for params in points:
+        with suppress(ValidationError, StudyFileError):
+            merged = merge(trial, arm.trial)
+            if trainer_of(trial).steers_by_validation(laid_over(merged, "", arm, params)):
+                return True
     return False
 
 

@@ -67,9 +67,11 @@ class ImageTrainer:
 
     def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
         config = self.spec().model_validate(trial)
-        return config.data.steer is None and any(
-            looks_at_validation(spec.policy) for spec in config.regularizers.values()
-        )
+        stopping = config.early_stopping
+        if stopping is not None and stopping.score == "best":
+            return True  # the best of all epochs, by validation
+        steered = any(looks_at_validation(spec.policy) for spec in config.regularizers.values())
+        return steered and config.data.steer is None
 
     def amounts(self, trial: Mapping[str, Any], length: int) -> Mapping[str, int]:
         return self._amounts(self.spec().model_validate(trial), length)
