@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: faults help quickstart test check check-statistics bench-checkpoints bench-fleet bench-gpu bench-programs bench-reading bench-storage bench-search format reference clean
+.PHONY: faults help quickstart test check check-statistics bench-checkpoints bench-fleet bench-gpu bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -32,6 +32,9 @@ bench-gpu: $(VENV)/.installed-dev ## How a GPU trains: recorded steps, 16 bits, 
 
 bench-programs: $(VENV)/.installed-dev ## What a trial costs that is a program
 	$(BIN)/python -m benchmarks.programs
+
+bench-repeated: $(VENV)/.installed-dev ## A whole study again and again: how often does it come to which verdict? (STUDY, TIMES)
+	$(BIN)/python -m benchmarks.repeated --study $(or $(STUDY),studies/quickstart.toml) --times $(or $(TIMES),25)
 
 bench-checkpoints: $(VENV)/.installed-dev ## What it costs to make a checkpoint and to keep it
 	$(BIN)/python -m benchmarks.checkpoints
