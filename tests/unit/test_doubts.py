@@ -100,7 +100,7 @@ def test_configurations_within_the_noise() -> None:
     cells = [search("grid", slot, score, params={"lr.peak": peak}) for slot, (peak, score) in enumerate(scores.items())]
     cells += [confirm("grid", seed, 0.89 + 0.01 * seed, 0.9, params={"lr.peak": 0.1}) for seed in range(3)]
     [line] = [line for line in compare(plan, cells).doubts if "luck" in line]
-    assert line.startswith("grid: 3 of 3 finished configurations are within the noise of the best (2.83 points")
+    assert line.endswith("3 of grid's 3 (2.83 points) finished configurations")
     wider = [replace(one, score=0.80) if one.slot == 2 else one for one in cells]
     assert not any("luck" in line for line in compare(plan, wider).doubts)
 

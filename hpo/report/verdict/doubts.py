@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean, variance
 
 from hpo.evidence.measured import chosen
@@ -29,10 +29,10 @@ SURE = 2.0
 def doubts(study: StudySpec, cells: Sequence[Cell], *, one_device: bool) -> Iterator[str]:
     """A line for each. `one_device`: all trials ran on the same kind of device."""
     yield from beforehand.doubts(study)
-    for arm in study.arms:
-        own = [cell for cell in cells if cell.arm == arm]
+    by_arm = {arm: [cell for cell in cells if cell.arm == arm] for arm in study.arms}
+    for arm, own in by_arm.items():
         yield from _edges(study, arm, own)
-        yield from _alike(study, arm, own)
+    yield from _luck(study, by_arm)
     if one_device:
         yield from _paces(study, cells)
 
@@ -79,8 +79,19 @@ def _is_at(value: Label, end: float, searched: Range | Values) -> bool:
     return abs(at - end) <= NEAR * (high - low)
 
 
-def _alike(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
+def _luck(study: StudySpec, by_arm: Mapping[str, Sequence[Cell]]) -> Iterator[str]:
     """Configurations that the noise of a seed does not tell from the best one: which was chosen is luck."""
+    found = [part for arm, own in by_arm.items() for part in _alike(study, arm, own)]
+    if found:
+        yield (
+            f"it is luck which of these was chosen, for they lie within {SURE:g} standard deviations of the difference of "
+            f"two seeds: {', '.join(found)} finished configurations{'' if study.protocol.searches == 1 else ' of a search'}"
+        )
+
+
+def _alike(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
+    """How many of an arm's configurations are like the best, on average over its searches, where they are three or
+    more."""
     metric, noise = study.objective, _noise(study, cells)
     if noise is None:
         return
@@ -91,16 +102,9 @@ def _alike(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
         if len(scores) > 2:
             width = SURE * noise * math.sqrt(2 / scores[0][1])
             shares.append((sum(abs(score - scores[0][0]) <= width for score, _ in scores), len(scores), width))
-    if not shares or fmean(alike for alike, _, _ in shares) < 3:
-        return
-    alike, of = (round(fmean(each[place] for each in shares)) for place in (0, 1))
-    unit = " points" if metric.share else ""
-    searches = "" if len(shares) == 1 else " of a search, on average,"
-    yield (
-        f"{arm}: {alike} of {of} finished configurations{searches} are within the noise of the best "
-        f"({number(shares[0][2], metric)}{unit}, {SURE:g} standard deviations of the difference of two seeds): it is "
-        "luck which of them was chosen"
-    )
+    if shares and fmean(alike for alike, _, _ in shares) >= 3:
+        alike, of = (round(fmean(each[place] for each in shares)) for place in (0, 1))
+        yield f"{alike} of {arm}'s {of} ({number(shares[0][2], metric)}{' points' if metric.share else ''})"
 
 
 def _noise(study: StudySpec, cells: Sequence[Cell]) -> float | None:
