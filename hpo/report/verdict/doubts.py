@@ -83,9 +83,10 @@ def _luck(study: StudySpec, by_arm: Mapping[str, Sequence[Cell]]) -> Iterator[st
     """Configurations that the noise of a seed does not tell from the best one: which was chosen is luck."""
     found = [part for arm, own in by_arm.items() for part in _alike(study, arm, own)]
     if found:
+        of = "finished configurations" + ("" if study.protocol.searches == 1 else " of a search")
         yield (
-            f"it is luck which of these was chosen, for they lie within {SURE:g} standard deviations of the difference of "
-            f"two seeds: {', '.join(found)} finished configurations{'' if study.protocol.searches == 1 else ' of a search'}"
+            f"it is luck which of these was chosen, for they lie within {SURE:g} standard deviations of the difference "
+            f"of two seeds: {', '.join(found)} {of}"
         )
 
 
