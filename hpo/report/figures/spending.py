@@ -17,12 +17,14 @@ MOST_POINTS = 400
 
 
 def spending(cells: Sequence[Cell], report: Report) -> Figure | None:
-    """The objective against the epochs that an arm's search has spent."""
+    """The objective against the epochs that an arm's search has spent; of several searches, its first."""
     metric = report.objective
-    series = [one for arm in report.arms for one in (*_found(metric, arm), *_trials(metric, arm.name, cells))]
+    first = [cell for cell in cells if cell.phase == SEARCH and cell.search == 1]
+    series = [one for arm in report.arms for one in (*_found(metric, arm, first), *_trials(metric, arm.name, first))]
     if not series:
         return None
-    x = Axis(f"{report.unit}s of the arm's search", whole=True)
+    which = "first search" if report.compared_by == "search" else "search"
+    x = Axis(f"{report.unit}s of the arm's {which}", whole=True)
     panels = []
     for index, title in enumerate(("Best so far", "Expected best of a part", "Every trial")):
         own = [value for one in series if one.panel == index for value in one.y]
@@ -45,10 +47,11 @@ def labelled(metric: Metric) -> str:
     return f"{metric.words}, {metric.axis}" if metric.axis else metric.words
 
 
-def _found(metric: Metric, arm: ArmResult) -> Iterator[Series]:
+def _found(metric: Metric, arm: ArmResult, searched: Sequence[Cell]) -> Iterator[Series]:
     steps, factor = arm.efficiency.best_so_far, metric.factor
     if steps:
-        known = [(step.epochs, step.score) for step in steps] + [(arm.search.epochs, steps[-1].score)]
+        spent = sum(cell.epochs for cell in searched if cell.arm == arm.name)
+        known = [(step.epochs, step.score) for step in steps] + [(spent, steps[-1].score)]
         yield Series(arm.name, 0, "step", tuple(float(x) for x, _ in known), tuple(factor * y for _, y in known))
     if arm.expected_best:
         found = arm.expected_best
