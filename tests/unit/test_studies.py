@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -78,6 +80,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Relative ones."""
     for target in LINK.findall(page.read_text()):
         assert re.match(r"[a-z]+:", target) or (page.parent / target).exists(), target
+
+
+def test_tables_are_what_their_data_says() -> None:
+    """Those that stand beside raw data: written by a script, and not by hand."""
+    done = subprocess.run(
+        [sys.executable, STUDIES / "tables.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (0, "") == (done.returncode, done.stdout), done.stdout + done.stderr
 
 
 def shrunk(study: StudySpec) -> StudySpec:
