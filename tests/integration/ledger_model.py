@@ -26,6 +26,9 @@ from tests.integration.ledger_tables import (
     TrialModel,
 )
 
+SEED = Protocol().seed_of("search", 1, 0)
+"""The seed of every trial of the search."""
+
 
 class LedgerModel(Tables):
     """The study as it is planned and worked on."""
@@ -34,8 +37,8 @@ class LedgerModel(Tables):
 
     def first_cells(self) -> list[Planned]:
         """The arms take turns."""
-        grid = [Planned(GRID, "search", slot, 0, {"lr.peak": peak}) for slot, peak in enumerate(POINTS)]
-        random = [Planned(RANDOM, "search", slot, 0, None) for slot in range(BUDGET // EPOCHS)]
+        grid = [Planned(GRID, "search", slot, SEED, {"lr.peak": peak}) for slot, peak in enumerate(POINTS)]
+        random = [Planned(RANDOM, "search", slot, SEED, None) for slot in range(BUDGET // EPOCHS)]
         return [cell for pair in zip(grid, random, strict=True) for cell in pair]
 
     def add(self, planned: Sequence[Planned], ids: Sequence[int]) -> None:
@@ -51,7 +54,7 @@ class LedgerModel(Tables):
         for arm in (GRID, RANDOM):
             extra = self._saved_epochs(arm) // EPOCHS
             searched = len(self._of(arm, "search"))
-            added += [Planned(arm, "search", searched + number, 0, None) for number in range(extra)]
+            added += [Planned(arm, "search", searched + number, SEED, None) for number in range(extra)]
             chosen = None if extra else self._chosen(arm)
             confirmed = self._of(arm, "confirm")
             if chosen is not None and chosen not in [cell.params for cell in confirmed]:

@@ -20,14 +20,23 @@ def test_the_notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert 5 == len(blocks)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("HPO_STORAGE", raising=False)
-    smaller = ["--set", "trial.epochs=3", "--set", "protocol.budget.epochs=36", "--workers", "1"]
+    smaller = [
+        "--set",
+        "trial.epochs=3",
+        "--set",
+        "protocol.budget.epochs=36",
+        "--set",
+        "protocol.searches=2",
+        "--workers",
+        "1",
+    ]
     done = CliRunner().invoke(cli, ["launch-study", str(REPOSITORY / "studies/quickstart.toml"), *smaller])
     assert 0 == done.exit_code, done.output
 
     names: dict[str, Any] = {}
     for block in blocks:
         exec(block, names)
-    assert {"grid", "direction", "feedback"} == set(names["best"]["arm"])
-    assert (3, 3) == names["mean"].shape == names["spread"].shape
-    assert 3 == len(names["moved"].groupby("arm"))
-    assert "a scheduled strength beats the best fixed one" in capsys.readouterr().out
+    assert {"grid", "fixed", "direction", "feedback"} == set(names["best"]["arm"])
+    assert (3, 4) == names["mean"].shape == names["spread"].shape
+    assert 4 == len(names["moved"].groupby("arm"))
+    assert "a scheduled strength beats a fixed one" in capsys.readouterr().out
