@@ -26,7 +26,7 @@ STUDIES = Path(__file__).parents[2] / "studies"
 FILES = sorted(STUDIES.glob("**/*.toml"))
 FOLDERS = sorted({file.parent for file in STUDIES.glob("*/*.toml")})
 MOST_ARMS = 6
-TINY = {"epochs": 1, "batch_size": 16, "data": {"kind": "npz", "file": "digits.npz", "validation": 20}}
+TINY = {"epochs": 2, "batch_size": 16, "data": {"kind": "npz", "file": "digits.npz", "validation": 20}}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s#]+)[^)]*\)")
 
 
@@ -91,7 +91,7 @@ def test_tables_are_what_their_data_says() -> None:
 
 
 def shrunk(study: StudySpec) -> StudySpec:
-    """The same question, an image of it: a few enlarged digits, nets of a few units, one epoch, two seeds.
+    """The same question, an image of it: a few enlarged digits, nets of a few units, two epochs, two seeds.
 
     The rule is the same for all: of the arms stay the baseline and those of the first claims, six at most; a grid keeps
     two values of what it searches first and one of the rest; a sampler has two trials.
