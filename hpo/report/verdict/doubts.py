@@ -120,18 +120,19 @@ def _noise(study: StudySpec, cells: Sequence[Cell]) -> float | None:
 
 
 def _paces(study: StudySpec, cells: Sequence[Cell]) -> Iterator[str]:
-    """Arms of which an epoch takes longer: equal epochs are not equal time."""
-    paces: dict[str, float] = {}
-    for arm in study.arms:
-        searched = [cell for cell in cells if (cell.arm, cell.phase, cell.state) == (arm, SEARCH, "done")]
-        seconds, epochs = sum(cell.seconds for cell in searched), sum(cell.epochs for cell in searched)
-        if seconds >= SHORTEST and epochs:
-            paces[arm] = seconds / epochs
-    if len(paces) < 2:
-        return
-    fast, slow = min(paces, key=paces.__getitem__), max(paces, key=paces.__getitem__)
-    if (ratio := paces[slow] / paces[fast]) > SLOWER:
-        yield (
-            f"{count(1, study.unit)} of {slow} took {ratio:.2g} times as long as one of {fast}: what is equal in "
-            f"{study.unit}s is not equal in time"
-        )
+    """Arms of which an epoch takes longer than one of another in the same setting: equal epochs are not equal time."""
+    for setting in dict.fromkeys(spec.setting for spec in study.arms.values()):
+        paces: dict[str, float] = {}
+        for arm in [arm for arm, spec in study.arms.items() if spec.setting == setting]:
+            searched = [cell for cell in cells if (cell.arm, cell.phase, cell.state) == (arm, SEARCH, "done")]
+            seconds, epochs = sum(cell.seconds for cell in searched), sum(cell.epochs for cell in searched)
+            if seconds >= SHORTEST and epochs:
+                paces[arm] = seconds / epochs
+        if len(paces) < 2:
+            continue
+        fast, slow = min(paces, key=paces.__getitem__), max(paces, key=paces.__getitem__)
+        if (ratio := paces[slow] / paces[fast]) > SLOWER:
+            yield (
+                f"{count(1, study.unit)} of {slow} took {ratio:.2g} times as long as one of {fast}: what is equal in "
+                f"{study.unit}s is not equal in time"
+            )
