@@ -89,15 +89,11 @@ class Tally:
 def simulate(studies: int, effect: float, others: int = 1, *, seed: int = 0, kind: str = "normal") -> Tally:
     """So many studies in which `others` arms truly differ from the baseline by `effect` standard deviations."""
     random = np.random.default_rng(seed)
-    draw, images, diverging = KINDS[kind]
     arms = ("base", *(f"arm{number}" for number in range(others)))
     spec = study(arms=arms, confirm={"seeds": SEEDS}, claims=[_claim(arm) for arm in arms[1:]])
     reports = []
     for _ in range(studies):
-        accuracy = _accuracies(random, draw, images, len(arms), SEEDS)
-        accuracy[1:] += effect * SPREAD
-        accuracy = np.round(accuracy * images) / images
-        lost = random.random(accuracy.shape) < diverging
+        accuracy, lost = _measured(random, kind, (len(arms), SEEDS), effect)
         reports.append(compare(spec, [*_searched(arms), *_confirmed(arms, accuracy, lost)]))
     return _tally(reports, effect * SPREAD)
 
@@ -110,8 +106,7 @@ def procedures(studies: int, searches: int, *, seed: int = 0, kind: str = "norma
     much as seeds do.
     """
     random = np.random.default_rng(seed)
-    draw, images, diverging = KINDS[kind]
-    arms = ("base", "arm0")
+    arms, draw = ("base", "arm0"), KINDS[kind][0]
     spec = study(arms=arms, confirm={"seeds": SEEDS}, claims=[_claim("arm0")], searches=searches)
     reports = []
     for _ in range(studies):
@@ -120,10 +115,7 @@ def procedures(studies: int, searches: int, *, seed: int = 0, kind: str = "norma
             qualities = random.normal(0, SPREAD, (len(arms), TRIED))
             seen = qualities + SPREAD * draw(random, qualities.shape)
             chosen = np.take_along_axis(qualities, seen.argmax(axis=1)[:, None], axis=1)
-            accuracy = _accuracies(random, draw, images, len(arms), SEEDS) + chosen
-            accuracy[1:] += effect * SPREAD
-            accuracy = np.round(accuracy * images) / images
-            lost = random.random(accuracy.shape) < diverging
+            accuracy, lost = _measured(random, kind, (len(arms), SEEDS), effect, chosen)
             cells += [*_searched(arms, number), *_confirmed(arms, accuracy, lost, number)]
         reports.append(compare(spec, cells))
     return _tally(reports, effect * SPREAD)
@@ -144,17 +136,13 @@ class Sequences:
 def sequences(studies: int, effect: float, *, seed: int = 0, kind: str = "normal") -> Sequences:
     """So many studies that look after every five seeds, of an arm that differs by `effect` standard deviations."""
     random = np.random.default_rng(seed)
-    draw, images, diverging = KINDS[kind]
     arms = ("base", "arm0")
     design = {"seeds": SEEDS, "most": MOST, "until": "decided"}
     spec = study(arms=arms, confirm=design, claims=[_claim("arm0")])
     seeds = [spec.protocol.seed_of("confirm", 1, index) for index in range(MOST)]
     decided = covered = used = 0
     for _ in range(studies):
-        accuracy = _accuracies(random, draw, images, len(arms), MOST)
-        accuracy[1:] += effect * SPREAD
-        accuracy = np.round(accuracy * images) / images
-        lost = random.random(accuracy.shape) < diverging
+        accuracy, lost = _measured(random, kind, (len(arms), MOST), effect)
         cells = [*_searched(arms), *_confirmed(arms, accuracy, lost, seeds=seeds)]
         wanted = confirm_seeds(spec, cells)["arm0"]
         known = [cell for cell in cells if cell.phase == "search" or cell.seed in seeds[:wanted]]
@@ -179,7 +167,7 @@ def equalities(studies: int, effect: float, *, seed: int = 0) -> float:
     spec = study(arms=arms, confirm={"seeds": EQUAL_SEEDS}, claims=[claim])
     found: list[ClaimResult] = []
     for _ in range(studies):
-        accuracy = _accuracies(random, KINDS["normal"][0], IMAGES, len(arms), EQUAL_SEEDS)
+        accuracy = _accuracies(random, KINDS["normal"][0], (len(arms), EQUAL_SEEDS))
         accuracy[1:] += effect * SPREAD
         cells = [*_searched(arms), *_confirmed(arms, accuracy, np.zeros(accuracy.shape, bool))]
         found += compare(spec, cells).claims
@@ -209,7 +197,7 @@ def in_settings(studies: int, effect: float, *, seed: int = 0) -> InSettings:
     for _ in range(studies):
         cells: list[Cell] = []
         for name in names:
-            accuracy = _accuracies(random, KINDS["normal"][0], IMAGES, 2, SEEDS) - random.uniform(0, 0.2)
+            accuracy = _accuracies(random, KINDS["normal"][0], (2, SEEDS)) - random.uniform(0, 0.2)
             accuracy[1] += effect * SPREAD
             arms = (f"base_{name}", f"arm0_{name}")
             cells += [*_searched(arms), *_confirmed(arms, accuracy, np.zeros(accuracy.shape, bool))]
@@ -223,10 +211,20 @@ def _claim(arm: str) -> dict[str, Any]:
     return {"text": f"{arm} is better", "greater": {"arm": arm, "than": "base"}}
 
 
-def _accuracies(random: np.random.Generator, draw: Draw, images: int, arms: int, seeds: int) -> np.ndarray:
+def _measured(
+    random: np.random.Generator, kind: str, shape: tuple[int, int], effect: float, chosen: np.ndarray | float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracies (arms, seeds) as counted, those of all arms but the first better by `effect`; and which diverge."""
+    draw, images, diverging = KINDS[kind]
+    accuracy = _accuracies(random, draw, shape) + chosen
+    accuracy[1:] += effect * SPREAD
+    return np.round(accuracy * images) / images, random.random(shape) < diverging
+
+
+def _accuracies(random: np.random.Generator, draw: Draw, shape: tuple[int, int]) -> np.ndarray:
     """Accuracies (arms, seeds) that differ by chance alone."""
-    alike = random.normal(0, SPREAD, seeds)
-    return 0.9 + alike + SPREAD / math.sqrt(2) * draw(random, (arms, seeds))
+    alike = random.normal(0, SPREAD, shape[1])
+    return 0.9 + alike + SPREAD / math.sqrt(2) * draw(random, shape)
 
 
 def _searched(arms: Sequence[str], number: int = 1) -> Iterator[Cell]:

@@ -17,7 +17,9 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from hpo.words.suggest import did_you_mean, nearest
 
-Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
+LONGEST_NAME = 64
+"""Characters of a name."""
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=LONGEST_NAME)]
 """Letters, digits, `_` and `-`, beginning with a letter; at most 64."""
 
 

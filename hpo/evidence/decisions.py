@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hpo.evidence.statistics import CONFIDENCE, Paired, paired
+from hpo.evidence.statistics import CONFIDENCE, Paired, holm, paired
 from hpo.study import Claim
 
 LEVEL = 1 - CONFIDENCE
@@ -81,24 +81,28 @@ def bounds(claim: Claim) -> tuple[float, float] | tuple[None, None]:
 
 def decide(claims: Sequence[Claim], tests: Sequence[Assessment]) -> list[Decision]:
     """The answer to each claim, corrected for their number; one that isn't tested yet counts."""
-    found: list[Decision] = [Decision(None, None)] * len(claims)
+    corrected = holm([test.p for test in tests])
+    found = [Decision(None, p) for p in corrected]
     known = sorted((p, place) for place, test in enumerate(tests) if (p := test.p) is not None)
-    largest, goes_on = 0.0, True
-    for rank, (p, place) in enumerate(known):
-        times = len(claims) - rank
-        largest = max(largest, min(1.0, times * p))
-        goes_on = goes_on and largest < LEVEL
-        answer = _answer(claims[place], tests[place], LEVEL / times) if goes_on else None
-        found[place] = Decision(answer, largest)
+    for rank, (_, place) in enumerate(known):
+        p_corrected = corrected[place]
+        if p_corrected is not None and p_corrected < LEVEL:
+            answer = _answer(claims[place], tests[place], LEVEL / (len(claims) - rank))
+            found[place] = Decision(answer, p_corrected)
     return found
+
+
+def answer_beyond(claim: Claim, difference: Paired) -> Answer:
+    """The answer that a difference which lies beyond the margin, as this one does, gives to a claim."""
+    if claim.equal:
+        return "contradicted"
+    return "supported" if (difference.difference > claim.margin) == bool(claim.greater) else "contradicted"
 
 
 def _answer(claim: Claim, test: Assessment, level: float) -> Answer | None:
     """Where both answers are sure enough, a difference counts, however small it is."""
     if test.difference is not None and test.p_beyond is not None and test.p_beyond < level:
-        if claim.equal:
-            return "contradicted"
-        return "supported" if (test.difference.difference > claim.margin) == bool(claim.greater) else "contradicted"
+        return answer_beyond(claim, test.difference)
     if test.p_within is not None and test.p_within < level:
         return "supported" if claim.equal else "no difference"
     return None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import fmean
 from types import MappingProxyType
 
-from hpo.evidence.ranking import point, ranking
+from hpo.evidence.ranking import Configuration, point, ranking
 from hpo.evidence.statistics import Summary, summarize
 from hpo.metric import Metric
 from hpo.storage.rows import Cell, CurvePoint, value_of
@@ -24,15 +24,19 @@ def unit_noun(study: StudySpec) -> str:
     return "search" if study.protocol.searches > 1 else "seed"
 
 
+def rankings(study: StudySpec, cells: Sequence[Cell]) -> dict[int, list[Configuration]]:
+    """Search -> the configurations of an arm's search, best first."""
+    return {
+        search: ranking(study.objective, [cell for cell in cells if cell.search == search])
+        for search in study.protocol.all_searches
+    }
+
+
 def chosen(study: StudySpec, cells: Sequence[Cell]) -> dict[int, Sequence[Cell]]:
     """Search -> the done cells by which its choice is judged: one configuration's, chosen on validation; of searches
     that have some."""
-    found = {}
-    for search in study.protocol.all_searches:
-        own = _judged_by(study, [cell for cell in cells if cell.search == search])
-        if own:
-            found[search] = own
-    return found
+    found = {search: _judged_by(study, search, ranked, cells) for search, ranked in rankings(study, cells).items()}
+    return {search: own for search, own in found.items() if own}
 
 
 def judged_by(study: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
@@ -40,12 +44,11 @@ def judged_by(study: StudySpec, cells: Sequence[Cell]) -> list[Cell]:
     return [cell for own in chosen(study, cells).values() for cell in own]
 
 
-def _judged_by(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
-    ranked = ranking(study.objective, cells)
+def _judged_by(study: StudySpec, search: int, ranked: Sequence[Configuration], cells: Sequence[Cell]) -> Sequence[Cell]:
     confirm = study.protocol.confirm
     if confirm is None:
         return ranked[0].cells if ranked else ()
-    done = [cell for cell in cells if cell.phase == CONFIRM and cell.state == "done"]
+    done = [cell for cell in cells if (cell.search, cell.phase, cell.state) == (search, CONFIRM, "done")]
     # Of equally good ones the one that the search ranked higher, whatever their slots are.
     confirmed = [[cell for cell in done if point(cell) == point(best)] for best in ranked[: confirm.top]]
     return min(filter(None, confirmed), key=lambda same: _place(study.objective, same), default=[])
@@ -54,18 +57,22 @@ def _judged_by(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
 def representative(study: StudySpec, cells: Sequence[Cell]) -> Sequence[Cell]:
     """The cells of the one configuration that stands for an arm: of several searches the best one's, on validation;
     while nothing is confirmed, the search phase's cells of the best configuration."""
-    of_each = representatives(study, cells).values()
-    return min(of_each, key=lambda same: (same[0].phase != CONFIRM, _place(study.objective, same)), default=())
+    return best_of(study, representatives(study, cells))
+
+
+def best_of(study: StudySpec, of_each: Mapping[int, Sequence[Cell]]) -> Sequence[Cell]:
+    """The best of what stands for each search, on validation; none of none."""
+    metric = study.objective
+    return min(of_each.values(), key=lambda same: (same[0].phase != CONFIRM, _place(metric, same)), default=())
 
 
 def representatives(study: StudySpec, cells: Sequence[Cell]) -> dict[int, Sequence[Cell]]:
     """Search -> the cells of the configuration that stands for it, as `representative`."""
-    found = chosen(study, cells)
-    for search in study.protocol.all_searches:
-        ranked = ranking(study.objective, [cell for cell in cells if cell.search == search])
-        if search not in found and ranked:
-            found[search] = ranked[0].cells
-    return found
+    ranked = rankings(study, cells)
+    found = {
+        search: _judged_by(study, search, own, cells) or (own[0].cells if own else ()) for search, own in ranked.items()
+    }
+    return {search: own for search, own in found.items() if own}
 
 
 def _place(metric: Metric, same: Sequence[Cell]) -> tuple[float, ...] | float:

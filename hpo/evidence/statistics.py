@@ -16,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from statistics import fmean, stdev
+from statistics import fmean, stdev, variance
 from typing import TYPE_CHECKING
 
 from hpo.evidence.anytime import anytime_p, half_width
@@ -122,9 +122,21 @@ def bootstrap(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[
 
     if len(values) < 2:
         return None
-    means = np.asarray(values)[_resamples(len(values))].mean(axis=1)
-    low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
+    return percentiles(np.asarray(values)[_resamples(len(values))].mean(axis=1), confidence)
+
+
+def percentiles(resampled: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """The percentile interval of something that was computed of every resample."""
+    import numpy as np
+
+    low, high = np.quantile(resampled, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def pooled_variance(groups: Sequence[Sequence[float]]) -> float | None:
+    """The mean variance within groups of values, of those that have two or more; None if none has."""
+    several = [variance(values) for values in groups if len(values) > 1]
+    return fmean(several) if several else None
 
 
 def wilcoxon(values: Sequence[float]) -> float | None:

@@ -113,7 +113,7 @@ class Protocol(Spec):
     """The arm that the others are compared with; the first one if not given."""
 
     @model_validator(mode="after")
-    def _counted_for_one(self) -> Self:
+    def _searches_fit(self) -> Self:
         if self.seeding == "counted" and self.searches > 1:
             raise ValueError("several searches need seeds that are derived: leave `seeding` out")
         if self.vary_split and self.searches == 1:

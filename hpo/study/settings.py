@@ -16,15 +16,13 @@ from pydantic import Field, TypeAdapter, ValidationError
 from hpo.errors import StudyFileError
 from hpo.search import DEFAULT_SAMPLER, Sampler
 from hpo.search.space import by_path, merge
-from hpo.spec import Name, Spec
+from hpo.spec import LONGEST_NAME, Name, Spec
 from hpo.words.explain import shown
 
 SIDES = ("greater", "less", "equal")
 SAMPLER: TypeAdapter[Any] = TypeAdapter(Sampler)
 MOST_ARMS = 100
-"""Arms of a study, written out."""
-LONGEST_NAME = 64
-"""Characters of an arm's name."""
+"""Arms of a study, those of all its settings counted."""
 
 
 class Setting(Spec):

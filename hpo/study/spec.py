@@ -28,7 +28,7 @@ from hpo.spec import Name, Spec
 from hpo.study.arm import Arm, ResolvedArm
 from hpo.study.claim import Claim, Contrast, Published
 from hpo.study.protocol import Protocol
-from hpo.study.settings import Setting
+from hpo.study.settings import MOST_ARMS, Setting
 from hpo.trainers import default_trainer, trainer_of
 from hpo.trainers.trainer import Trainer
 from hpo.words.explain import explain
@@ -70,7 +70,7 @@ class StudySpec(Spec):
     """A complete trial; see the trial's own fields."""
     protocol: Protocol = Protocol()
     """How the arms are made comparable."""
-    arms: dict[Name, Arm] = Field(min_length=1, max_length=100)
+    arms: dict[Name, Arm] = Field(min_length=1, max_length=MOST_ARMS)
     """The ways of answering, by name."""
     claims: tuple[Claim, ...] = ()
     """Statements that the study tests."""

@@ -92,7 +92,7 @@ def _search(arm: ResolvedArm, search: ArmProgress, largest_grid: int | None, sea
     if not arm.spec.sampler.proposes or not (shorter or search.diverged):
         budget = None
     else:
-        budget = largest_grid if arm.budget is None else searches * (arm.budget.epochs or 0) or None
+        budget = largest_grid if arm.budget is None else arm.budget.epochs and searches * arm.budget.epochs
     if budget is None:
         # A part of the open ones may be trained already: it is seen where no trial has ended early.
         high = min(open_trials * arm.length, max(0, search.total * arm.length - search.epochs))

@@ -10,6 +10,14 @@ from hpo.study import StudySpec
 from hpo.study.file import parse
 from hpo.trainers.images.reported import METRICS
 
+TRIAL: dict[str, Any] = {
+    "epochs": 2,
+    "batch_size": 32,
+    "data": {"kind": "digits"},
+    "model": {"kind": "mlp", "hidden": [8]},
+    "optimizer": {"kind": "sgd"},
+    "lr": {"kind": "constant", "peak": 0.1},
+}
 PEAKS = [0.1, 0.2, 0.3]
 _ids = count(1)
 
@@ -33,14 +41,7 @@ def study(
         {
             "name": "sample",
             "title": title,
-            "trial": {
-                "epochs": 2,
-                "batch_size": 32,
-                "data": {"kind": "digits"},
-                "model": {"kind": "mlp", "hidden": [8]},
-                "optimizer": {"kind": "sgd"},
-                "lr": {"kind": "constant", "peak": 0.1},
-            },
+            "trial": TRIAL,
             "protocol": protocol,
             "arms": {
                 arm: {

@@ -15,18 +15,12 @@ from hpo.service import begin_study
 from hpo.storage import create_storage, tables
 from hpo.study.corrections import changes_nothing, corrected
 from hpo.study.file import parse
+from tests.unit.report_samples import TRIAL
 
 STUDY: dict[str, Any] = {
     "name": "corrected",
     "title": "Doos it?",
-    "trial": {
-        "epochs": 2,
-        "batch_size": 32,
-        "data": {"kind": "digits"},
-        "model": {"kind": "mlp", "hidden": [8]},
-        "optimizer": {"kind": "sgd"},
-        "lr": {"kind": "constant", "peak": 0.1},
-    },
+    "trial": TRIAL,
     "protocol": {"confirm": {"seeds": 2}},
     "arms": {
         "one": {"search": {"lr.peak": {"values": [0.1, 0.2]}, "optimizer": {"values": {"sgd": {"kind": "sgd"}}}}},

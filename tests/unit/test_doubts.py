@@ -13,18 +13,10 @@ from hpo.storage.rows import Cell
 from hpo.study import StudySpec
 from hpo.study.doubts import doubts
 from hpo.study.file import parse
-from tests.unit.report_samples import cell, confirm, search
+from tests.unit.report_samples import TRIAL, cell, confirm, search
 from tests.unit.report_samples import study as sample
 
-TRIAL: dict[str, Any] = {
-    "epochs": 2,
-    "batch_size": 32,
-    "data": {"kind": "digits"},
-    "model": {"kind": "mlp", "hidden": [8]},
-    "optimizer": {"kind": "sgd"},
-    "lr": {"kind": "constant", "peak": 0.1},
-    "regularizers": {"l2": {"kind": "l2", "strength": 0.01}},
-}
+PENALIZED = TRIAL | {"regularizers": {"l2": {"kind": "l2", "strength": 0.01}}}
 
 
 def study(searched: dict[str, Any], other: dict[str, Any] | None = None, **trial: Any) -> StudySpec:
@@ -32,7 +24,7 @@ def study(searched: dict[str, Any], other: dict[str, Any] | None = None, **trial
     claims = [{"text": "a is better", "greater": {"arm": "a", "than": "b"}}]
     arms = {"a": _arm(searched), "b": _arm(other or {})}
     protocol = {"confirm": {"seeds": 3}, "budget": {"trials": 4}}
-    return parse({"name": "s", "trial": TRIAL | trial, "arms": arms, "protocol": protocol, "claims": claims})
+    return parse({"name": "s", "trial": PENALIZED | trial, "arms": arms, "protocol": protocol, "claims": claims})
 
 
 def _arm(search: dict[str, Any]) -> dict[str, Any]:
@@ -126,7 +118,7 @@ def test_feedback_is_not_judged_by_what_it_is_steered_by() -> None:
 
     def table(metric: str, **data: Any) -> dict[str, Any]:
         claim = {"text": "x", "greater": {"arm": "a", "than": "b", "metric": metric}}
-        trial = TRIAL | {"data": {"kind": "digits", **data}}
+        trial = PENALIZED | {"data": {"kind": "digits", **data}}
         arms = {"a": {"trial": {"regularizers": FEEDBACK}}, "b": {}}
         return {"name": "s", "trial": trial, "arms": arms, "protocol": {"confirm": {"seeds": 2}}, "claims": [claim]}
 

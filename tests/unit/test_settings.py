@@ -19,7 +19,7 @@ from hpo.report.verdict.results import Report
 from hpo.study import StudySpec
 from hpo.study.file import load, parse
 from hpo.study.settings import slopes
-from tests.unit.report_samples import confirm, search
+from tests.unit.report_samples import TRIAL, confirm, search
 
 SIZES = {"small": 16, "middle": 32, "large": 64}
 LEVELS = {"small": 4.0, "middle": 5.0, "large": 6.0}
@@ -29,15 +29,7 @@ def table(*claims: dict[str, Any], **more: Any) -> dict[str, Any]:
     """Two arms in three settings."""
     return {
         "name": "s",
-        "trial": {
-            "epochs": 2,
-            "batch_size": 32,
-            "data": {"kind": "digits"},
-            "model": {"kind": "mlp", "hidden": [8]},
-            "optimizer": {"kind": "sgd"},
-            "lr": {"kind": "constant", "peak": 0.1},
-            "regularizers": {"l2": {"kind": "l2", "strength": 0.01}},
-        },
+        "trial": TRIAL | {"regularizers": {"l2": {"kind": "l2", "strength": 0.01}}},
         "protocol": {"confirm": {"seeds": 3}, "baseline": "fixed"},
         "settings": {
             name: {"trial": {"model": {"hidden": [units]}}, "at": {"size": LEVELS[name]}}

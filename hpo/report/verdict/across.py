@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hpo.evidence.measured import Values
-from hpo.evidence.statistics import CONFIDENCE, RESAMPLES, Paired, paired
+from hpo.evidence.statistics import RESAMPLES, Paired, paired, percentiles
 from hpo.metric import Metric
 from hpo.study import StudySpec
 
@@ -114,7 +114,4 @@ def _interquartile_mean(values: np.ndarray) -> np.ndarray:
 
 
 def _share(value: float, resampled: np.ndarray) -> Share:
-    import numpy as np
-
-    low, high = np.quantile(resampled, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    return Share(float(value), float(low), float(high))
+    return Share(float(value), *percentiles(resampled))

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hpo.evidence.contrasts import compared_arms, sides
-from hpo.evidence.decisions import LEVEL, Answer, Assessment, Decision, assess, bounds, decide, untested
+from hpo.evidence.decisions import LEVEL, Assessment, Decision, answer_beyond, assess, bounds, decide, untested
 from hpo.evidence.measured import Values, unit_noun
 from hpo.evidence.power import MOST_SEEDS, seeds_needed, smallest_effect
 from hpo.evidence.statistics import Paired, equal_seeds
@@ -167,7 +167,7 @@ class _Judged:
 
     def _where(self, difference: Paired, decision: Decision) -> str:
         low, high = bounds(self.claim)
-        is_apart = decision.answer is not None and decision.answer == self._answer_beyond(difference)
+        is_apart = decision.answer is not None and decision.answer == answer_beyond(self.claim, difference)
         within = self.test.p_within is not None and self.test.p_within < LEVEL and not is_apart
         if low is not None and high is not None and within:
             width = number((high - low) / 2, self.metric)
@@ -180,16 +180,7 @@ class _Judged:
             limit = "0" if self.claim.margin == 0 else signed(self.claim.margin, self.metric)
         if self.test.p_beyond is None or self.test.p_beyond >= LEVEL:
             return f"it does not exclude {limit}"
-        reference = self.claim.margin
-        return f"all of it is {'above' if difference.difference > reference else 'below'} {limit}"
-
-    def _answer_beyond(self, difference: Paired) -> Answer:
-        """The answer of a difference that lies beyond the margin, as this one does."""
-        if self.claim.equal:
-            return "contradicted"
-        return (
-            "supported" if (difference.difference > self.claim.margin) == bool(self.claim.greater) else "contradicted"
-        )
+        return f"all of it is {'above' if difference.difference > self.claim.margin else 'below'} {limit}"
 
     def _needed(self) -> int | None:
         difference = self.test.difference
@@ -203,9 +194,9 @@ class _Judged:
         difference, noun = self.test.difference, plural(self.noun)
         if difference is None or difference.p is None:
             return
-        if self.study.protocol.is_sequential:
-            confirm = self.study.protocol.confirm
-            yield f"At most {confirm.most if confirm else 0} {noun} were declared." if confirm else ""
+        confirm = self.study.protocol.confirm
+        if confirm is not None and confirm.until is not None:
+            yield f"At most {confirm.most} {noun} were declared."
             return
         if not difference.std or difference.low is None or difference.high is None:
             if (needed := self._needed()) is not None:

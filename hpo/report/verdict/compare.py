@@ -15,16 +15,16 @@ from hpo.evidence.measured import (
     Values,
     after,
     after_the_end,
+    best_of,
     judged_by,
     last_epochs,
     measured,
-    representative,
+    rankings,
     representatives,
     summary,
     unit_noun,
     units,
 )
-from hpo.evidence.ranking import Configuration, ranking
 from hpo.evidence.statistics import Summary, bootstrap, differences, effect_size, holm, paired, wilcoxon
 from hpo.metric import Metric
 from hpo.plan import changes, spent_alike
@@ -34,7 +34,7 @@ from hpo.report.verdict.doubts import doubts
 from hpo.report.verdict.efficiency import Efficiency, efficiencies
 from hpo.report.verdict.failing import failed_trials
 from hpo.report.verdict.ignored_seeds import arms_without_seeds
-from hpo.report.verdict.kept import reported
+from hpo.report.verdict.kept import kept
 from hpo.report.verdict.published import published
 from hpo.report.verdict.results import ArmResult, Comparison, PhaseResult, Report
 from hpo.report.verdict.rules import (
@@ -73,7 +73,8 @@ def compare(
     `rehearsal` what was found of a trial before the launch.
     """
     metric = study.headline
-    all_cells, cells = cells, reported(study, cells)
+    to_come = changes(study, cells)
+    all_cells, cells = cells, kept(cells, to_come)
     by_arm = {name: [cell for cell in cells if cell.arm == name] for name in study.arms}
     judged = {name: judged_by(study, own) for name, own in by_arm.items()}
     compared_by = [study.metric_of(claim.comparison) for claim in study.claims]
@@ -90,7 +91,6 @@ def compare(
         (arm, at): measured(metrics, by_unit[arm], after(study.epoch_at(arm, at), judged[arm], curves))
         for arm, at in moments
     }
-    to_come = changes(study, all_cells)
     coming = Counter((cell.arm, cell.phase) for cell in to_come.added)
     coming.update((cell.arm, cell.phase) for cell in to_come.restored)
     efficiency = efficiencies(study, cells)
@@ -173,9 +173,9 @@ def _arm(
     phases = {phase: [cell for cell in cells if cell.phase == phase] for phase in (SEARCH, CONFIRM, AUDIT)}
     counts = {phase: _count(own, coming.get((name, phase), 0)) for phase, own in phases.items()}
     objective = study.objective
-    chosen = representative(study, cells)
     of_each = representatives(study, cells)
-    bests = [ranked[0].score for ranked in _ranked(study, phases[SEARCH]) if ranked]
+    chosen = best_of(study, of_each)
+    bests = [ranked[0].score for ranked in rankings(study, phases[SEARCH]).values() if ranked]
     return ArmResult(
         name=name,
         baseline=study.baseline_of(name),
@@ -231,14 +231,6 @@ def _compare(study: StudySpec, values: Mapping[str, Values], metric: str, *, tes
         )
         for arm, difference in found.items()
     }
-
-
-def _ranked(study: StudySpec, searched: Sequence[Cell]) -> list[list[Configuration]]:
-    """The configurations of each search, best first."""
-    return [
-        ranking(study.objective, [cell for cell in searched if cell.search == search])
-        for search in study.protocol.all_searches
-    ]
 
 
 def ended_as(cells: Sequence[Cell]) -> str:

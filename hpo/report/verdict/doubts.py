@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from statistics import fmean, variance
+from statistics import fmean
 
-from hpo.evidence.measured import chosen
-from hpo.evidence.ranking import ranking
+from hpo.evidence.measured import chosen, rankings
+from hpo.evidence.statistics import pooled_variance
 from hpo.report.numbers import number
 from hpo.search.space import Label, Range, Values
 from hpo.storage.rows import Cell
@@ -97,8 +97,7 @@ def _alike(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
     if noise is None:
         return
     shares = []
-    for search in study.protocol.all_searches:
-        ranked = ranking(metric, [cell for cell in cells if cell.search == search])
+    for ranked in rankings(study, cells).values():
         scores = [(one.score, len(one.cells)) for one in ranked if one.score is not None]
         if len(scores) > 2:
             width = SURE * noise * math.sqrt(2 / scores[0][1])
@@ -115,8 +114,8 @@ def _noise(study: StudySpec, cells: Sequence[Cell]) -> float | None:
         [value for cell in own if cell.phase == CONFIRM and (value := cell.metrics.get(metric.name)) is not None]
         for own in chosen(study, cells).values()
     ]
-    several = [values for values in each if len(values) > 1]
-    return math.sqrt(fmean(variance(values) for values in several)) if several else None
+    within = pooled_variance(each)
+    return None if within is None else math.sqrt(within)
 
 
 def _paces(study: StudySpec, cells: Sequence[Cell]) -> Iterator[str]:

@@ -118,8 +118,8 @@ def _audits(study: StudySpec, cells: Sequence[Cell]) -> Audit | None:
     n, won = 0, 0
     for search in study.protocol.all_searches:
         own = [cell for cell in cells if cell.search == search]
-        curve = best_so_far(study.objective, ended(own, SEARCH))
         finals = [cell.score for cell in ended(own, AUDIT) if cell.state == "done"]
+        curve = best_so_far(study.objective, ended(own, SEARCH)) if finals else ()
         n, won = n + len(finals), won + sum(_wins(study.objective, final, curve) for final in finals)
     return Audit(n, won, *proportion(won, n)) if n else None
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 
 from hpo.evidence.measured import Read
+from hpo.evidence.statistics import pooled_variance
 from hpo.metric import Metric
 from hpo.storage.rows import Cell
 
@@ -33,10 +34,9 @@ def spread(metric: Metric, units: Mapping[int, Sequence[Cell]], read: Read) -> S
     values = [own for own in values if own]
     if len(values) < 2:
         return None
-    several = [own for own in values if len(own) > 1]
-    if not several:
+    within = pooled_variance(values)
+    if within is None:
         return Spread(None, None)
-    within = fmean(variance(own) for own in several)
     each = len(values) / sum(1 / len(own) for own in values)
     between = variance([fmean(own) for own in values]) - within / each
     return Spread(math.sqrt(within), math.sqrt(max(between, 0.0)))

@@ -36,6 +36,20 @@ def arm_mistakes(trial: Mapping[str, Any], name: str, arm: Arm) -> Iterator[str]
     yield from _Tried(trial, name, arm).mistakes()
 
 
+def labels_with(arm: Arm, name: str, label: Label) -> Params:
+    """`label` for one parameter of an arm, and what else it takes for that to exist."""
+    parameter = arm.parameters[name]
+    if parameter.choice is None:
+        return {name: label}
+    choices = arm.parameters[parameter.choice].searched.examples()
+    return {parameter.choice: next(one for one in choices if label_key(one) == parameter.label), name: label}
+
+
+def example(arm: Arm, labels: Params) -> Params:
+    """The point of an arm that has these labels, and the first example of all else."""
+    return point(arm.search, lambda name, searched: labels.get(name, searched.examples()[0]))
+
+
 class _Tried:
     """Trials of an arm that were tried: every value and some of every range, one parameter at a time."""
 
@@ -66,7 +80,7 @@ class _Tried:
         own: list[str] = []
         gone: set[str] = set()
         for label in parameter.searched.examples():
-            lines = self._lines(self._chosen(name, parameter, label))
+            lines = self._lines(labels_with(self._arm, name, label))
             own += [f"{line} (with {quoted(name)} = {shown(label)})" for line in self._new(lines)]
             gone |= {line for line in self._first if line not in lines}
         return own, gone
@@ -74,7 +88,7 @@ class _Tried:
     def _between(self, name: str, parameter: Parameter) -> list[str]:
         """The mistakes of the first value that makes any: an example, since its author didn't write it."""
         for label in parameter.searched.between():
-            lines = self._new(self._lines(self._chosen(name, parameter, label)))
+            lines = self._new(self._lines(labels_with(self._arm, name, label)))
             if lines:
                 return [f"{line} (for example at {quoted(name)} = {shown(label)})" for line in lines]
         return []
@@ -83,18 +97,10 @@ class _Tried:
         label = self._arm.parameters[name].searched.examples()[0]
         return f"with {quoted(name)} = {shown(label)}"
 
-    def _chosen(self, name: str, parameter: Parameter, label: Label) -> Params:
-        """`label` for one parameter, in a place where that exists."""
-        if parameter.choice is None:
-            return {name: label}
-        choices = self._arm.parameters[parameter.choice].searched.examples()
-        return {parameter.choice: next(one for one in choices if label_key(one) == parameter.label), name: label}
-
     def _lines(self, chosen: Params) -> list[str]:
         """The mistakes at the point that has the `chosen` labels, and the first example of all else."""
-        params = point(self._arm.search, lambda name, searched: chosen.get(name, searched.examples()[0]))
         try:
-            trial_at(self._trial, self._name, self._arm, params)
+            trial_at(self._trial, self._name, self._arm, example(self._arm, chosen))
         except StudyFileError as error:
             return str(error).splitlines()
         return []

@@ -13,11 +13,10 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from hpo.errors import StudyFileError
-from hpo.search.parameters import point
-from hpo.search.space import Params, merge
+from hpo.search.space import merge
 from hpo.spec import Spec
 from hpo.study import Arm, Claim, Contrast, Published, parse_trial
-from hpo.study.checks.arms import arm_mistakes
+from hpo.study.checks.arms import arm_mistakes, example, labels_with
 from hpo.study.spec import laid_over
 from hpo.trainers import trainer_of
 from hpo.words.explain import shown
@@ -47,7 +46,9 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     confirmed = "confirm" in protocol
     if protocol.get("vary_split") is True and trainer_of(trial).split_by(0) is None:
         yield "protocol.vary_split: a program splits its data itself, by its seed, which every search has another of"
-    yield from _sequential_mistakes(protocol, table.get("claims"))
+    is_sequential = _table(protocol.get("confirm")).get("until") is not None
+    if is_sequential and not _list(table.get("claims")):
+        yield "protocol.confirm.until: the study makes no claim that could be decided; leave it out, or add [[claims]]"
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
     if protocol.get("keep_weights") is True and not trainer_of(trial).keeps_weights(trial):
@@ -57,7 +58,8 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
         if claim is not None:
             where = f"claims.{number}.{claim.side}"
             yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric", metrics)
-            yield from _setting_mistakes(claim.comparison, where, _table(table.get("settings")))
+            yield from _followed_mistakes(claim.comparison, where) if is_sequential else ()
+            yield from _setting_mistakes(claim.comparison, where, settings)
             yield from _claim_mistakes(claim.comparison, where, given, confirmed)
             yield from _steered_mistakes(claim.comparison, where, trial, arms)
     for number, raw in enumerate(_list(table.get("published"))):
@@ -67,21 +69,12 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
             yield from _published_mistakes(row, f"published.{number}", given, arms)
 
 
-def _sequential_mistakes(protocol: Mapping[str, Any], claims: Any) -> Iterator[str]:
-    """What keeps seeds from being added until the claims are decided."""
-    if _table(protocol.get("confirm")).get("until") is None:
-        return
-    if not _list(claims):
-        yield "protocol.confirm.until: the study makes no claim that could be decided; leave it out, or add [[claims]]"
-    for number, raw in enumerate(_list(claims)):
-        claim = _well_formed(Claim, raw)
-        if claim is None:
-            continue
-        where = f"claims.{number}.{claim.side}"
-        if any(pair.at is not None for pair in claim.comparison.pairs):
-            yield f"{where}.at: with protocol.confirm.until claims are about the end; ask in another study"
-        if (claim.comparison.metric or "").startswith("train"):
-            yield f"{where}.metric: with protocol.confirm.until claims are about validation or test"
+def _followed_mistakes(comparison: Contrast, where: str) -> Iterator[str]:
+    """What keeps seeds from being added until a claim is decided."""
+    if any(pair.at is not None for pair in comparison.pairs):
+        yield f"{where}.at: with protocol.confirm.until claims are about the end; ask in another study"
+    if (comparison.metric or "").startswith("train"):
+        yield f"{where}.metric: with protocol.confirm.until claims are about validation or test"
 
 
 def _trial_mistakes(trial: Any, arms: Mapping[str, Arm]) -> Iterator[str]:
@@ -190,16 +183,15 @@ def _steered_mistakes(
 
 def _steers_by_validation(trial: Mapping[str, Any], arm: Arm) -> bool:
     """Whether any trial of it does, as far as they are well-formed."""
-    points: list[Params] = [{}] if not arm.search else []
-    for name, parameter in arm.parameters.items():
-        for label in parameter.searched.examples():
-            points.append(
-                point(arm.search, lambda other, searched: label if other == name else searched.examples()[0])  # noqa: B023
-            )
-    for params in points:
+    tried = [
+        labels_with(arm, name, label)
+        for name, parameter in arm.parameters.items()
+        for label in parameter.searched.examples()
+    ]
+    for labels in tried or [{}]:
         with suppress(ValidationError, StudyFileError):
-            merged = merge(trial, arm.trial)
-            if trainer_of(trial).steers_by_validation(laid_over(merged, "", arm, params)):
+            table = laid_over(merge(trial, arm.trial), "", arm, example(arm, labels))
+            if trainer_of(trial).steers_by_validation(table):
                 return True
     return False
 
