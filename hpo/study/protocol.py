@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal, Self
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
@@ -137,4 +138,16 @@ class Protocol(Spec):
         compared seed by seed."""
         if self.seeding == "counted":
             return self.seed + (CONFIRM_SEEDS if phase == "confirm" else 0) + index
-        return derive(self.seed, phase, search, index) % SEEDS
+        drawn = 1 << index.bit_length()  # the powers of 2, so that few lists are drawn
+        return _distinct(self.seed, phase, search, drawn)[index]
+
+
+@lru_cache(maxsize=1024)
+def _distinct(seed: int, phase: str, search: int, count: int) -> list[int]:
+    """The first `count` seeds of a phase; one that has been drawn before is left out, as one in two billion is."""
+    found: dict[int, None] = {}
+    index = 0
+    while len(found) < count:
+        found[derive(seed, phase, search, index) % SEEDS] = None
+        index += 1
+    return list(found)

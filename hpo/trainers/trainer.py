@@ -180,6 +180,10 @@ class Trainer(Protocol):
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         """Whether a trial may come to its end before its length."""
 
+    def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
+        """Whether test is scored along the way too, in the confirm phase, so that claims can be about an earlier
+        moment."""
+
     def split_by(self, seed: int) -> Mapping[str, Any] | None:
         """What is laid over a trial to hold out validation by another seed; None where the trial splits its data."""
 

@@ -148,6 +148,16 @@ def test_where_it_belongs(old: str, new: str, advice: str) -> None:
     assert line.partition("; allowed: ")[2].partition("; ")[2].startswith(advice), line
 
 
+def test_a_moment_of_test() -> None:
+    """Test is scored in the end alone, unless the trial asks for more."""
+    moment = ('than = "grid" }', 'than = "grid", metric = "test_accuracy", at = 0.5 }')
+    (line,) = said(moment)
+    assert "claims.0.greater.at: test_accuracy is scored after the last epoch alone;" in line
+    assert "let trial.test_curve = true" in line
+    asked = STUDY.replace(*moment).replace("\nepochs = 4\n", "\nepochs = 4\ntest_curve = true\n")
+    assert 0.5 == parse(tomllib.loads(asked)).claims[0].comparison.at
+
+
 # --- the values of a message are those of the file
 
 

@@ -102,7 +102,7 @@ def test_of_several_confirmed_validation_chooses_not_test() -> None:
     assert (8, 0.9) == (grid.confirm.epochs, grid.search_best)
 
 
-def test_a_diverged_confirm_seed_is_accuracy_zero_and_has_no_loss() -> None:
+def test_a_diverged_confirm_seed_counts_as_guessing_and_has_no_loss() -> None:
     """It counts in both accuracies and in their pairs; the smaller n of the loss shows that it's left out."""
     report = compare(
         study(confirm={"seeds": 3}, claims=[claim("less", metric="test_loss")]),
@@ -114,14 +114,14 @@ def test_a_diverged_confirm_seed_is_accuracy_zero_and_has_no_loss() -> None:
     ramp = arm_of(report, "ramp")
     [(_, loss)] = ramp.also
     assert ramp.test is not None and ramp.validation is not None and loss is not None
-    assert pytest.approx((3, 0.6, 0.0)) == (ramp.test.n, ramp.test.mean, ramp.test.worst)
-    assert pytest.approx((3, 0.6)) == (ramp.validation.n, ramp.validation.mean)
+    assert pytest.approx((3, 1.9 / 3, 0.1)) == (ramp.test.n, ramp.test.mean, ramp.test.worst)
+    assert pytest.approx((3, 1.9 / 3)) == (ramp.validation.n, ramp.validation.mean)
     assert pytest.approx((2, 0.1)) == (loss.n, loss.mean)
     assert ramp.difference is not None
-    assert pytest.approx((3, -0.2)) == (ramp.difference.n, ramp.difference.difference)
+    assert pytest.approx((3, -0.5 / 3)) == (ramp.difference.n, ramp.difference.difference)
     assert "ramp: confirm phase, 1 of 3 trials diverged: 33 % [1, 91]" in report.failures
     assert "Left out: ramp has no test loss under 1 seed that diverged or overflowed;" in report.claims[0].reason
-    assert any("accuracy 0" in rule for rule in report.rules)
+    assert any("diverged counts with an accuracy of 0.1, and is left out of losses." in rule for rule in report.rules)
 
 
 def test_without_a_confirm_phase_the_repeats_are_compared_on_validation() -> None:
@@ -455,7 +455,7 @@ def test_claims_on_an_earlier_moment(
     assert ("after 50 % of the epochs" in result.reason) == ("0.5" in str(comparison))
 
 
-def test_a_trial_that_diverged_before_the_moment_counts_as_0_and_one_that_lacks_it_does_not_count() -> None:
+def test_a_trial_that_diverged_before_the_moment_counts_as_guessing_and_one_that_lacks_it_does_not_count() -> None:
     """As at the end."""
     cells = searched("grid", "ramp") + confirmed("grid", GRID) + confirmed("ramp", RAMP[:2])
     cells.append(diverged("ramp", 102, params={"lr.peak": 0.2}))
@@ -464,7 +464,7 @@ def test_a_trial_that_diverged_before_the_moment_counts_as_0_and_one_that_lacks_
     (result,) = compare(study(confirm={"seeds": 3}, claims=claims), cells, curves).claims
     assert result.difference is not None
     assert 2 == result.difference.n
-    assert pytest.approx((0.1 - 0.5) / 2) == result.difference.difference
+    assert pytest.approx((0.1 - 0.4) / 2) == result.difference.difference
 
 
 def test_claims_on_how_an_effect_changes() -> None:

@@ -38,6 +38,7 @@ from hpo.trainers.images.data import (
 from hpo.trainers.images.data.fingerprint import fingerprint
 from hpo.trainers.images.data.folders import check_folders, locked
 from hpo.trainers.images.data.splits import hold_out, statistics
+from hpo.trainers.images.trainer import TRAINER
 
 CPU = torch.device("cpu")
 
@@ -149,6 +150,24 @@ def test_refused_without_the_files(source: Any, wrong: dict[str, Any], named: st
 def test_images_of_an_epoch(source: Source, images: int | None) -> None:
     """Known without the files, where the data set has a size of its own or there is a limit."""
     assert images == source.images_per_epoch
+
+
+@pytest.mark.parametrize(
+    ("data", "worst"),
+    [
+        ({"kind": "digits"}, 0.1),
+        ({"kind": "cifar100"}, 0.01),
+        ({"kind": "image_folder", "folder": "pets"}, 0.0),
+        ({"kind": "image_folder", "folder": "pets", "classes": 4}, 0.25),
+        ({"kind": "nothing"}, 0.0),
+    ],
+)
+def test_what_a_diverged_trial_counts_as(data: dict[str, Any], worst: float) -> None:
+    """Guessing, as far as it is known how many classes there are; a loss has no worst value."""
+    metrics = TRAINER.metrics({"data": data})
+    assert {"train_accuracy": worst, "validation_accuracy": worst, "test_accuracy": worst} == {
+        name: metric.worst for name, metric in metrics.items() if metric.worst is not None
+    }
 
 
 @pytest.mark.parametrize("source", [Digits(validation=1), Digits(validation=0.5), Cifar10(download=True)])
@@ -410,6 +429,13 @@ def test_image_folder_errors(pets: Path, break_it: Any, named: str | None) -> No
     with pytest.raises(DataError, match=named):
         PETS.load()
     assert [] == list(cache_dir().glob("*.npz"))
+
+
+def test_another_number_of_classes(pets: Path) -> None:
+    """What the file says of the classes is compared with what there is."""
+    told = PETS.model_copy(update={"classes": 3})
+    with pytest.raises(DataError, match="the images have 2 classes, not 3"):
+        split(told.load(), told, with_test=True, device=torch.device("cpu"))
 
 
 # --- npz

@@ -38,10 +38,10 @@ def test_a_configuration_is_known_with_its_last_repeat() -> None:
 
 
 def test_the_area_is_over_the_epochs_that_every_arm_spent() -> None:
-    """grid: nothing for 2 epochs, 0.5 for 2, in 4 of its 6 epochs; ramp: nothing for 2, 0.6 for 2."""
+    """grid: guessing (0.1) for 2 epochs, 0.5 for 2, in 4 of its 6 epochs; ramp: guessing for 2, 0.6 for 2."""
     cells = [*baseline(0.5, 0.5, 0.9), search("ramp", 0, 0.6), search("ramp", 1, 0.6)]
     found = efficiencies(study(), cells)
-    assert pytest.approx({"grid": 0.25, "ramp": 0.3}) == {arm: one.area for arm, one in found.items()}
+    assert pytest.approx({"grid": 0.3, "ramp": 0.35}) == {arm: one.area for arm, one in found.items()}
 
 
 @pytest.mark.parametrize(("best", "epochs"), [(0.9, 4), (0.8, 4), (0.79, None)])
@@ -58,7 +58,7 @@ def test_nothing_done_and_nothing_finished() -> None:
     assert {"grid": nothing, "ramp": nothing} == efficiencies(study(), [])
     cells = [search("grid", 0, None, "diverged"), search("ramp", 0, 0.9)]
     found = efficiencies(study(), cells)
-    assert [(), 0.0, None] == [found["grid"].best_so_far, found["grid"].area, found["ramp"].reached]
+    assert [(), 0.1, None] == [found["grid"].best_so_far, found["grid"].area, found["ramp"].reached]
 
 
 def audited(finals: list[float | None]) -> list[Cell]:

@@ -86,6 +86,21 @@ def test_learning_curves_show_the_confirm_seeds() -> None:
     assert grid.high == pytest.approx((20.5, 41.0, 61.5, 82.0))
 
 
+def test_learning_curves_of_test_where_it_was_scored() -> None:
+    """Panels of their own, after those of validation; none where test was scored in the end alone."""
+    cells = searched()
+    cells += confirmed(cells)
+    scored = [
+        replace(point, metrics={**point.metrics, "test_accuracy": 0.4, "test_loss": 1.5}) for point in curves(cells)
+    ]
+    titles = [
+        [panel.title for panel in found.panels] if (found := learning_curves(study(), cells, points)) else []
+        for points in (list(curves(cells)), scored)
+    ]
+    validation, train = ([f"{split} accuracy", f"{split} loss"] for split in ("Validation", "Train"))
+    assert [[*validation, *train], [*validation, "Test accuracy", "Test loss", *train]] == titles
+
+
 def test_learning_curves_before_the_confirm_phase() -> None:
     """The five best search trials stand in; pruned ones are not among them."""
     cells = searched()

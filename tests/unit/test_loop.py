@@ -298,6 +298,18 @@ def test_finished(splits: Splits) -> None:
 # --- what is measured
 
 
+def test_test_is_scored_along_the_way_where_asked(splits: Splits) -> None:
+    """After every epoch, the last of which is what the trial ends with; it changes nothing, and needs a test set."""
+    alone, curve = trained(trial(epochs=3), 7, splits)
+    along, seen = trained(trial(epochs=3, test_curve=True), 7, splits)
+    _, searching = trained(trial(epochs=3, test_curve=True), 7, replace(splits, test=None))
+    assert [None] * 3 == [point.pop("test") for point in curve] == [point.pop("test") for point in searching]
+    tested = [point.pop("test") for point in seen]
+    assert along.test is not None and along.test == alone.test
+    assert (3, asdict(along.test)) == (len({score["loss"] for score in tested}), tested[-1])
+    assert curve == seen == searching
+
+
 def test_evaluations(splits: Splits) -> None:
     """Epochs and steps count from 1; lr and strengths are those of the epoch's last step."""
     spec = trial(

@@ -158,7 +158,7 @@ def test_a_verdict_by_loss() -> None:
     assert ramp.test is not None and ramp.difference is not None
     assert pytest.approx((0.2, 0.18, 0.22)) == (ramp.search_best, ramp.test.best, ramp.test.worst)
     assert pytest.approx(-0.31) == ramp.difference.difference
-    assert "lowest validation loss" in report.rules[0] and "diverged ranks last" in report.rules[0]
+    assert "lowest validation loss" in report.rules[0] and "one that diverged ranks last" in report.rules[0]
 
 
 def test_survivors_decide_nothing() -> None:

@@ -14,6 +14,7 @@ from hpo.errors import StudyFileError
 from hpo.evidence.statistics import paired
 from hpo.plan import changes, first_cells
 from hpo.report.verdict.compare import compare
+from hpo.seeds import derive
 from hpo.storage.rows import Cell, PlannedCell
 from hpo.study import StudySpec
 from hpo.study.file import parse
@@ -39,6 +40,17 @@ def test_every_search_is_whole() -> None:
     assert len(planned) == len({(one.arm, one.slot) for one in planned})
     seeds = {arm: {one.search: one.seed for one in planned if one.arm == arm} for arm in ("g", "t")}
     assert seeds["g"] == seeds["t"] and 3 == len(set(seeds["g"].values()))
+
+
+def test_no_seed_twice_in_a_phase(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seed that comes out a second time is left out; those before it stay what they are."""
+    monkeypatch.setattr("hpo.study.protocol.SEEDS", 256)
+    protocol = Protocol(seed=12345)  # drawn by no other test: what was drawn is remembered
+    seeds = [protocol.seed_of("confirm", 1, index) for index in range(200)]
+    assert (200, True) == (len(set(seeds)), max(seeds) < 256)
+    drawn = [derive(12345, "confirm", 1, index) % 256 for index in range(200)]
+    assert len(set(drawn)) < 200, "or there was nothing to leave out"
+    assert list(dict.fromkeys(drawn)) == seeds[: len(set(drawn))]
 
 
 def test_each_search_is_confirmed_by_itself() -> None:

@@ -115,7 +115,7 @@ def test_the_terminal_text_says_everything() -> None:
         "lr.peak = 0.1",
     ]
     assert sorted(parts, key=text.index) == parts
-    for part in ("91.00", "± 2.48", "63.33", "baseline", "-28.33", "+ 6", "search 3 finished"):
+    for part in ("91.00", "± 2.48", "66.67", "baseline", "-25.00", "+ 6", "search 3 finished"):
         assert part in text
     assert "ramp: search 3 finished; confirm 2 finished, 1 diverged; test loss 0.0600 (2 seeds)" in words(text)
     assert "ramp: confirm phase, 1 of 3 trials diverged" in text
@@ -162,7 +162,7 @@ def test_markdown_is_a_document_with_tables() -> None:
     assert (5, sum(widths)) == (kinds.count("table_open"), kinds.count("th_open"))
     assert 2 * sum(widths) - 2 == kinds.count("td_open")  # the baseline isn't compared with itself
     row = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "td_open"][columns:]
-    assert ["ramp", "3", "90.00", "63.33 ± 136.25", "62.67 ± 134.82"] == row[:5]
+    assert ["ramp", "3", "90.00", "66.67 ± 121.91", "66.00 ± 120.47"] == row[:5]
     assert ["3", "6 + 6"] == row[6:columns]
     assert ["lr.peak = 0.1\n"] * 2 == [token.content for token in tokens if token.type == "fence"]
 

@@ -31,7 +31,7 @@ Value = Callable[[CurvePoint], float | None]
 
 
 def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[CurvePoint]) -> Figure | None:
-    """Every metric of validation, then of train, as training goes on; the objective first."""
+    """Every metric of validation, of test where it was scored along the way, and of train; the objective first."""
     shown = _several(study, cells)
     runs = _runs(shown, curves)
     if not runs:
@@ -40,6 +40,8 @@ def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cu
     series: list[Series] = []
     for metric in _during_training(study):
         own = [_spread(arm, len(panels), points, _measured(metric)) for arm, points in runs.items()]
+        if metric.split == "test" and not any(one.x for one in own):
+            continue  # it is scored in the end alone, as is usual
         y = Axis(metric.axis, limits=_risen(own)) if metric.share else Axis(metric.axis, log=_all_positive(own))
         panels.append(Panel(metric.words.capitalize(), Axis(study.unit, whole=True), y))
         series += own
@@ -161,8 +163,9 @@ def _names(runs: Runs, prefix: str) -> list[str]:
 
 
 def _during_training(study: StudySpec) -> list[Metric]:
-    """What is measured after every epoch, in the order in which it is shown."""
-    shown = [metric for split in ("validation", "train") for metric in study.metrics.values() if metric.split == split]
+    """What may be measured after every epoch, in the order in which it is shown."""
+    splits = ("validation", "test", "train")
+    shown = [metric for split in splits for metric in study.metrics.values() if metric.split == split]
     return sorted(shown, key=lambda metric: metric != study.objective)
 
 

@@ -14,7 +14,7 @@ from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Extension, StudySpec
 from hpo.study.protocol import Confirm
 from hpo.study.rehearsed import Rehearsal
-from hpo.words.nouns import count, plural
+from hpo.words.nouns import a, count, plural
 
 EQUAL = 1.05
 """Search spendings whose ratio is at most this are called equal."""
@@ -25,11 +25,11 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
     confirm, metric = study.protocol.confirm, study.objective
     unit = study.unit
     last = f"after the last {unit}" if study.protocol.select == "last" else f"of its best {unit}"
-    diverged = "diverged ranks last" if metric.worst is None else f"diverged is {metric.worst:g}"
+    diverged = "ranks last" if metric.worst is None else f"counts with {metric.worst:g}"
     yield (
-        f"Search: an arm's best configuration has the {metric.highest} {metric.words} {last} (the mean of "
-        f'its repeats; {diverged}, pruned does not compete). "Search best" is the {metric.highest} of all tried: '
-        "optimistic."
+        f"Search: an arm's best configuration has the {metric.highest} {metric.words} {last} (the mean of its repeats; "
+        f'one that diverged {diverged}, a pruned one does not compete). "Search best" is the {metric.highest} of all '
+        "tried: optimistic."
     )
     if confirm is None:
         yield (
@@ -129,12 +129,12 @@ def _extension(by: Extension, unit: str, *, declared: bool) -> str:
 def _diverged(study: StudySpec) -> str:
     """What a diverged trial counts as in the confirm phase."""
     on_test = [metric for metric in study.metrics.values() if metric.split == "test"]
-    counted = [f"{metric.base} {metric.worst:g}" for metric in on_test if metric.worst is not None]
+    counted = [f"{a(metric.base)} of {metric.worst:g}" for metric in on_test if metric.worst is not None]
     without = [metric.base for metric in on_test if metric.worst is None]
-    parts = [f"Diverged is {', '.join(counted)}"] if counted else []
+    parts = [f"A trial that diverged counts with {' and '.join(counted)}"] if counted else []
     if without:
         which = " and ".join("losses" if name == "loss" else f"means of {name}" for name in without)
-        parts.append(f"left out of {which}" if counted else f"Diverged is left out of {which}")
+        parts.append(f"is left out of {which}" if counted else f"A trial that diverged is left out of {which}")
     return f"{', and '.join(parts)}."
 
 

@@ -61,6 +61,7 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
             yield from _followed_mistakes(claim.comparison, where) if is_sequential else ()
             yield from _setting_mistakes(claim.comparison, where, settings)
             yield from _claim_mistakes(claim.comparison, where, given, confirmed)
+            yield from _moment_mistakes(claim.comparison, where, trial)
             yield from _steered_mistakes(claim.comparison, where, trial, arms)
     for number, raw in enumerate(_list(table.get("published"))):
         row = _well_formed(Published, raw)
@@ -158,12 +159,24 @@ def _claim_mistakes(comparison: Contrast, where: str, arms: Mapping[str, Any], c
             yield f"{at}.along: a trend is one over all settings; leave `setting` out"
         if pair.arm == pair.than:
             yield f"{at}: compares {pair.arm!r} with itself"
-        if pair.at is not None and is_test:
-            yield f"{at}.at: {metric} is scored after the last epoch alone; name a metric of validation or train"
     if len(set(comparison.pairs)) < len(comparison.pairs):
         yield f"{where}.against: the same pair"
     if not confirmed and is_test:
         yield f"{where}.metric: {metric} needs a confirm phase; add protocol.confirm"
+
+
+def _moment_mistakes(comparison: Contrast, where: str, trial: Mapping[str, Any]) -> Iterator[str]:
+    """Moments at which what is claimed was not measured."""
+    of_test = comparison.metric is None or comparison.metric.startswith("test")
+    if not of_test or trainer_of(trial).scores_test_along(trial):
+        return
+    metric = comparison.metric or "what is compared"
+    for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
+        if pair.at is not None:
+            yield (
+                f"{at}.at: {metric} is scored after the last epoch alone; name a metric of validation or train, or of "
+                "images let trial.test_curve = true"
+            )
 
 
 def _steered_mistakes(

@@ -32,6 +32,8 @@ class Evaluation:
     """Training images per second of training, evaluation left out."""
     sampled_train: Score | None = None
     """The score of a fixed sample of training images in evaluation mode; None where no policy is about to read it."""
+    test: Score | None = None
+    """The score of the test images; None where they are scored in the end alone."""
     steer: Score | None = None
     """The score of the images that policies look at in place of validation; None likewise, and where there are none."""
 
@@ -50,6 +52,7 @@ class Evaluation:
             **{f"strength.{name}": strength for name, strength in self.strengths.items()},
             **{f"gradient_norm.{name}": norm for name, norm in self.gradient_norms.items()},
             "images_per_second": self.images_per_second,
+            **({} if self.test is None else self.test.by_name("test")),
             **({} if self.sampled_train is None else self.sampled_train.by_name("sampled_train")),
             **({} if self.steer is None else self.steer.by_name("steer")),
         }

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cache
+
 from hpo.metric import SPLITS, Metric
 
 ACCURACY = Metric(name="accuracy", goal="maximize", share=True, worst=0.0)
 LOSS = Metric(name="loss", goal="minimize", unit="cross-entropy")
-METRICS = {metric.name: metric for split in SPLITS for metric in (ACCURACY.of(split), LOSS.of(split))}
-"""The metrics by their full names."""
+
+
+@cache
+def metrics(worst_accuracy: float) -> Mapping[str, Metric]:
+    """The metrics by their full names; a diverged trial counts with the accuracy (share, 0..1) given."""
+    accuracy = replace(ACCURACY, worst=worst_accuracy)
+    return {metric.name: metric for split in SPLITS for metric in (accuracy.of(split), LOSS.of(split))}
+
+
+METRICS = metrics(0.0)
+"""The metrics where nothing is known of the data."""
 OBJECTIVE = ACCURACY.of("validation")
 """What trials are judged by unless the study says otherwise."""

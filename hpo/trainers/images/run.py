@@ -199,12 +199,17 @@ class Run:
             images_per_second=seen / trained,
             sampled_train=self._sampled_train,
             steer=self._steer,
+            test=self._score_test(),
         )
 
     def score(self, images: Images) -> Score:
         """Loss and accuracy of the net as it is now."""
         with self._precision():
             return score(self.model, images, self._normalize, self._format)
+
+    def _score_test(self) -> Score | None:
+        images = self._splits.test
+        return self.score(images) if images is not None and self._trial.test_curve else None
 
     def _score_for_policies(self) -> None:
         """Measure at the end of an epoch what policies read in the coming one, and nothing that none of them reads."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from pydantic import TypeAdapter, ValidationError
 from rich.console import RenderableType
 
 from hpo.errors import MachineError
 from hpo.metric import Metric
 from hpo.process import pulse
-from hpo.trainers.images.reported import METRICS, OBJECTIVE
+from hpo.trainers.images.reported import OBJECTIVE, metrics
 from hpo.trainers.moving.policies import looks_at_validation
 from hpo.trainers.trainer import Identity, Machine, Result, Trial
 
 if TYPE_CHECKING:
+    from hpo.trainers.images.data import Source
     from hpo.trainers.images.evaluation import Evaluation
     from hpo.trainers.images.loop import Decision
     from hpo.trainers.images.trial import TrialSpec
@@ -45,7 +47,7 @@ class ImageTrainer:
         return "epoch"
 
     def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
-        return METRICS
+        return metrics(worst_accuracy=_chance(trial.get("data")))
 
     def objective(self, trial: Mapping[str, Any]) -> str:
         return OBJECTIVE.name
@@ -61,6 +63,9 @@ class ImageTrainer:
 
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return bool(trial.get("early_stopping"))
+
+    def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
+        return bool(trial.get("test_curve"))
 
     def split_by(self, seed: int) -> Mapping[str, Any] | None:
         return {"data": {"split_seed": seed}}
@@ -175,6 +180,17 @@ def _reporting(trial: Trial) -> Callable[[Evaluation, Callable[[], bytes]], Deci
         return Decision.CONTINUE if goes_on else Decision.PRUNE
 
     return report
+
+
+def _chance(data: Any) -> float:
+    """The accuracy of guessing on these images; 0 where it isn't known."""
+    from hpo.trainers.images.data import Data
+
+    try:
+        source: Source = TypeAdapter(Data).validate_python(data)
+    except ValidationError:  # told elsewhere
+        return 0.0
+    return source.chance or 0.0
 
 
 TRAINER = ImageTrainer()

@@ -65,6 +65,9 @@ class TrialSpec(Spec):
     """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial."""
     early_stopping: EarlyStopping | None = None
     """When to end before the last epoch."""
+    test_curve: bool = False
+    """Score test after every epoch of the confirm phase, not after the last one alone, for figures and for claims `at`
+    an earlier moment. Nothing is chosen by it."""
     gradient_norms: tuple[str, ...] = ()
     """Parameters by their dotted module path, for example `linear1.weight`."""
 

@@ -115,6 +115,9 @@ class ProgramTrainer:
     def stops_early(self, trial: Mapping[str, Any]) -> bool:
         return False
 
+    def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
+        return False
+
     def split_by(self, seed: int) -> Mapping[str, Any] | None:
         return None
 

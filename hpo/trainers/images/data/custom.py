@@ -14,12 +14,12 @@ from hpo.trainers.images.data.arrays import REQUIRED, from_arrays
 from hpo.trainers.images.data.files import Identity
 from hpo.trainers.images.data.images import Dataset
 from hpo.trainers.images.data.layout import Layout
-from hpo.trainers.images.data.source import Source
+from hpo.trainers.images.data.source import UncountedSource
 from hpo.trainers.images.data.waiting import watched
 from hpo.trainers.target import Arguments, Target, check_code, import_target, raised
 
 
-class Custom(Source):
+class Custom(UncountedSource):
     """Images of your own, on workers whose `HPO_CUSTOM_TARGETS` names the module that reads them.
 
     What is trained on is what the function returns on that worker; the fingerprint of it is compared between workers,

@@ -20,7 +20,7 @@ from hpo.trainers.images.data.files import Identity, file_identity
 from hpo.trainers.images.data.fingerprint import fingerprint
 from hpo.trainers.images.data.folders import InDataDir, cache_dir, data_dir, locked
 from hpo.trainers.images.data.images import Dataset, Images
-from hpo.trainers.images.data.source import Source
+from hpo.trainers.images.data.source import UncountedSource
 
 if TYPE_CHECKING:
     pass
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 _Files = dict[str, list[Path]]
 
 
-class ImageFolder(Source):
+class ImageFolder(UncountedSource):
     """Image files sorted into one folder per class: PNG, JPEG, BMP, GIF, PPM, TIFF or WebP, with 8 bits per channel.
 
     Links are followed. Transparency is dropped, an EXIF orientation is not heeded, and of several pictures in one file

@@ -19,13 +19,13 @@ from hpo.trainers.images.data.folders import InDataDir, data_dir
 from hpo.trainers.images.data.images import Dataset
 from hpo.trainers.images.data.layout import Layout
 from hpo.trainers.images.data.room import check_room
-from hpo.trainers.images.data.source import Source
+from hpo.trainers.images.data.source import UncountedSource
 
 LONGEST_HEADER = 1 << 16
 """Bytes; more than NumPy accepts."""
 
 
-class Npz(Source):
+class Npz(UncountedSource):
     """Images and labels from one `.npz` file; nothing in it can run code.
 
     It holds `train_inputs` and `test_inputs`, uint8 (N, C, H, W), or (N, H, W) for grey images; `train_labels` and

@@ -64,6 +64,11 @@ class Source(Spec):
         return limit
 
     @property
+    def chance(self) -> float | None:
+        """The accuracy of guessing, as a share; None where only the files tell how many classes there are."""
+        return None if self.TRAIN_IMAGES is None else 1 / self.CLASSES
+
+    @property
     def images_per_epoch(self) -> int | None:
         """Training images after the split, at most; None where only the files tell."""
         if self.TRAIN_IMAGES is None:
@@ -72,6 +77,19 @@ class Source(Spec):
         if self.steer is not None:
             left -= held_out(self.steer, self.TRAIN_IMAGES, "steer")
         return left if self.train_limit is None else min(left, self.train_limit)
+
+
+class UncountedSource(Source):
+    """A data set whose number of classes only its files tell."""
+
+    classes: int | None = Field(default=None, ge=2)
+    """How many classes there are. With it the accuracy of guessing, with which a diverged trial counts, is known
+    before the images are read; without it such a trial counts as none right."""
+
+    @property
+    def chance(self) -> float | None:
+        """The accuracy of guessing, if the number of classes is given."""
+        return None if self.classes is None else 1 / self.classes
 
 
 def held_out(part: float, total: int, name: str = "validation") -> int:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hpo.errors import DataError
 from hpo.trainers.images.data.images import Dataset, Images, Splits
-from hpo.trainers.images.data.source import Source, held_out
+from hpo.trainers.images.data.source import Source, UncountedSource, held_out
 
 if TYPE_CHECKING:
     import torch
@@ -93,6 +93,11 @@ def statistics(inputs: Tensor) -> tuple[Tensor, Tensor]:
 def _check_classes(dataset: Dataset, source: Source, labels: Tensor) -> None:
     import torch
 
+    told = source.classes if isinstance(source, UncountedSource) else None
+    if told is not None and told != len(dataset.classes):
+        raise DataError(
+            f"the images have {len(dataset.classes)} classes, not {told}", hint="mend data.classes, or leave it out"
+        )
     if len(dataset.classes) < 2:
         [only] = dataset.classes
         raise DataError(f"all images belong to one class, {only!r}: there is nothing to tell apart")
