@@ -15,7 +15,7 @@ from hpo.errors import StorageError, StudyError
 from hpo.metric import Metric
 from hpo.search.space import Params
 from hpo.storage import tables
-from hpo.storage.states import ENDED, OPEN, CellState, Ending, Phase, StudyState
+from hpo.storage.states import CONFIRM, ENDED, OPEN, CellState, Ending, Phase, StudyState
 from hpo.trainers.trainer import Evaluation
 from hpo.words.explain import shown
 
@@ -92,6 +92,11 @@ class Cell:
     def search(self) -> int:
         """The search of its arm that it belongs to, or follows from, counted from 1."""
         return search_of(self.slot)
+
+    @property
+    def confirm_seed(self) -> int | None:
+        """Its seed, in the confirm phase; None in the search, whose trials begin alike."""
+        return self.seed if self.phase == CONFIRM else None
 
     @property
     def is_open(self) -> bool:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Literal, Self
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from hpo.metric import MetricName
 from hpo.search import NO_PRUNER, Pruner
 from hpo.seeds import derive
 from hpo.spec import Name, Spec
+from hpo.trainers import Source
 
 SEEDS = 2**31
 """Seeds are whole numbers below it, as a column of the database holds them."""
@@ -45,11 +47,22 @@ class Confirm(Spec):
     """How many of an arm's configurations are confirmed, the best ones by the metric."""
     seeds: int = Field(default=5, ge=1, le=1000)
     """Fresh seeds for each of them; with `until`, how many are added at once."""
+    vary: tuple[Source, ...] = ("init", "order")
+    """What differs from seed to seed: the weights that training begins with (`init`), all that is drawn while training
+    (`order`), which data is held out (`split`). The rest is drawn alike for all seeds, so that the spread shows what
+    varies alone."""
     until: Literal["decided"] | None = None
     """Add seeds to the arms of claims until these are decided, or the arms have `most`. The verdicts then rest on tests
     that are valid however often one looks."""
     most: int | None = Field(default=None, ge=2, le=1000)
     """The most seeds of a configuration, with `until`."""
+
+    @field_validator("vary")
+    @classmethod
+    def _something_varies(cls, sources: tuple[Source, ...]) -> tuple[Source, ...]:
+        if not sources or len(set(sources)) < len(sources):
+            raise ValueError('name what varies, each once, such as ["init", "order", "split"]')
+        return sources
 
     @model_validator(mode="after")
     def _a_whole_design(self) -> Self:
@@ -132,6 +145,17 @@ class Protocol(Spec):
     def all_searches(self) -> range:
         """The searches of an arm by their number, from 1."""
         return range(1, self.searches + 1)
+
+    def drawn_by(self, search: int, confirm_seed: int | None) -> Mapping[Source, int]:
+        """The sources of randomness that are not left to a trial's own seed and to its data's, and what draws them: in
+        one of the searches, or in the confirm phase after it, under one of its seeds."""
+        found: dict[Source, int] = {"split": self.seed_of("split", search, 0)} if self.vary_split else {}
+        if self.confirm is not None and confirm_seed is not None:
+            vary = self.confirm.vary
+            alike: tuple[Source, ...] = ("init", "order")
+            found |= {source: self.seed_of(source, search, 0) for source in alike if source not in vary}
+            found |= {"split": confirm_seed} if "split" in vary else {}
+        return found
 
     def seed_of(self, phase: str, search: int, index: int) -> int:
         """The seed of a phase's trials under its `index`-th seed, from 0: all arms have the same ones, so they are

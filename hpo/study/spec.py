@@ -184,20 +184,22 @@ class StudySpec(Spec):
         """A point of the arm's search space, as the study file writes its values."""
         return decode(self.arms[arm].search, params)
 
-    def table_of(self, arm: str, params: Params, search: int = 1) -> dict[str, Any]:
-        """The complete trial of `arm` at the point `params` in one of its searches, as a study file writes it."""
+    def table_of(self, arm: str, params: Params, search: int = 1, confirm_seed: int | None = None) -> dict[str, Any]:
+        """The complete trial of `arm` at the point `params` in one of its searches, as a study file writes it; in the
+        confirm phase under one of its seeds."""
         trial = laid_over(self.arm(arm).trial, arm, self.arms[arm], params)
-        if not self.protocol.vary_split:
-            return trial
-        return merge(trial, self.trainer.split_by(self.protocol.seed_of("split", search, 0)) or {})
+        for source, seed in self.protocol.drawn_by(search, confirm_seed).items():
+            trial = merge(trial, self.trainer.drawn_by(source, seed) or {})
+        return trial
 
-    def trial_of(self, arm: str, params: Params, search: int = 1) -> Any:
-        """What a cell of `arm` at the point `params` trains in one of its searches, an object of the trainer's `spec`.
+    def trial_of(self, arm: str, params: Params, search: int = 1, confirm_seed: int | None = None) -> Any:
+        """What a cell of `arm` at the point `params` trains in one of its searches, an object of the trainer's `spec`;
+        in the confirm phase under one of its seeds.
 
         Raises:
             StudyFileError: the point is no trial, with a line for every mistake.
         """
-        return parse_trial(self.table_of(arm, params, search), f"arms.{arm}.trial")
+        return parse_trial(self.table_of(arm, params, search, confirm_seed), f"arms.{arm}.trial")
 
 
 class StudyFile(StudySpec):

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from hpo.trainers.registry import TRAINERS, default_objective, default_trainer, named, trainer_of
+from hpo.trainers.trainer import Source
 
-__all__ = ["TRAINERS", "default_objective", "default_trainer", "named", "trainer_of"]
+__all__ = ["TRAINERS", "Source", "default_objective", "default_trainer", "named", "trainer_of"]

@@ -12,12 +12,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel
 from rich.console import RenderableType
 
 from hpo.metric import Metric
+
+Source = Literal["init", "order", "split"]
+"""What is random in a trial: the weights that training begins with; all that is drawn while training, such as the order
+of the data, augmentation and dropout; which data is held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +188,9 @@ class Trainer(Protocol):
         """Whether test is scored along the way too, in the confirm phase, so that claims can be about an earlier
         moment."""
 
-    def split_by(self, seed: int) -> Mapping[str, Any] | None:
-        """What is laid over a trial to hold out validation by another seed; None where the trial splits its data."""
+    def drawn_by(self, source: Source, seed: int) -> Mapping[str, Any] | None:
+        """What is laid over a trial to draw a source of randomness by that seed, whatever the trial's own is; None
+        where everything is drawn by the one seed that a trial is given."""
 
     def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
         """Whether something of a trial answers to what it measures on validation, which is then no fair score of it."""

@@ -69,7 +69,7 @@ class _CellRun:
             return
         trial, params = self._study.trials.begin(self._lease)
         resume = self._go_on_from(trial, place) if kept is None else self._fetched(kept)
-        config = self._study.spec.trial_of(cell.arm, params, cell.search)
+        config = self._study.spec.trial_of(cell.arm, params, cell.search, cell.confirm_seed)
         self._studies.check_data(self._lease, config)
         reporter = Reporter(self._session, self._study, self._lease, trial, config, resume, shared_after, kept)
         try:
@@ -93,7 +93,7 @@ class _CellRun:
         cell, spec = self._lease.cell, self._study.spec
         if cell.params is None or not spec.protocol.share_prefixes:
             return None, None, frozenset()
-        self._studies.check_data(self._lease, spec.trial_of(cell.arm, cell.params, cell.search))
+        self._studies.check_data(self._lease, spec.trial_of(cell.arm, cell.params, cell.search, cell.confirm_seed))
         prefix_plan = self._study.prefix_plan
         cells = self._ledger.cells(self._lease.study_id)
         kept = self._ledger.prefix_checkpoints(self._lease.study_id)

@@ -97,14 +97,18 @@ def test_a_search_is_repeatable(sqlite_url: str) -> None:
 def test_a_split_of_its_own_for_every_search(sqlite_url: str) -> None:
     """Each validates on other images; what is known of the spread is then also of the split."""
     storage = create_storage(sqlite_url)
-    plan = study(searches=2, budget={"trials": 3}, vary_split=True)
+    confirm = {"top": 1, "seeds": 2, "vary": ["split"]}
+    plan = study(searches=2, budget={"trials": 3}, vary_split=True, confirm=confirm)
     row = begin_study(storage, plan)
     work_here(storage)
     assert {"done"} == {cell.state for cell in cells_of(storage)}
+    confirmed = [cell for cell in cells_of(storage) if (cell.arm, cell.phase) == ("grid", "confirm")]
+    assert 4 == len(confirmed) == len({cell.metrics["test_loss"] for cell in confirmed}), "each seed has its own split"
     best = {search: plan.table_of("grid", {"lr.peak": 0.05}, search)["data"]["split_seed"] for search in (1, 2)}
     assert (best[1] != best[2] and row.data == storage.ledger.study("digits").data) or row.data is None
     printed = hpo(storage, "best", "digits", "--arm", "grid").output
-    assert any(f"split_seed = {seed}" in printed for seed in best.values())
+    assert any(f"split_seed = {cell.seed}" in printed for cell in confirmed)
+    assert any(f"init_seed = {plan.protocol.seed_of('init', search, 0)}" in printed for search in (1, 2))
     storage.close()
 
 

@@ -295,6 +295,24 @@ def test_finished(splits: Splits) -> None:
     assert outcome.checkpoint is None
 
 
+@pytest.mark.parametrize("model", [{"kind": "mlp", "hidden": [8]}, {"kind": "mlp", "hidden": [8], "batch_norm": True}])
+def test_weights_and_order_have_seeds_of_their_own(model: dict[str, Any], splits: Splits) -> None:
+    """Two trials with the same ones are the same whatever their own seed; each of the two makes a difference."""
+    dropout = {"dropout": {"kind": "dropout", "strength": 0.3}}
+
+    def curve(seed: int, **seeds: int) -> Any:
+        return trained(trial(epochs=2, model=model, regularizers=dropout, augment={"crop": 1}, **seeds), seed, splits)[
+            1
+        ]
+
+    both = curve(7, init_seed=1, order_seed=2)
+    assert both == curve(8, init_seed=1, order_seed=2)
+    assert both == curve(2, init_seed=1) == curve(1, order_seed=2)
+    assert both != curve(7, init_seed=1) and both != curve(7, order_seed=2)
+    begun = [Run(trial(epochs=2, model=model, init_seed=1), seed, splits).model.state_dict() for seed in (7, 8)]
+    assert all(torch.equal(begun[0][name], begun[1][name]) for name in begun[0])
+
+
 # --- what is measured
 
 

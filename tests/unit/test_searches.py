@@ -209,6 +209,37 @@ def test_a_split_for_every_search() -> None:
         several(1, vary_split=True)
 
 
+def test_what_varies_from_seed_to_seed() -> None:
+    """Named sources follow each confirm seed; the others are drawn alike for all of them, and in every arm."""
+
+    def drawn(*vary: str) -> list[dict[str, Any]]:
+        plan = several(confirm={"top": 1, "seeds": 2, "vary": vary})
+        trials = [plan.trial_of(arm, {"lr.peak": 0.1}, 2, seed) for arm in ("g", "t") for seed in (7, 8)]
+        assert trials[:2] == trials[2:]
+        return [
+            {"init": each.init_seed, "order": each.order_seed, "split": each.data.split_seed} for each in trials[:2]
+        ]
+
+    def alike(source: str) -> int:
+        return Protocol().seed_of(source, 2, 0)
+
+    own = {"init": None, "order": None, "split": 42}  # the trial's seed, and the file's split
+    assert [own, own] == drawn("init", "order")
+    assert [own | {"order": alike("order")}] * 2 == drawn("init")
+    assert [own | {"init": alike("init")}] * 2 == drawn("order")
+    both = {"init": alike("init"), "order": alike("order")}
+    assert [both | {"split": 7}, both | {"split": 8}] == drawn("split")
+    plan = several(confirm={"top": 1, "seeds": 2, "vary": ["split"]})
+    assert 42 == plan.trial_of("g", {"lr.peak": 0.1}, 2).data.split_seed, "the search is as it was"
+
+
+@pytest.mark.parametrize("vary", [[], ["init", "init"], ["luck"]])
+def test_what_may_vary(vary: list[str]) -> None:
+    """Something, each once, and of what there is."""
+    with pytest.raises(StudyFileError, match=r"confirm\.vary"):
+        several(confirm={"top": 1, "seeds": 2, "vary": vary})
+
+
 def test_a_moment_is_not_compared_with_itself() -> None:
     """Nine tenths of two epochs are the last one: all differences would be nothing."""
     given = json.loads(several(1).model_dump_json())

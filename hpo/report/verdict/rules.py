@@ -14,10 +14,19 @@ from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Extension, StudySpec
 from hpo.study.protocol import Confirm
 from hpo.study.rehearsed import Rehearsal
+from hpo.trainers import Source
 from hpo.words.nouns import a, count, plural
 
 EQUAL = 1.05
 """Search spendings whose ratio is at most this are called equal."""
+
+
+SOURCES: dict[Source, str] = {
+    "init": "the weights that training begins with",
+    "order": "what is drawn while training",
+    "split": "the data that is held out",
+}
+"""What may vary from seed to seed, in words."""
 
 
 def rules(study: StudySpec, baseline: str) -> Iterator[str]:
@@ -45,6 +54,9 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
             f"Confirm: the {best} of {each}, trained again with {_seeds(confirm)}, the same for "
             f"every arm, and only then scored on test.{chosen} {_diverged(study)}"
         )
+        if set(confirm.vary) != {"init", "order"}:
+            varied = ", ".join(SOURCES[source] for source in confirm.vary)
+            yield f"From seed to seed this differs, and nothing else: {varied}."
     yield from _searches(study)
     for extension in study.extensions:
         yield _extension(extension, study.unit, declared=study.protocol.is_sequential)

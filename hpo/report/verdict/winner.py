@@ -57,7 +57,7 @@ def winner(study: StudySpec, cells: Sequence[Cell], report: Report, arm: str | N
     return Winner(
         study=study.name,
         arm=result.name,
-        trial=study.table_of(result.name, chosen[0].params or {}, chosen[0].search),
+        trial=study.table_of(result.name, chosen[0].params or {}, chosen[0].search, chosen[0].confirm_seed),
         cells=chosen,
         reached=tuple((metric, found) for metric, found in summaries if found is not None),
     )

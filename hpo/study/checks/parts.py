@@ -44,8 +44,11 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     metrics = trainer_of(trial).metrics(trial)
     yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", metrics, "validation")
     confirmed = "confirm" in protocol
-    if protocol.get("vary_split") is True and trainer_of(trial).split_by(0) is None:
+    if protocol.get("vary_split") is True and trainer_of(trial).drawn_by("split", 0) is None:
         yield "protocol.vary_split: a program splits its data itself, by its seed, which every search has another of"
+    varied = _table(protocol.get("confirm")).get("vary")
+    if varied is not None and set(_list(varied)) != {"init", "order"} and trainer_of(trial).drawn_by("init", 0) is None:
+        yield "protocol.confirm.vary: a program draws everything by the one seed that it is given; leave it out"
     is_sequential = _table(protocol.get("confirm")).get("until") is not None
     if is_sequential and not _list(table.get("claims")):
         yield "protocol.confirm.until: the study makes no claim that could be decided; leave it out, or add [[claims]]"

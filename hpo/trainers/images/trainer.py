@@ -16,10 +16,10 @@ from hpo.metric import Metric
 from hpo.process import pulse
 from hpo.trainers.images.reported import OBJECTIVE, metrics
 from hpo.trainers.moving.policies import looks_at_validation
-from hpo.trainers.trainer import Identity, Machine, Result, Trial
+from hpo.trainers.trainer import Identity, Machine, Result, Source, Trial
 
 if TYPE_CHECKING:
-    from hpo.trainers.images.data import Source
+    from hpo.trainers.images.data import Source as ImageSource
     from hpo.trainers.images.evaluation import Evaluation
     from hpo.trainers.images.loop import Decision
     from hpo.trainers.images.trial import TrialSpec
@@ -67,8 +67,8 @@ class ImageTrainer:
     def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
         return bool(trial.get("test_curve"))
 
-    def split_by(self, seed: int) -> Mapping[str, Any] | None:
-        return {"data": {"split_seed": seed}}
+    def drawn_by(self, source: Source, seed: int) -> Mapping[str, Any] | None:
+        return {"data": {"split_seed": seed}} if source == "split" else {f"{source}_seed": seed}
 
     def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
         config = self.spec().model_validate(trial)
@@ -187,7 +187,7 @@ def _chance(data: Any) -> float:
     from hpo.trainers.images.data import Data
 
     try:
-        source: Source = TypeAdapter(Data).validate_python(data)
+        source: ImageSource = TypeAdapter(Data).validate_python(data)
     except ValidationError:  # told elsewhere
         return 0.0
     return source.chance or 0.0

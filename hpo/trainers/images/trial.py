@@ -65,6 +65,11 @@ class TrialSpec(Spec):
     """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial."""
     early_stopping: EarlyStopping | None = None
     """When to end before the last epoch."""
+    init_seed: int | None = Field(default=None, ge=0, lt=2**32)
+    """Draws the weights that training begins with, in place of the trial's own seed."""
+    order_seed: int | None = Field(default=None, ge=0, lt=2**32)
+    """Draws what is random in training, in place of the trial's own seed: the order of the images, augmentation,
+    dropout, noise."""
     test_curve: bool = False
     """Score test after every epoch of the confirm phase, not after the last one alone, for figures and for claims `at`
     an earlier moment. Nothing is chosen by it."""

@@ -31,7 +31,7 @@ from hpo.trainers.program.output import keep_output
 from hpo.trainers.program.process import ProgramFailed
 from hpo.trainers.program.spec import ProgramSpec, Strength
 from hpo.trainers.program.watcher import Watcher
-from hpo.trainers.trainer import Identity, Machine, Result, Trial
+from hpo.trainers.trainer import Identity, Machine, Result, Source, Trial
 
 LONGEST_PATH = 80
 """The most characters of the path of a trial's folder: the name of a socket in it has at most 107 bytes."""
@@ -118,7 +118,7 @@ class ProgramTrainer:
     def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
         return False
 
-    def split_by(self, seed: int) -> Mapping[str, Any] | None:
+    def drawn_by(self, source: Source, seed: int) -> Mapping[str, Any] | None:
         return None
 
     def steers_by_validation(self, trial: Mapping[str, Any]) -> bool:
