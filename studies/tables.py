@@ -3,9 +3,10 @@
     python studies/tables.py            # write them
     python studies/tables.py --check    # only say which are not what the data says; 1 if there is one
 
-A table stands between `<!-- gain: TRIALS ARM BASELINE METRIC -->` and `<!-- end -->`, where TRIALS is what `hpo export`
-has written of a study with settings, compressed. It has a line for each setting: both arms' means over the confirm
-seeds, and their difference, paired by seed, with its 95 % interval.
+A table stands between `<!-- KIND: FILE [PROFILE] [ARM …] -->` and `<!-- end -->`; FILE is a study beside the page, and
+what `hpo export` has written of it lies in `raw`, compressed. Its trials are judged again by the study as the file has
+it now, so a verdict here is the report's. Kinds: `arms` (a line for each of them, or for those named), `settings` (a
+line for each setting, of an arm against its baseline), `claims`.
 """
 
 from __future__ import annotations
@@ -15,51 +16,214 @@ import csv
 import gzip
 import re
 import sys
-from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
-from statistics import fmean
+from typing import Any
 
+from hpo.evidence.measured import after_the_end, last_epochs, measured, representative
 from hpo.evidence.statistics import paired
+from hpo.report.numbers import NONE, change, mean, number, p_value
+from hpo.report.verdict.compare import compare
+from hpo.report.verdict.results import Report
+from hpo.search.parameters import parameters
+from hpo.search.space import Params, Range, label_key
+from hpo.storage.rows import Cell, CurvePoint
+from hpo.study import StudySpec
+from hpo.study.arm import Arm
+from hpo.study.file import load
 
 STUDIES = Path(__file__).parent
-TABLE = re.compile(r"(<!-- gain: (\S+) (\S+) (\S+) (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- (arms|settings|claims): (\S+)((?: \S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
-BySeed = dict[int, float]
-
-
-def measured(trials: Path, metric: str) -> dict[str, BySeed]:
-    """Arm -> confirm seed -> what its last epoch measured, of the trials of an export."""
-    found: defaultdict[str, BySeed] = defaultdict(dict)
-    with gzip.open(trials, "rt", encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            if row["phase"] == "confirm" and row["state"] == "done" and row[metric]:
-                found[row["arm"]][int(row["seed"])] = float(row[metric])
-    return dict(found)
+Rows = list[dict[str, str]]
 
 
-def gain(trials: Path, arm: str, baseline: str, metric: str) -> str:
-    """The table, in percent and points."""
-    values = measured(trials, metric)
-    settings = [name.removeprefix(f"{arm}_") for name in values if name.startswith(f"{arm}_")]
-    lines = [f"| setting | {baseline} | {arm} | {arm} - {baseline} |", "| --- | ---: | ---: | ---: |"]
-    for setting in settings:
-        own, base = values[f"{arm}_{setting}"], values[f"{baseline}_{setting}"]
-        difference = paired(own, base)
-        assert difference is not None and difference.low is not None and difference.high is not None
-        ends = f"[{100 * difference.low:+.2f}, {100 * difference.high:+.2f}]"
-        means = (100 * fmean(side.values()) for side in (base, own))
-        lines.append(
-            f"| {setting} | {' | '.join(f'{mean:.2f}' for mean in means)} | {100 * difference.difference:+.2f} {ends} |"
+class Judged:
+    """A study, its raw data, and the verdict on it."""
+
+    def __init__(self, file: Path, profile: str | None) -> None:
+        self.study = load(file, profile=profile)
+        raw = file.parent / "raw"
+        self.cells = [_cell(self.study, row) for row in _rows(raw / f"{self.study.name}-trials.csv.gz")]
+        self.curves = [_point(row) for row in _rows(raw / f"{self.study.name}-curves.csv.gz")]
+        self.report: Report = compare(self.study, self.cells, self.curves)
+        if self.report.unfinished or self.report.incomplete:
+            lacking = [*self.report.unfinished, *self.report.incomplete]
+            raise SystemExit(f"{file}: the raw data are not those of the file: {'; '.join(lacking)}")
+
+    def train(self, metric: str) -> dict[str, float]:
+        """Arm -> mean over its confirm seeds of what was measured in the last epoch."""
+        read = after_the_end(last_epochs(self.cells, self.curves))
+        found = {}
+        for arm in self.study.arms:
+            own = representative(self.study, [cell for cell in self.cells if cell.arm == arm])
+            values = measured([self.study.metrics[metric]], {cell.id: [cell] for cell in own}, read)[metric]
+            if values:
+                found[arm] = sum(values.values()) / len(values)
+        return found
+
+
+def arms(judged: Judged, named: Sequence[str]) -> Iterator[str]:
+    """What each arm chose and measured; differences are to its baseline, paired by seed."""
+    report, study = judged.report, judged.study
+    shown = [arm for arm in report.arms if not named or arm.name in named]
+    chooses = any(arm.configuration for arm in shown)
+    also = [metric for metric, _ in shown[0].also]
+    train = judged.train(report.objective.on("train").name)
+    yield _row(
+        "arm",
+        *(["chosen"] if chooses else []),
+        "train",
+        "validation",
+        "test",
+        *(f"{metric.words}" for metric in also),
+        "difference",
+    )
+    yield _row("---", *(["---"] if chooses else []), *["---:"] * (4 + len(also)))
+    for arm in shown:
+        values = ", ".join(
+            f"{path.rpartition('.')[2]} {_short(value)}" for path, value in (arm.configuration or {}).items()
         )
-    return "\n".join(lines) + "\n"
+        difference = arm.difference
+        yield _row(
+            arm.name,
+            *([values or NONE] if chooses else []),
+            number(train.get(arm.name), report.objective),
+            mean(arm.validation, report.objective),
+            mean(arm.test, report.objective.on("test")),
+            *(mean(found, metric) for metric, found in arm.also),
+            NONE if arm.name == study.baseline_of(arm.name) else change(difference, report.metric),
+        )
+
+
+def settings(judged: Judged, named: Sequence[str]) -> Iterator[str]:
+    """An arm and its baseline in every setting: both means, and their difference, paired by seed."""
+    [way] = named
+    study, metric = judged.study, judged.report.metric
+    found = {arm.name: arm.values[metric.name] for arm in judged.report.arms}
+    own = {spec.setting: name for name, spec in study.arms.items() if spec.way == way}
+    baseline = study.arms[study.baseline_of(next(iter(own.values())))].way
+    yield _row("setting", str(baseline), way, f"{way} - {baseline}")
+    yield _row("---", *["---:"] * 3)
+    for setting, name in own.items():
+        base = study.baseline_of(name)
+        means = (_mean(found[each]) for each in (base, name))
+        yield _row(
+            str(setting), *(number(each, metric) for each in means), change(paired(found[name], found[base]), metric)
+        )
+
+
+def claims(judged: Judged, named: Sequence[str]) -> Iterator[str]:
+    """Every claim with what was measured, its p value by Holm's method, and its verdict."""
+    yield _row("claim", "measured", "p, corrected", "verdict")
+    yield _row("---", "---:", "---:", "---")
+    for claim in judged.report.claims:
+        p = NONE if claim.p_corrected is None else p_value(claim.p_corrected)
+        verdict = claim.shown if claim.shown in ("undecided", "not known") else f"**{claim.shown}**"
+        yield _row(claim.text, change(claim.difference, claim.metric), p, verdict)
+
+
+KINDS: Mapping[str, Callable[[Judged, Sequence[str]], Iterator[str]]] = {
+    "arms": arms,
+    "settings": settings,
+    "claims": claims,
+}
+
+
+@cache
+def judged(file: Path, profile: str | None) -> Judged:
+    """The verdict on a study, once for all of its tables."""
+    return Judged(file, profile)
+
+
+def table(page: Path, kind: str, file: str, rest: str) -> str:
+    """The table as Markdown."""
+    words = rest.split()
+    path = page.parent / file
+    profile = words.pop(0) if words and words[0] != "-" else None
+    return "".join(f"{line}\n" for line in KINDS[kind](judged(path, profile), [word for word in words if word != "-"]))
 
 
 def written(page: Path) -> str:
     """The page with its tables as the data says."""
     return TABLE.sub(
-        lambda found: found[1] + gain(page.parent / found[2], found[3], found[4], found[5]) + found[6],
-        page.read_text(encoding="utf-8"),
+        lambda found: found[1] + table(page, found[2], found[3], found[4]) + found[5], page.read_text(encoding="utf-8")
     )
+
+
+def _row(*values: str) -> str:
+    return f"| {' | '.join(values)} |"
+
+
+def _mean(values: Mapping[int, float]) -> float:
+    return sum(values.values()) / len(values)
+
+
+def _short(value: Any) -> str:
+    """A value as people read it: three digits of a number, the kind of a table."""
+    if isinstance(value, float):
+        return f"{value:.3g}"
+    return str(value.get("kind", value)) if isinstance(value, dict) else str(value)
+
+
+def _rows(path: Path) -> Rows:
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def _cell(study: StudySpec, row: Mapping[str, str]) -> Cell:
+    arm = study.arms[row["arm"]]
+    return Cell(
+        id=int(row["cell"]),
+        arm=row["arm"],
+        phase=row["phase"],  # type: ignore[arg-type]
+        slot=int(row["slot"]),
+        seed=int(row["seed"]),
+        params=_params(arm, row),
+        state=row["state"],  # type: ignore[arg-type]
+        attempts=int(row["attempts"]),
+        claims=int(row["claims"]),
+        leader=None,
+        leader_epochs=None,
+        trial_id=None,
+        trial_number=None,
+        epochs=int(row["epochs"]),
+        seconds=float(row["seconds"]),
+        ended=row["ended"] or None,  # type: ignore[arg-type]
+        score=_number(row["score"]),
+        metrics={name: _number(row[name]) for name in study.metrics if row.get(name)},
+        error=None,
+        reason=None,
+        failed_by=None,
+        worker=row["worker"] or None,
+        started=None,
+        finished=None,
+    )
+
+
+def _params(arm: Arm, row: Mapping[str, str]) -> Params:
+    """The point of a trial, by the labels that the study file has."""
+    found: Params = {}
+    for name, parameter in parameters(arm.search).items():
+        text, searched = row.get(parameter.path, ""), parameter.searched
+        if not text:
+            continue
+        if isinstance(searched, Range):
+            found[name] = int(float(text)) if searched.integer else float(text)
+        else:
+            found[name] = next(label for label in searched.labels() if text in (label_key(label), str(label)))
+    return found
+
+
+def _point(row: Mapping[str, str]) -> CurvePoint:
+    keys = ("study", "arm", "search", "phase", "slot", "seed", "cell", "epoch", "seconds")
+    metrics = {name: _number(value) for name, value in row.items() if name not in keys and value}
+    return CurvePoint(int(row["cell"]), int(row["epoch"]), float(row["seconds"]), metrics)
+
+
+def _number(text: str) -> float | None:
+    return float(text) if text else None
 
 
 def main() -> int:
