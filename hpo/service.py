@@ -115,6 +115,7 @@ def extend_study(
         raise StudyError("\n".join(mistakes))
     if not storage.ledger.extend_study(row.id, row.spec, more.model_dump_json()):
         raise StudyError(f"{name} was changed by another process just now", hint="give the same command again")
+    storage.ledger.plan_again(row.id)
     return advance(storage, row, more) or 0
 
 
@@ -135,6 +136,7 @@ def resume_study(storage: Storage, name: str) -> str:
     row = storage.ledger.study(name)
     if row.state == "stopped":
         storage.ledger.set_state(row.id, "running")
+        storage.ledger.plan_again(row.id)
     else:
         row.check_open()
     return storage.ledger.study(name).state
@@ -147,6 +149,7 @@ def retry_failed(storage: Storage, name: str) -> int:
     """
     row, study = find_study(storage, name)
     planned = storage.ledger.retry_failed(row.id)
+    storage.ledger.plan_again(row.id)
     advance(storage, row, study)
     return planned
 

@@ -45,21 +45,28 @@ _FREE = or_(
     and_(cell.c.state == "planned", _READY),
     and_(cell.c.state == "leased", RUN_OUT),
 )
-_FIRST = (
+# Study by study, by an index over open cells: those of studies that are stopped, or of no concern, are not even seen.
+_FIRST_OF_STUDY = (
     select(cell.c.id)
-    .join(study, study.c.id == cell.c.study_id)
     .where(
+        cell.c.study_id == study.c.id,
         tables.open_cells,
         _FREE,
-        study.c.state == "running",
-        study.c.uuid.not_in(bindparam("without", expanding=True)),
         cell.c.id.not_in(bindparam("passed_over", expanding=True)),
     )
     .order_by(cell.c.id)
     .limit(1)
     .with_for_update(skip_locked=True, of=cell)
+    .correlate(study)
+    .scalar_subquery()
 )
-_FIRST_OF_SOME = _FIRST.where(study.c.name.in_(bindparam("studies", expanding=True)))
+_FIRST_OF_EACH = select(_FIRST_OF_STUDY.label("id")).where(
+    study.c.state == "running", study.c.uuid.not_in(bindparam("without", expanding=True))
+)
+_FIRST, _FIRST_OF_SOME = (
+    select(func.min(each.subquery().c.id))
+    for each in (_FIRST_OF_EACH, _FIRST_OF_EACH.where(study.c.name.in_(bindparam("studies", expanding=True))))
+)
 _UUID = select(study.c.uuid).where(study.c.id == cell.c.study_id).scalar_subquery().label("study_uuid")
 # A claim that a crashed server has forgotten is one that another worker may make; its holder learns of it.
 CLAIM, CLAIM_OF_SOME = (

@@ -5,10 +5,24 @@ What a worker does with its cell is in `leases` and `prefix_checkpoints`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, exists, func, insert, select, union_all, update
+from sqlalchemy import (
+    Connection,
+    and_,
+    case,
+    delete,
+    exists,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    union_all,
+    update,
+)
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from hpo.errors import StudyError
@@ -32,7 +46,7 @@ from hpo.storage.rows import (
     read_cell,
     read_curve_point,
 )
-from hpo.storage.tables import cell, checkpoint, curve, fork, now, open_cells, study, version
+from hpo.storage.tables import cell, checkpoint, curve, fork, now, open_cells, planning, study, version
 from hpo.storage.texts import storable
 from hpo.storage.workers import Workers
 
@@ -40,6 +54,39 @@ LONGEST_REFERENCE = 4096
 """Bytes. What is longer in place of a checkpoint is one."""
 _ENDED = ("failed", "finished")
 _GOES_ON = {"state": "running", "reason": None}
+
+
+INSERTS: Mapping[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
+"""Dialect -> an INSERT that knows what to do if the row is there."""
+SECONDS_BETWEEN_LOOKS, SECONDS_BETWEEN_LAST_LOOKS = 15.0, 1.0
+"""How long nobody looks what follows in a study where nothing has ended: not every change of a plan follows from that.
+The second is for studies of which nothing is open, where only the end of the study can follow."""
+
+
+def _pause(is_open: Any) -> Any:
+    return case((is_open, SECONDS_BETWEEN_LOOKS), else_=SECONDS_BETWEEN_LAST_LOOKS)
+
+
+def _just_now(pause: Any) -> Any:
+    """Whether somebody has looked within so many seconds, by a clock that may have been set back."""
+    return planning.c.at.between(now() - pause, now())
+
+
+_own = cell.c.study_id == study.c.id
+_open = exists().where(_own, open_cells)
+_last_ended = select(func.max(cell.c.finished)).where(_own).scalar_subquery()
+_looked_at = and_(planning.c.ended.is_not_distinct_from(_last_ended), _just_now(_pause(_open)))
+_ACTIVITY = (
+    select(
+        study.c.id,
+        study.c.uuid,
+        _open.label("open"),
+        _last_ended.label("last_ended"),
+        (~func.coalesce(_looked_at, false())).label("due"),
+    )
+    .outerjoin(planning, planning.c.study_id == study.c.id)
+    .where(study.c.state == "running")
+)
 
 
 class Ledger(PrefixCheckpoints, Workers):
@@ -192,17 +239,29 @@ class Ledger(PrefixCheckpoints, Workers):
 
     def activity(self, names: Sequence[str] = ()) -> list[Activity]:
         """What has happened in the running studies of those names, or in all; a look that costs next to nothing."""
-        own = cell.c.study_id == study.c.id
-        query = select(
-            study.c.id,
-            study.c.uuid,
-            exists().where(own, open_cells).label("open"),
-            select(func.max(cell.c.finished)).where(own).scalar_subquery().label("last_ended"),
-        ).where(study.c.state == "running")
-        if names:
-            query = query.where(study.c.name.in_(names))
+        query = _ACTIVITY.where(study.c.name.in_(names)) if names else _ACTIVITY
         rows = self._database.read(lambda connection: connection.execute(query).all())
-        return [Activity(row.id, row.uuid, bool(row.open), row.last_ended) for row in rows]
+        return [Activity(row.id, row.uuid, bool(row.open), row.last_ended, bool(row.due)) for row in rows]
+
+    def take_planning(self, activity: Activity) -> bool:
+        """Whether it is for the caller to look what follows in a study: of all who see the same, it is for one."""
+        taken = {"study_id": activity.id, "ended": activity.last_ended}
+
+        def take(connection: Connection) -> bool:
+            new = INSERTS[connection.dialect.name](planning).values(**taken, at=now())
+            due = or_(planning.c.ended.is_distinct_from(new.excluded.ended), ~_just_now(_pause(activity.open)))
+            values = {"ended": new.excluded.ended, "at": new.excluded.at}
+            query = new.on_conflict_do_update(index_elements=["study_id"], set_=values, where=due)
+            try:
+                return connection.execute(query.returning(planning.c.study_id)).one_or_none() is not None
+            except IntegrityError:  # the study has just been deleted
+                return False
+
+        return self._database.transaction(take)
+
+    def plan_again(self, study_id: int) -> None:
+        """Let the next idle worker look what follows in a study, whatever was seen of it before."""
+        self._execute(delete(planning).where(planning.c.study_id == study_id))
 
     def cells(self, study_id: int) -> list[Cell]:
         """All cells of a study in the order in which they are claimed."""

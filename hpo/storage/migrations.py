@@ -151,11 +151,21 @@ def _rehearsals(operations: Operations) -> None:
     operations.add_column("hpo_study", Column("rehearsal", Text))
 
 
+def _planning(operations: Operations) -> None:
+    operations.create_table(
+        "hpo_planning",
+        Column("study_id", Integer, ForeignKey("hpo_study.id", ondelete="CASCADE"), primary_key=True),
+        Column("ended", Float),
+        Column("at", Float, nullable=False),
+    )
+
+
 STEPS: Mapping[int, Callable[[Operations], None]] = {
     2: _forks,
     3: _identities,
     4: _metrics_by_name,
     5: _rehearsals,
+    6: _planning,
 }
 """Version -> what makes it from the version before."""
 

@@ -198,6 +198,8 @@ class Activity:
     """Cells are planned, or in work."""
     last_ended: float | None
     """When the last of its cells ended."""
+    due: bool
+    """Nobody has looked what follows since then, or not for a while."""
 
 
 @dataclass(frozen=True, slots=True)

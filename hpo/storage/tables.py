@@ -22,7 +22,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from hpo.storage.states import OPEN
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 metadata = MetaData()
 
@@ -99,6 +99,14 @@ curve = Table(
     Column("at", Integer, primary_key=True),  # epochs done
     Column("seconds", Float, nullable=False),
     Column("metrics", Text, nullable=False),  # JSON: name -> number, or null if it is not finite
+)
+
+planning = Table(
+    "hpo_planning",  # that one of many idle workers has looked what follows; apart from the studies, which all read
+    metadata,
+    Column("study_id", ForeignKey("hpo_study.id", ondelete="CASCADE"), primary_key=True),
+    Column("ended", Float),  # when the last of the cells had ended that were looked at
+    Column("at", Float, nullable=False),
 )
 
 checkpoint = Table(

@@ -87,7 +87,6 @@ class Worker:
         self._stop = stop
         self._id = uuid.uuid4().hex
         self._health = Health()
-        self._looked_at: dict[str, Activity] = {}
         self._planned: dict[str, dict[str, Hashable]] = {}
 
     def run(self) -> None:
@@ -150,9 +149,12 @@ class Worker:
                 self._run_cell(session, studies, lease)
                 self._end_what_is_late(studies, lease)
                 idle = IDLE_SECONDS
-            elif self._plan_more():
+                continue
+            activities = self._activity()
+            if self._plan_more(activities):
                 idle = IDLE_SECONDS
-            elif not self._options.forever and not self._anything_open():
+            elif not self._options.forever and not activities:
+                # A study of which nothing is open may be planned further by another worker just now: it is running.
                 self._end()
                 return
             else:
@@ -189,7 +191,7 @@ class Worker:
     def _end_what_is_late(self, studies: Studies, lease: Lease) -> None:
         """Plan anew after each trial of a study whose searches have a time limit: others would be begun after it."""
         if studies.has_time_limit(lease.study_uuid):
-            self._plan_more()
+            self._plan_more(self._activity())
 
     def _leave_out(self, lease: Lease, error: UserError) -> None:
         row = self._ledger.study_of(lease.study_uuid)
@@ -204,15 +206,15 @@ class Worker:
         left_out = self._health.left_out()
         return [activity for activity in self._ledger.activity(self._names) if activity.uuid not in left_out]
 
-    def _plan_more(self) -> bool:
-        """Plan what follows, where something has happened since the last look; returns whether anything did follow."""
+    def _plan_more(self, activities: Sequence[Activity]) -> bool:
+        """Plan what follows, where something has happened since anybody looked; returns whether anything did follow."""
         changed = False
-        for activity in self._activity():
-            if self._looked_at.get(activity.uuid) == activity:
+        for activity in activities:
+            if not (activity.due and self._ledger.take_planning(activity)):
                 continue
             more = self._plan(activity)
-            if more == 0:
-                self._looked_at[activity.uuid] = activity
+            if more != 0:  # what follows from that is to be seen
+                self._ledger.plan_again(activity.id)
             changed = changed or bool(more)
         return changed
 

@@ -2,34 +2,37 @@
 
 UPDATE hpo_cell
 SET state=:state, token=:new_token, worker=:new_worker, lease_until=(extract(epoch from clock_timestamp())::float8 + :length), lease_seconds=:length, attempts=(hpo_cell.attempts + :attempts_1), claims=(hpo_cell.claims + :claims_1), started=coalesce(hpo_cell.started, extract(epoch from clock_timestamp())::float8)
-WHERE hpo_cell.id = (
-  SELECT hpo_cell.id
-  FROM hpo_cell
-  JOIN hpo_study ON hpo_study.id = hpo_cell.study_id
-  WHERE hpo_cell.state IN (…)
-  AND (hpo_cell.state = :state_2
-    AND (hpo_cell.leader IS NULL
-      OR (EXISTS (
-          SELECT *
-          FROM hpo_cell AS leader
-          WHERE leader.id = hpo_cell.leader
-          AND (leader.state IN (…)
-            OR leader.epochs >= hpo_cell.leader_epochs))))
-    OR hpo_cell.state = :state_4
-    AND (hpo_cell.lease_until < extract(epoch from clock_timestamp())::float8
-      OR hpo_cell.lease_until > extract(epoch from clock_timestamp())::float8 + hpo_cell.lease_seconds))
-  AND hpo_study.state = :state_5
-  AND (hpo_study.uuid NOT IN (NULL)
-    OR (1 = 1))
-  AND (hpo_cell.id NOT IN (NULL)
-    OR (1 = 1))
-  ORDER BY hpo_cell.id
-  LIMIT :param_1
-  FOR UPDATE OF hpo_cell SKIP LOCKED)
+WHERE hpo_cell.id = (SELECT min(anon_1.id) AS min_1
+  FROM (
+    SELECT (
+      SELECT hpo_cell.id
+      FROM hpo_cell
+      WHERE hpo_cell.study_id = hpo_study.id
+      AND hpo_cell.state IN (…)
+      AND (hpo_cell.state = :state_2
+        AND (hpo_cell.leader IS NULL
+          OR (EXISTS (
+              SELECT *
+              FROM hpo_cell AS leader
+              WHERE leader.id = hpo_cell.leader
+              AND (leader.state IN (…)
+                OR leader.epochs >= hpo_cell.leader_epochs))))
+        OR hpo_cell.state = :state_4
+        AND (hpo_cell.lease_until < extract(epoch from clock_timestamp())::float8
+          OR hpo_cell.lease_until > extract(epoch from clock_timestamp())::float8 + hpo_cell.lease_seconds))
+      AND (hpo_cell.id NOT IN (NULL)
+        OR (1 = 1))
+      ORDER BY hpo_cell.id
+      LIMIT :param_1
+      FOR UPDATE OF hpo_cell SKIP LOCKED) AS id
+    FROM hpo_study
+    WHERE hpo_study.state = :state_5
+    AND (hpo_study.uuid NOT IN (NULL)
+      OR (1 = 1))) AS anon_1)
 RETURNING hpo_cell.study_id, (
   SELECT hpo_study.uuid
   FROM hpo_study
-  WHERE hpo_study.id = hpo_cell.study_id) AS study_uuid, hpo_cell.token, hpo_cell.id, hpo_cell.arm, hpo_cell.phase, hpo_cell.slot, hpo_cell.seed, hpo_cell.params, hpo_cell.state, hpo_cell.attempts, hpo_cell.claims, hpo_cell.leader, hpo_cell.leader_epochs, hpo_cell.trial_id, hpo_cell.trial_number, hpo_cell.epochs, hpo_cell.seconds, hpo_cell.ended, hpo_cell.score, hpo_cell.metrics, substr(hpo_cell.error, :substr_1, :substr_2) AS error, substr(hpo_cell.reason, :substr_3, :substr_4) AS reason, hpo_cell.failed_by, hpo_cell.worker, hpo_cell.started, hpo_cell.finished, set_config('synchronous_commit', 'off', true) AS anon_1;
+  WHERE hpo_study.id = hpo_cell.study_id) AS study_uuid, hpo_cell.token, hpo_cell.id, hpo_cell.arm, hpo_cell.phase, hpo_cell.slot, hpo_cell.seed, hpo_cell.params, hpo_cell.state, hpo_cell.attempts, hpo_cell.claims, hpo_cell.leader, hpo_cell.leader_epochs, hpo_cell.trial_id, hpo_cell.trial_number, hpo_cell.epochs, hpo_cell.seconds, hpo_cell.ended, hpo_cell.score, hpo_cell.metrics, substr(hpo_cell.error, :substr_1, :substr_2) AS error, substr(hpo_cell.reason, :substr_3, :substr_4) AS reason, hpo_cell.failed_by, hpo_cell.worker, hpo_cell.started, hpo_cell.finished, set_config('synchronous_commit', 'off', true) AS anon_2;
 
 -- begin the trial, and propose its parameters
 

@@ -220,6 +220,48 @@ def test_only_running_studies_that_are_asked_for(storage: Storage, ledger: Ledge
     assert second.id == claim(ledger).study_id
 
 
+def test_the_oldest_cell_of_all_studies_comes_first(storage: Storage, ledger: Ledger) -> None:
+    """Whatever study it is of; one in which nothing is free is no hindrance."""
+    for name in ("first", "second", "third"):
+        begin_study(storage, grid(2, name))
+    held = [claim(ledger) for _ in range(4)]
+    ledger.release(held[3])
+    assert (held[3].cell.id, held[3].study_id) == ((again := claim(ledger)).cell.id, again.study_id)
+    ledger.release(held[0])
+    ledger.release(held[2])
+    assert [held[0].cell.id, held[2].cell.id] == [claim(ledger).cell.id for _ in range(2)]
+
+
+def test_one_of_many_idle_workers_looks_what_follows(storage: Storage, ledger: Ledger) -> None:
+    """Once after each end of a cell, and again when something else asks for it; when nothing is open, soon again."""
+    row = begin_study(storage, grid(2))
+
+    def due() -> list[bool]:
+        [activity] = ledger.activity()
+        return [activity.due, ledger.take_planning(activity), ledger.take_planning(activity), ledger.activity()[0].due]
+
+    assert [True, True, False, False] == due()
+    assert [False, False, False, False] == due()
+    for lease in (claim(ledger), claim(ledger)):
+        ledger.finish(lease, "finished", 0.5, {})
+        assert [True, True, False, False] == due()
+    ledger.plan_again(row.id)
+    assert [True, True, False, False] == due()
+    with storage.engine.begin() as connection:
+        connection.execute(text("update hpo_planning set at = at - 1.5"))
+    assert [True, True, False, False] == due(), "nothing is open: the study may have to be ended"
+    ledger.set_state(row.id, "stopped")
+    assert [] == ledger.activity()
+
+
+def test_a_look_at_a_study_that_was_deleted(storage: Storage, ledger: Ledger) -> None:
+    """It is for nobody."""
+    row = begin_study(storage, grid(1))
+    [activity] = ledger.activity()
+    delete_study(storage, row.name)
+    assert not ledger.take_planning(activity)
+
+
 def test_a_deleted_study(storage: Storage, ledger: Ledger, storage_url: str) -> None:
     """Nothing of it is left, here or in Optuna's tables; a worker that was on it has lost its lease."""
     study, other = grid(2), grid(1, "other")
