@@ -1,12 +1,14 @@
 """How many workers one Postgres carries, and what distance costs.
 
-    python -m benchmarks.fleet [--part scale|hosts|connections] [--workers 300] [--seconds 30]
+    python -m benchmarks.fleet [--part scale|idle|hosts|connections] [--workers 300] [--seconds 30]
 
 The last line is one JSON object.
 
 scale: real workers without training, in three settings: at one report every 5 s; with short trials, as fast as they
 can; and all claiming at once. The database's own processor time decides how large a fleet may be: it does not depend
 on what else the machine does.
+idle: the looks for work of workers that find none, while as many others are at work; and a claim, by how many open
+cells of a stopped study there are.
 hosts: three workers in network namespaces, a line of some milliseconds that loses packets, against three on one host.
 connections: those that one real worker holds.
 """
@@ -26,16 +28,25 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from sqlalchemy import text
+
 from benchmarks.simulated import TIMED, Pace, prepare, simulate
 from hpo.service import begin_study
-from hpo.storage import create_storage
+from hpo.storage import Storage, create_storage
 from hpo.study import StudySpec
+from hpo.worker.worker import MOST_IDLE_SECONDS
 from tests.integration.helpers import Crew, make_study
 from tests.postgres import PostgresServer
 
 DURABLE = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "256MB"}
 PROCESSES = 6
 REPORT_SECONDS = 5.0
+IDLE, STOPPED = 2_000, (0, 100_000, 500_000)
+_MORE_CELLS = text(
+    "insert into hpo_cell (study_id, arm, phase, slot, seed, state, attempts, claims, epochs, seconds) "
+    "select :study, 'arm0', 'search', n, 0, 'planned', 0, 0, 0, 0 from generate_series(10000, 9999 + :cells) n"
+)
+_ALL_DONE = text("update hpo_cell set state = 'done', finished = 1 where study_id = :study and state = 'planned'")
 USABLE = 0.7
 """Of a processor: beyond that, waiting grows fast."""
 START_SECONDS = 0.15
@@ -156,6 +167,61 @@ def connections() -> dict[str, object]:
     return found
 
 
+def idle(workers: int, seconds: float) -> dict[str, object]:
+    """What a look for work costs the server, with so many workers at work on a study of 4,000 trials."""
+    server = PostgresServer(settings=DURABLE).start()
+    try:
+        storage = _filled(server, "idle", workers, stopped=0)
+        ledger = storage.ledger
+        [activity] = ledger.activity()
+        ledger.take_planning(activity)
+        cpu, until, looks = server_cpu(server), time.monotonic() + seconds, 0
+        while time.monotonic() < until:
+            assert ledger.claim("idle", 60.0) is None and ledger.activity()
+            looks += 1
+        per_look = 1000 * (server_cpu(server) - cpu) / looks
+        storage.close()
+        claims = {}
+        for stopped in STOPPED:
+            storage = _filled(server, f"behind{stopped}", 0, stopped)
+            times = []
+            for _ in range(100):
+                begin = time.perf_counter()
+                assert storage.ledger.claim("busy", 60.0) is not None
+                times.append(time.perf_counter() - begin)
+            storage.close()
+            claims[stopped] = 1000 * statistics.median(times)
+    finally:
+        server.remove()
+    cores = IDLE * per_look / 1000 / (MOST_IDLE_SECONDS * 0.85)  # the mean of what a worker waits, by chance
+    print(f"\na look for work, {workers} workers busy: {per_look:.2f} ms of the server's processor")
+    print(f"{IDLE:,} idle workers: {cores:.2f} cores")
+    for stopped, ms in claims.items():
+        print(f"a claim beside {stopped:,} open trials of a stopped study: {ms:.1f} ms in the median")
+    return {"cpu_ms_per_look": per_look, "cores_of_idle": cores, "idle": IDLE, "claim_ms": claims}
+
+
+def _filled(server: PostgresServer, name: str, held: int, stopped: int) -> Storage:
+    """A database with a study of 4,000 trials of which the first are held and the others done, or all still open
+    behind the open trials of a stopped study."""
+    server.execute(f"create database {name}")
+    storage = create_storage(server.url(name))
+    if stopped:
+        row = begin_study(storage, study("stopped", 1000, 1))
+        with storage.engine.begin() as connection:
+            connection.execute(_MORE_CELLS, {"study": row.id, "cells": stopped})
+        storage.ledger.set_state(row.id, "stopped")
+    row = begin_study(storage, study("running", 4000, 1))
+    for _ in range(held):
+        storage.ledger.claim("busy", 3600.0)
+    if held:
+        with storage.engine.begin() as connection:
+            connection.execute(_ALL_DONE, {"study": row.id})
+    with storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("analyze"))
+    return storage
+
+
 def hosts(rounds: int) -> dict[str, object]:
     """Round trips of a trial, and the time of a study, near and far; interleaved rounds, medians."""
     settings = [("one host", 0.0, 0.0), *((f"{delay:g} ms, 1 % lost", delay, 1.0) for delay in (2.0, 10.0, 50.0))]
@@ -181,17 +247,19 @@ def hosts(rounds: int) -> dict[str, object]:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--part", choices=["scale", "hosts", "connections"], action="append")
+    parser.add_argument("--part", choices=["scale", "idle", "hosts", "connections"], action="append")
     parser.add_argument("--workers", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
-    parts = given.part or ["connections", "hosts", "scale"]
+    parts = given.part or ["connections", "hosts", "idle", "scale"]
     found: dict[str, object] = {}
     if "connections" in parts:
         found["connections"] = connections()
     if "hosts" in parts:
         found["hosts"] = hosts(given.rounds)
+    if "idle" in parts:
+        found["idle"] = idle(given.workers, given.seconds)
     if "scale" in parts:
         found["scale"] = scale(given.workers, given.seconds)
     print(json.dumps(found))
