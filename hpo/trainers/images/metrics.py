@@ -14,7 +14,7 @@ from hpo.trainers.images.data.images import Images
 from hpo.trainers.moving.clock import Score
 
 EVALUATION_BATCH, EVALUATION_BATCH_ON_CPU = 1024, 256
-"""Images that are scored at once. A GPU wants many; a CPU's cache holds what becomes of 256 on their way through a small
+"""Images that are scored at once. A GPU wants many; a CPU's cache holds what becomes of 256 on the way through a small
 net, and 1,024 at once take 1.5 to 1.9 times as long in a convolutional one."""
 
 
