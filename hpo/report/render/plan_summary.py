@@ -99,9 +99,11 @@ def _can_decide(study: StudySpec) -> Iterator[str]:
             f"standard deviations of a paired difference on ({100 * POWER:g} % of the time)"
         )
     if protocol.searches == 1 and protocol.confirm is not None and any(arm.search for arm in study.arms.values()):
+        many = max(2, protocol.confirm.largest)
         yield (
-            "what they are about: the configurations that one search of each arm chooses; protocol.searches = 5 with "
-            "confirm.seeds = 1 confirms as many trials, and asks about the searches"
+            "what they are about: the configurations that one search of each arm chooses; to ask about the searches, "
+            f"confirm as many trials by protocol.searches = {many} with confirm.seeds = 1: that costs {many} searches, or "
+            "no more than one with a smaller budget for each"
         )
 
 
