@@ -26,8 +26,8 @@ from hpo.cli.workers import nodes, worker
 def cli() -> None:
     """Which regularization, and how should it move during training?
 
-    A study file asks; workers on as many machines as you have train its trials out of one database; the report says
-    which arm wins, by how much, and how sure that is.
+    A study file states a question about training. Workers on any number of machines take its trials from one database,
+    and the report says which arm wins, by how much, and how sure that is.
     """
 
 

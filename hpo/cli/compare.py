@@ -22,14 +22,21 @@ EXIT_CODES = {"supported": 0, "contradicted": 3, "no difference": 4, "undecided"
 @click.command()
 @click.argument("first")
 @click.argument("second")
-@click.option("--length", type=click.IntRange(1), required=True, help="Units of each trial, reported one by one.")
-@click.option("--unit", default="epochs", help="The word for the units of the length.")
-@click.option("--metric", default="loss", help="The metric of validation that decides.")
-@click.option("--maximize", is_flag=True, help="A higher value is better; without it a lower one is.")
+@click.option(
+    "--length",
+    type=click.IntRange(1),
+    required=True,
+    help="Length of each trial, in units that the programs report one by one.",
+)
+@click.option("--unit", default="epochs", help="What the length is counted in.")
+@click.option("--metric", default="loss", help="The validation metric that is compared.")
+@click.option("--maximize", is_flag=True, help="A higher value is better.  [default: a lower one is]")
 @click.option("--seeds", type=click.IntRange(2, 1000), default=8, help="How often each program is run.")
-@click.option("--by", type=click.FloatRange(0.0), default=0.0, help="How much better the first one has to be.")
-@click.option("--line", metavar="REGEX", help="Finds a report in a line that a program prints, by named groups.")
-@click.option("--name", help="Call the study so.")
+@click.option("--by", type=click.FloatRange(0.0), default=0.0, help="How much better FIRST has to be.")
+@click.option(
+    "--line", metavar="REGEX", help="Pattern with named groups that finds the reports in what a program prints."
+)
+@click.option("--name", help="Name of the study.")
 @click.option(
     "--workers", type=click.IntRange(1, 1024), help="Workers on this machine.  [default: one per GPU, else one]"
 )
@@ -53,10 +60,10 @@ def compare(
     device: str,
     storage: str,
 ) -> None:
-    """Run the commands FIRST and SECOND with the same seeds and say whether the first one is better.
+    """Run the commands FIRST and SECOND with the same seeds and say whether FIRST is better.
 
-    Exit code 0: it is; 3: the second one is; 4: not decided. The same command again goes on where it was, and gives
-    the same verdict at once when it has been given before.
+    Exit code 0: it is; 3: SECOND is; 4: not decided. Giving the same command again continues where it stopped; once
+    there is a verdict, it is printed at once.
     """
     from hpo import service
     from hpo.report.render.text import terminal

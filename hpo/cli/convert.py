@@ -12,13 +12,13 @@ from hpo.cli.terminal import say
 
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--length", type=click.IntRange(1), help="How many reports a run makes.")
-@click.option("--unit", default="epochs", help="The word for the units of the length.")
+@click.option("--length", type=click.IntRange(1), help="How many times a run reports.")
+@click.option("--unit", default="epochs", help="What the length is counted in.")
 @exit_codes
 def convert(file: Path, length: int | None, unit: str) -> None:
     """Print the W&B sweep in FILE as a study file.
 
-    What has no counterpart, or has to be looked at, stands above it, a line each.
+    What has no counterpart, or needs a second look, is listed above it, one line each.
     """
     import re
 

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from hpo.study import StudySpec
 
-profile_option = click.option("--profile", metavar="NAME", help="Lay the file's settings of this name over it.")
+profile_option = click.option("--profile", metavar="NAME", help="Use the file's profile of this name.")
 settings_option = click.option(
-    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Set a value over the file's and the profile's."
+    "--set", "settings", multiple=True, metavar="PATH=VALUE", help="Override a value of the file and of the profile."
 )
 
 
@@ -42,7 +42,7 @@ settings_option = click.option(
 @click.option("--data", is_flag=True, help="Load the images on this machine as a worker would, and say what they are.")
 @exit_codes
 def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool) -> None:
-    """Say what FILE would run, without running it."""
+    """Show what FILE would run, without running it."""
     from hpo.report.render.plan_summary import plan_summary
     from hpo.study.file import load
     from hpo.study.rehearsed import rehearsed
@@ -71,7 +71,7 @@ def _images_of(study: StudySpec) -> RenderableType:
 )
 @profile_option
 @settings_option
-@click.option("--name", help="Call the study so, not as the file and the profile do.")
+@click.option("--name", help="Name of the study.  [default: the file's name and the profile's]")
 @device_option
 @lease_option
 @checkpoint_option
@@ -80,7 +80,7 @@ def _images_of(study: StudySpec) -> RenderableType:
 @click.option(
     "--despite-rehearsal",
     is_flag=True,
-    help="Launch it although its rehearsal has found something bad; reports say so.",
+    help="Launch it even though its rehearsal found a problem; reports will say so.",
 )
 @exit_codes
 def launch_study(
@@ -97,9 +97,9 @@ def launch_study(
     track: tuple[str, ...],
     despite_rehearsal: bool,
 ) -> None:
-    """Plan the study in FILE, run it with workers on this machine, and give its verdict.
+    """Plan the study in FILE, run it with workers on this machine, and print its verdict.
 
-    The same command again goes on where it was; Ctrl-C leaves everything resumable.
+    Giving the same command again continues where it stopped; after Ctrl-C everything can be resumed.
     """
     from hpo import service
     from hpo.report.render.text import terminal

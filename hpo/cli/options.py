@@ -42,14 +42,14 @@ lease_option = click.option(
     default=60.0,
     type=click.FloatRange(1.0),
     metavar="SECONDS",
-    help="How long a silent worker keeps a trial.",
+    help="How long a trial stays with a worker that is not heard of.",
 )
 checkpoint_option = click.option(
     "--checkpoint-every",
     default=30.0,
     type=click.FloatRange(0.0),
     metavar="SECONDS",
-    help="How much training a killed worker may lose; saved at the ends of epochs.",
+    help="How often checkpoints are saved, at ends of epochs: a killed worker loses no more than that.",
 )
 checkpoints_option = click.option(
     "--checkpoints",
@@ -59,7 +59,9 @@ checkpoints_option = click.option(
     help="Where checkpoints are kept: a folder that all workers share, s3://…; HPO_CHECKPOINTS sets it too.  "
     "[default: in the storage]",
 )
-forever_option = click.option("--forever", is_flag=True, help="Wait for further studies when nothing is left.")
+forever_option = click.option(
+    "--forever", is_flag=True, help="Keep running and wait for new studies when nothing is left."
+)
 retry_option = click.option(
     "--retry-for",
     default=900.0,
@@ -72,7 +74,7 @@ stall_option = click.option(
     default=600.0,
     type=click.FloatRange(1.0),
     metavar="SECONDS",
-    help="How long a trial may make no progress at all, not a step and not an image, before it is given back.",
+    help="How long a trial may go without any progress, such as an optimizer step, before the worker gives it back.",
 )
 per_device_option = click.option(
     "--workers-per-device",
@@ -94,9 +96,11 @@ track_option = click.option(
     "--track",
     multiple=True,
     metavar="KIND[:WHERE]",
-    help="Show every trial in a tracker too: tensorboard:DIR, mlflow[:URI], wandb[:DIR] (offline), trackio.",
+    help="Log every trial to a tracker as well: tensorboard:DIR, mlflow[:URI], wandb[:DIR] (offline), trackio.",
 )
 env_option = click.option(
-    "--env", "names", multiple=True, metavar="NAME", help="Hand this variable over to the workers too."
+    "--env", "names", multiple=True, metavar="NAME", help="Pass this environment variable to the workers as well."
 )
-dry_run_option = click.option("--dry-run", is_flag=True, help="Only print what would be run; passwords as ***.")
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Print what would be run, with passwords hidden, and run nothing."
+)

@@ -33,10 +33,10 @@ STYLES = {"good": "green", "weak": "yellow", "bad": "bold red"}
 def rehearse(
     file: Path, profile: str | None, settings: tuple[str, ...], arm: str | None, as_json: bool, device: str
 ) -> None:
-    """Run a short trial of FILE several times and say what its results can be trusted for.
+    """Run a short trial of FILE several times and say how far its results can be trusted.
 
-    To its end, with the same seed, with another one, stopped and resumed, pruned. Exit code 1 if something was found
-    that would make results mean something else than they seem to.
+    It is run to its end, again with the same seed, with another seed, stopped and resumed, and pruned. Exit code 1:
+    something was found because of which results would not mean what they seem to.
     """
     from hpo.errors import UserError
     from hpo.rehearsal import rehearse

@@ -20,7 +20,7 @@ from hpo.process.signals import on_signal
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
-    """Say how far STUDY (or every study) is."""
+    """Show the progress of STUDY, or of every study."""
     from hpo.storage import open_storage
     from hpo.watch import progress
 
@@ -40,12 +40,16 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
     "-o", "--output", type=click.Path(path_type=Path), help="Write page, figures and tables into this folder."
 )
 @click.option(
-    "--format", "form", type=click.Choice(["terminal", "markdown"]), default="terminal", help="What is printed."
+    "--format",
+    "form",
+    type=click.Choice(["terminal", "markdown"]),
+    default="terminal",
+    help="Format of the printed report.",
 )
-@click.option("--publish/--no-publish", default=True, help="Show the report in the dashboard too, where -o is given.")
+@click.option("--publish/--no-publish", default=True, help="Also show the report in the dashboard, if -o is given.")
 @exit_codes
 def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
-    """Compare the arms of STUDY, as far as it has been run."""
+    """Compare the arms of STUDY, as far as it has run."""
     from hpo import service
     from hpo.report.render.text import markdown, terminal
     from hpo.storage import open_storage
@@ -64,13 +68,15 @@ def report(study: str, storage: str, output: Path | None, form: str, publish: bo
 @click.command()
 @click.argument("study")
 @storage_option
-@click.option("--arm", metavar="NAME", help="Arm whose winner is meant.  [default: the arm that is best on validation]")
+@click.option(
+    "--arm", metavar="NAME", help="The arm whose winner you want.  [default: the arm that is best on validation]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
-    """Print the winning trial of STUDY as the table [trial] of a study file.
+    """Print the winning trial of STUDY, as the table [trial] of a study file.
 
-    It is the configuration that represents its arm in the report, chosen on validation alone; comments say what it
+    It is the configuration that stands for its arm in the report, chosen on validation alone. Comments say what it
     reached.
     """
     from hpo import service
@@ -85,10 +91,12 @@ def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
-@click.option("--arm", metavar="NAME", help="Arm whose winner is meant.  [default: the arm that is best on validation]")
-@click.option("--seed", type=int, help="Confirm seed whose weights are meant.  [default: the first]")
+@click.option(
+    "--arm", metavar="NAME", help="The arm whose winner you want.  [default: the arm that is best on validation]"
+)
+@click.option("--seed", type=int, help="The confirm seed whose weights you want.  [default: the first]")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="[default: STUDY-ARM.pt]")
-@click.option("--force", is_flag=True, help="Write over a file that is there.")
+@click.option("--force", is_flag=True, help="Overwrite an existing file.")
 @checkpoints_option
 @exit_codes
 def fetch(
@@ -100,9 +108,9 @@ def fetch(
     force: bool,
     checkpoints: str | None,
 ) -> None:
-    """Write the weights of the winning trial of STUDY into a file, for `hpo.load_net`.
+    """Write the weights of the winning trial of STUDY to a file, for `hpo.load_net`.
 
-    The study's protocol must have said `keep_weights = true` before its confirm phase.
+    Weights are kept if the study's protocol had `keep_weights = true` when its confirm phase began.
     """
     from hpo import service
     from hpo.storage import open_storage
@@ -124,7 +132,7 @@ def fetch(
 )
 @exit_codes
 def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
-    """Serve optuna-dashboard for the storage on 127.0.0.1."""
+    """Serve optuna-dashboard for the storage, on 127.0.0.1."""
     from hpo.storage import open_storage
     from hpo.watch.dashboard import serve
 
@@ -154,7 +162,7 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
 )
 @exit_codes
 def export(study: str, storage: str, form: str, output: Path) -> None:
-    """Write every trial of STUDY, and every epoch of each, as two tables."""
+    """Write all trials of STUDY, and all their epochs, as two tables."""
     from hpo.report.render import sheets
     from hpo.service import find_study
     from hpo.storage import open_storage

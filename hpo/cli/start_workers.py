@@ -53,11 +53,13 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
 
 
-host_option = click.option("--host", "named", multiple=True, metavar="HOST", help="A host of your ssh configuration.")
-hosts_option = click.option("--hosts", type=click.Path(path_type=Path), help="A file with a host a line.")
-ssh_option = click.option("--ssh", default="ssh", metavar="COMMAND", help="The ssh client, with options of yours.")
+host_option = click.option(
+    "--host", "named", multiple=True, metavar="HOST", help="A host, as your ssh configuration knows it."
+)
+hosts_option = click.option("--hosts", type=click.Path(path_type=Path), help="A file with one host per line.")
+ssh_option = click.option("--ssh", default="ssh", metavar="COMMAND", help="The ssh command, with any options you need.")
 folder_option = click.option(
-    "--folder", default=".hpo-workers", metavar="DIR", help="Logs and process numbers there, below the home folder."
+    "--folder", default=".hpo-workers", metavar="DIR", help="Folder for logs and process ids, below the home folder."
 )
 
 
@@ -71,9 +73,9 @@ def start_workers() -> None:
 @device_option
 @exit_codes
 def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **given: Any) -> None:
-    """Start workers on this machine, one for each GPU, each seeing that one alone.
+    """Start workers on this machine, one for each GPU; each sees its own GPU alone.
 
-    What they write comes out on stderr, each line with the worker's number. Ctrl-C and SIGTERM let all save and let go.
+    Their output appears on stderr, each line with the worker's number. Ctrl-C and SIGTERM let all of them save and end.
     """
     from hpo.launch import local as launcher
     from hpo.local_run import run_workers
@@ -106,7 +108,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
 @host_option
 @hosts_option
 @ssh_option
-@click.option("--hpo", default="hpo", metavar="PATH", help="The command on the hosts.")
+@click.option("--hpo", default="hpo", metavar="PATH", help="The hpo command on the hosts.")
 @folder_option
 @exit_codes
 def ssh(
@@ -123,8 +125,8 @@ def ssh(
 ) -> None:
     """Start workers on machines that ssh reaches without asking for a password.
 
-    The workers outlive the connection; `hpo nodes` shows them, `hpo stop-workers` lets them save and go. The storage
-    URL travels on ssh's standard input.
+    The workers outlive the connection; `hpo nodes` shows them, and `hpo stop-workers` lets them save and end. The
+    storage URL is sent on ssh's standard input.
     """
     from hpo.launch import ssh as launcher
 
@@ -147,13 +149,13 @@ def ssh(
     default=60.0,
     type=click.FloatRange(0.0),
     metavar="SECONDS",
-    help="Wait so long for trials to be saved.",
+    help="How long to wait until all trials are saved.",
 )
 @exit_codes
 def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: str, wait: float) -> None:
-    """Let the workers that `hpo start-workers ssh` has started save their trials and go.
+    """Stop the workers that `hpo start-workers ssh` has started; they save their trials first.
 
-    Elsewhere what started them stops them: scancel, kubectl delete, systemctl stop.
+    Workers that were started otherwise are stopped by what started them: scancel, kubectl delete, systemctl stop.
     """
     from hpo.launch import ssh as launcher
 
@@ -162,10 +164,17 @@ def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: s
 
 @start_workers.command()
 @worker_options
-@click.option("--nodes", default=1, type=click.IntRange(1, 10_000), help="Tasks of the array, each a node's workers.")
-@click.option("--gpus", default=0, type=click.IntRange(0, 64), help="GPUs for each task (--gres).")
+@click.option(
+    "--nodes",
+    default=1,
+    type=click.IntRange(1, 10_000),
+    help="Tasks of the job array; each runs the workers of one node.",
+)
+@click.option(
+    "--gpus", "--gpus-per-node", "gpus", default=0, type=click.IntRange(0, 64), help="GPUs of each task (--gres)."
+)
 @click.option("--partition", metavar="NAME")
-@click.option("--time", metavar="TIME", help="The limit of a task, which goes on in a new one after it.")
+@click.option("--time", metavar="TIME", help="Time limit of a task; it continues in a new one afterwards.")
 @click.option(
     "--grace",
     default=120,
@@ -173,9 +182,11 @@ def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: s
     metavar="SECONDS",
     help="How long before the limit the workers save.",
 )
-@click.option("--output", default="hpo-%A_%a.log", metavar="PATTERN", help="What a task's workers write.")
-@click.option("--sbatch", "extra", multiple=True, metavar="OPTION", help="A further option, such as --account=NAME.")
-@click.option("--hpo", metavar="COMMAND", help="The command on the nodes.  [default: the present one]")
+@click.option("--output", default="hpo-%A_%a.log", metavar="PATTERN", help="Log file of a task's workers.")
+@click.option(
+    "--sbatch", "extra", multiple=True, metavar="OPTION", help="An additional sbatch option, such as --account=NAME."
+)
+@click.option("--hpo", metavar="COMMAND", help="The hpo command on the nodes.  [default: the present one]")
 @exit_codes
 def slurm(
     studies: tuple[str, ...],
@@ -191,9 +202,9 @@ def slurm(
     dry_run: bool,
     **given: Any,
 ) -> None:
-    """Start workers as an array job of Slurm, which is queued again when it is preempted or its time is up.
+    """Start workers as a Slurm job array, which is requeued when it is preempted or its time is up.
 
-    The storage URL travels in the job's environment.
+    The storage URL is sent in the job's environment.
     """
     from hpo.launch import slurm as launcher
 
@@ -215,11 +226,11 @@ def slurm(
 @env_option
 @click.option("--image", required=True, help="Image to run; deploy/Dockerfile builds one.")
 @click.option("--pods", default=1, type=click.IntRange(1, 10_000))
-@click.option("--gpus", default=0, type=click.IntRange(0, 64), help="GPUs for each pod (nvidia.com/gpu).")
+@click.option("--gpus", default=0, type=click.IntRange(0, 64), help="GPUs of each pod (nvidia.com/gpu).")
 @click.option("--memory", default="4Gi", metavar="QUANTITY", help="Memory of each pod.")
 @click.option("--data", metavar="CLAIM", help="A persistent volume claim with data sets.")
 @click.option("--name", default="hpo-workers", help="Name of the Deployment or Job.")
-@click.option("--kubectl", default="kubectl", metavar="COMMAND", help="The client, with options of yours.")
+@click.option("--kubectl", default="kubectl", metavar="COMMAND", help="The kubectl command, with any options you need.")
 @exit_codes
 def kubernetes(
     studies: tuple[str, ...],
@@ -235,9 +246,9 @@ def kubernetes(
     dry_run: bool,
     **given: Any,
 ) -> None:
-    """Start workers as pods of Kubernetes: an Indexed Job, with --forever a Deployment.
+    """Start workers as Kubernetes pods: an Indexed Job, or a Deployment with --forever.
 
-    The storage URL travels in a Secret, `NAME-storage`.
+    The storage URL is sent in a Secret, `NAME-storage`.
     """
     from hpo.launch import kubernetes as launcher
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @storage_option
 @exit_codes
 def stop(study: str, storage: str) -> None:
-    """Let the workers of STUDY finish their epoch, save and let go."""
+    """Stop STUDY: its workers finish their epoch, save, and leave it."""
     from hpo import service
     from hpo.storage import open_storage
 
@@ -34,7 +34,7 @@ def stop(study: str, storage: str) -> None:
 @storage_option
 @exit_codes
 def resume(study: str, storage: str) -> None:
-    """Let workers claim trials of a stopped STUDY again."""
+    """Continue a STUDY that was stopped."""
     from hpo import service
     from hpo.storage import open_storage
 
@@ -45,22 +45,22 @@ def resume(study: str, storage: str) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
-@click.option("--trials", type=click.IntRange(1), help="Further trials for every arm.")
-@click.option("--epochs", type=click.IntRange(1), help="Further epochs for every arm.")
-@click.option("--seeds", type=click.IntRange(1), help="Further seeds for every configuration that is confirmed.")
+@click.option("--trials", type=click.IntRange(1), help="Additional trials for every arm.")
+@click.option("--epochs", type=click.IntRange(1), help="Additional epochs for every arm.")
+@click.option("--seeds", type=click.IntRange(1), help="Additional seeds for every confirmed configuration.")
 @exit_codes
 def extend(study: str, storage: str, trials: int | None, epochs: int | None, seeds: int | None) -> None:
-    """Give STUDY more to do, also when it is finished.
+    """Give STUDY more to do, even after it has finished.
 
-    Every arm gets the same. The report says so, and how far the study was: to decide on more when results are known
-    errs more often than the p values say.
+    Every arm gets the same. The report will say so, and how far the study was: deciding on more after seeing results
+    makes a false verdict more likely than the p values say.
     """
     from hpo import service
     from hpo.errors import UserError
     from hpo.storage import open_storage
 
     if not (trials or epochs or seeds):
-        raise UserError("by what is it to be extended?", hint="give --trials, --epochs or --seeds")
+        raise UserError("nothing says how much more the study is to do", hint="give --trials, --epochs or --seeds")
     service.extend_study(open_storage(storage), study, trials, epochs, seeds)
     say(f"{study} is extended; workers go on with it: hpo worker {study}", err=True)
 
@@ -70,7 +70,7 @@ def extend(study: str, storage: str, trials: int | None, epochs: int | None, see
 @storage_option
 @exit_codes
 def retry(study: str, storage: str) -> None:
-    """Plan the failed trials of STUDY again."""
+    """Run the failed trials of STUDY again."""
     from hpo import service
     from hpo.storage import open_storage
     from hpo.words.nouns import count
@@ -85,10 +85,10 @@ def retry(study: str, storage: str) -> None:
 @click.command()
 @click.argument("study")
 @storage_option
-@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @exit_codes
 def delete(study: str, storage: str, yes: bool) -> None:
-    """Remove STUDY with all its results."""
+    """Delete STUDY and all its results."""
     from hpo import service
     from hpo.storage import open_storage
 

@@ -14,10 +14,10 @@ from hpo.cli.terminal import say
 @storage_option
 @exit_codes
 def repair(study: str, storage: str) -> None:
-    """Make again what another tool has removed of STUDY.
+    """Restore what another tool has removed of STUDY.
 
-    That is, its Optuna studies and their trials, which optuna-dashboard and the samplers read. Workers do so by
-    themselves when they notice it. Results are never lost with them: they are kept elsewhere.
+    That is its Optuna studies and their trials, which optuna-dashboard and the samplers read. Workers restore them by
+    themselves once they notice. No result is lost with them: results are kept elsewhere.
     """
     from hpo import service
     from hpo.storage import open_storage
@@ -33,9 +33,9 @@ def repair(study: str, storage: str) -> None:
 @storage_option
 @exit_codes
 def migrate(storage: str) -> None:
-    """Take the tables of an older hpo to this version.
+    """Bring the tables of an older hpo to this version.
 
-    Stop the older version's workers first. Studies, results and checkpoints stay.
+    Stop the workers of the older version first. Studies, results and checkpoints are kept.
     """
     from hpo.storage import migrate_storage
 
@@ -47,10 +47,10 @@ def migrate(storage: str) -> None:
 @storage_option
 @exit_codes
 def accept_images(study: str, storage: str) -> None:
-    """Let the next worker say which images STUDY is on.
+    """Let the next worker decide which images STUDY is on.
 
-    For when the first worker had a wrong copy, and those with the right one are refused. Only before anything was
-    trained: trials on different images can't be compared.
+    Use it if the first worker had a wrong copy of them, so that workers with the right copy are refused. It works only
+    before anything was trained, since trials on different images can't be compared.
     """
     from hpo import service
     from hpo.storage import open_storage
@@ -72,8 +72,8 @@ def accept_images(study: str, storage: str) -> None:
 def clean(storage: str, checkpoints: str) -> None:
     """Remove checkpoint files of this storage that nothing refers to.
 
-    Workers remove theirs; those of killed workers and deleted studies stay behind. Files of other databases below the
-    same URL are not touched, nor those of trials that are being trained.
+    Workers remove their own; files of killed workers and of deleted studies stay behind. Files of other databases below
+    the same URL are not touched, nor are those of trials in progress.
     """
     from hpo import service
     from hpo.storage import open_storage

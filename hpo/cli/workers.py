@@ -46,10 +46,10 @@ def worker(
     stall: float,
     track: tuple[str, ...],
 ) -> None:
-    """Train trials of STUDIES (all, if none is named) until nothing is left.
+    """Train trials of STUDIES (of all studies, if none is named) until nothing is left.
 
-    Needs the storage and nothing else; start as many as you like, on as many machines. SIGTERM and Ctrl-C save the
-    trial in progress and let it go. `hpo start-workers` starts one on every GPU.
+    A worker needs the storage and nothing else. Start as many as you like, on as many machines as you like. SIGTERM and
+    Ctrl-C save the trial in progress and give it back. `hpo start-workers` starts a worker on every GPU.
     """
     import warnings
 
@@ -79,12 +79,12 @@ def worker(
 
 @click.command()
 @storage_option
-@click.option("--all", "everyone", is_flag=True, help="Those that are gone too.")
+@click.option("--all", "everyone", is_flag=True, help="Include workers that have ended.")
 @click.option("--here", is_flag=True, help="Only this machine; exit code 1 if no worker is alive on it.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
-    """Say which workers are alive on which machines, what each holds, and what is wrong with whom."""
+    """List the workers by machine: which are alive, what each one trains, and what is wrong."""
     import socket
 
     from hpo.storage import open_storage

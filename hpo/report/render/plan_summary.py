@@ -102,8 +102,8 @@ def _can_decide(study: StudySpec) -> Iterator[str]:
         many = max(2, protocol.confirm.largest)
         yield (
             "what they are about: the configurations that one search of each arm chooses; to ask about the searches, "
-            f"confirm as many trials by protocol.searches = {many} with confirm.seeds = 1: that costs {many} searches, or "
-            "no more than one with a smaller budget for each"
+            f"confirm as many trials by protocol.searches = {many} with confirm.seeds = 1, for {many} searches, or "
+            "at no more than the cost of one with a smaller budget for each"
         )
 
 
