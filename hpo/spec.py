@@ -24,7 +24,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max
 
 
 class Spec(BaseModel):
-    """Frozen, comparable, and strict: an unknown key is an error that lists the known ones, and `true` is no number."""
+    """Frozen, comparable, and strict: an unknown key is an error that lists the known ones; `true` is not a number."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True

@@ -32,9 +32,9 @@ def convert(file: Path, length: int | None, unit: str) -> None:
     try:
         sweep = yaml.safe_load(file.read_text(encoding="utf-8-sig"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no YAML: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{file} is not YAML: {str(error).splitlines()[0]}") from None
     if not isinstance(sweep, dict):
-        raise UserError(f"{file} is no sweep: it holds {type(sweep).__name__}, and not a table")
+        raise UserError(f"{file} is not a sweep: it holds {type(sweep).__name__}, and not a table")
     name = re.sub(r"[^A-Za-z0-9_-]", "-", str(sweep.get("name") or file.stem))
     table, notes = converted(sweep, name if name[:1].isalpha() else f"sweep-{name}"[:64], length, unit)
     for note in notes:

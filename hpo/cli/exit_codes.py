@@ -21,9 +21,9 @@ HINTS = {
     errno.EPERM: PLACE,
     errno.EROFS: PLACE,
     errno.ENOENT: "check the path",
-    errno.ENOTDIR: "check the path: a part of it is no folder",
+    errno.ENOTDIR: "check the path: a part of it is not a folder",
     errno.EISDIR: "check the path: it is a folder",
-    errno.EEXIST: "check the path: a file is there that is no folder",
+    errno.EEXIST: "check the path: a file is there that is not a folder",
     errno.ENAMETOOLONG: "give a shorter path",
     errno.ELOOP: "check the path: its links go round in a circle",
 }

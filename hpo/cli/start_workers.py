@@ -291,13 +291,13 @@ def _environment(storage: str, checkpoints: str | None, names: Sequence[str]) ->
     given = handed_over(storage, checkpoints)
     for name in names:
         if not re.fullmatch("[A-Za-z_][A-Za-z0-9_]*", name):
-            raise UserError(f"--env {name!r}: this is no name of a variable")
+            raise UserError(f"--env {name!r}: this is not the name of a variable")
         if name not in os.environ:
             raise UserError(f"--env {name}: this variable is not set here")
         given[name] = os.environ[name]
     for name, value in given.items():
         if any(0xD800 <= ord(character) < 0xE000 for character in value):
-            raise UserError(f"{name}: its value is no text in UTF-8")
+            raise UserError(f"{name}: its value is not valid UTF-8")
     return given
 
 
@@ -321,9 +321,11 @@ def _hosts(named: Sequence[str], file: Path | None) -> list[str]:
     try:
         hosts = [*named, *(hosts_of(file.read_text("utf-8-sig")) if file else [])]
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--hosts {file}: {error}", hint="give a text file with a host a line") from None
+        raise UserError(f"--hosts {file}: {error}", hint="give a text file with one host per line") from None
     if not hosts:
-        raise UserError("no host is given", hint="--host NAME, as often as you like, or --hosts FILE with one a line")
+        raise UserError(
+            "no host is given", hint="--host NAME, as often as you like, or --hosts FILE with one host per line"
+        )
     return checked(hosts)
 
 

@@ -58,7 +58,7 @@ def words(option: str, command: str) -> list[str]:
     except ValueError as error:
         raise UserError(f"{option} {command!r}: {error}", hint="close the quotes, as in a shell") from None
     if not found:
-        raise UserError(f"{option} {command!r}: the command has no words")
+        raise UserError(f"{option} {command!r}: the command is empty")
     return found
 
 

@@ -101,15 +101,19 @@ def script(request: WorkerRequest, job: Job, hpo: Sequence[str] = HERE) -> str:
 
 def _check(job: Job) -> None:
     if job.partition is not None and not _PARTITIONS.fullmatch(job.partition):
-        raise UserError(f"--partition {job.partition!r}: this is no name of a partition, or several with commas")
+        raise UserError(f"--partition {job.partition!r}: this is not the name of a partition, or several with commas")
     if job.time is not None and not _TIME.fullmatch(job.time):
-        raise UserError(f"--time {job.time!r}: this is no time of Slurm", hint="write minutes, 08:00:00 or 1-12:00:00")
+        raise UserError(
+            f"--time {job.time!r}: this is not a time that Slurm knows", hint="write minutes, 08:00:00 or 1-12:00:00"
+        )
     # A line ends a directive: what follows it would be a command of the script.
     if not job.output or not job.output.isprintable():
-        raise UserError(f"--output {job.output!r}: this is no name of a file")
+        raise UserError(f"--output {job.output!r}: this is not the name of a file")
     for option in job.extra:
         if not option.startswith("-") or not option.isprintable():
-            raise UserError(f"--sbatch {option!r}: this is no option of sbatch", hint="such as --sbatch=--account=NAME")
+            raise UserError(
+                f"--sbatch {option!r}: this is not an option of sbatch", hint="such as --sbatch=--account=NAME"
+            )
 
 
 def _quoted(word: str) -> str:

@@ -96,7 +96,7 @@ def start_script(request: WorkerRequest, environment: Mapping[str, str], hpo: st
     """What a shell on each host is to run; `hpo` is the command's path there, `folder` is below the home folder.
 
     Raises:
-        UserError: one of the two is no path.
+        UserError: one of the two is not a path.
     """
     settings = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
     command = shlex.join([plain_path("--hpo", hpo), *request.arguments()])
@@ -107,7 +107,7 @@ def stop_script(seconds: float, folder: str = FOLDER) -> str:
     """What lets the workers of a host save and go; it waits for at most `seconds`.
 
     Raises:
-        UserError: the folder is no path.
+        UserError: the folder is not a path.
     """
     return _begin(folder) + _STOP.format(tenths=round(10 * seconds))
 
@@ -125,12 +125,12 @@ def checked(hosts: Sequence[str]) -> list[str]:
     """Each host once.
 
     Raises:
-        UserError: one is no host: an option of ssh, or what a ProxyCommand's shell would run.
+        UserError: one is not a host: an option of ssh, or what a ProxyCommand's shell would run.
     """
     for host in hosts:
         dashes = any(part.startswith("-") for part in host.split("@"))
         if not host or dashes or not host.isprintable() or _NO_HOST.search(host):
-            raise UserError(f"{host!r} is no host", hint="give a name of your ssh configuration, HOST or USER@HOST")
+            raise UserError(f"{host!r} is not a host", hint="give a name of your ssh configuration, HOST or USER@HOST")
     return list(dict.fromkeys(hosts))
 
 

@@ -279,7 +279,7 @@ LATEST = 253_402_300_799.0
 
 def is_plausible(value: float | None) -> bool:
     """Whether a number can have been measured; whoever may write to the database can put any in its place."""
-    return value is None or abs(value) <= LARGEST  # False for what is no number
+    return value is None or abs(value) <= LARGEST  # False for what is not a number
 
 
 def a_time(value: float | None) -> float | None:

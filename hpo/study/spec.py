@@ -197,7 +197,7 @@ class StudySpec(Spec):
         in the confirm phase under one of its seeds.
 
         Raises:
-            StudyFileError: the point is no trial, with a line for every mistake.
+            StudyFileError: the point is not a valid trial, with a line for every mistake.
         """
         return parse_trial(self.table_of(arm, params, search, confirm_seed), f"arms.{arm}.trial")
 
@@ -243,7 +243,7 @@ def trial_at(trial: Mapping[str, Any], name: str, arm: Arm, params: Params) -> A
     """What `arm`, called `name`, makes of the study's `trial` at the point `params`.
 
     Raises:
-        StudyFileError: the point is no trial, with a line for every mistake.
+        StudyFileError: the point is not a valid trial, with a line for every mistake.
     """
     where = f"arms.{name}.trial"
     return parse_trial(laid_over(merge(trial, arm.trial, where), name, arm, params), where)

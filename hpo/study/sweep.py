@@ -21,11 +21,11 @@ def converted(sweep: Mapping[str, Any], name: str, length: int | None, unit: str
     """The tables of a study, and a line for each thing that a person has to look at.
 
     Raises:
-        UserError: it is no sweep.
+        UserError: it is not a sweep.
     """
     parameters = sweep.get("parameters")
     if not isinstance(parameters, Mapping) or not parameters:
-        raise UserError("this is no sweep: it has no `parameters`", hint="give the YAML file of a W&B sweep")
+        raise UserError("this is not a sweep: it has no `parameters`", hint="give the YAML file of a W&B sweep")
     notes: list[str] = []
     values: dict[str, Any] = {}
     search: dict[str, Any] = {}

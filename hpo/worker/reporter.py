@@ -109,7 +109,7 @@ class Reporter:
 
     @property
     def has_diverged(self) -> bool:
-        """Whether what was measured last is no number."""
+        """Whether what was measured last is not a number."""
         return self.last is not None and not self.last.is_finite(self._metrics)
 
     def show_end(self, how: str, metrics: Mapping[str, float | None] | None = None) -> None:

@@ -32,7 +32,7 @@ def full_temporary_folders() -> None:
 
 
 def no_folder_for_images() -> None:
-    """What the variable names is no folder."""
+    """What the variable names is not a folder."""
     os.environ["HPO_DATA_DIR"] = "/proc/version"
 
 

@@ -191,7 +191,7 @@ def test_pruned(storage: Storage, script: Path) -> None:
 
 
 def test_diverged(storage: Storage, script: Path) -> None:
-    """A loss that is no number ends it, and it ranks last."""
+    """A loss that is not a number ends it, and it ranks last."""
     _, [cell] = run(storage, study_of(script, "diverges"))
     assert ("diverged", 3, None) == (cell.ended, cell.epochs, cell.score)
 
@@ -554,7 +554,7 @@ def test_two_programs_that_ignore_their_seeds(tmp_path: Path, sqlite_url: str) -
     [
         ("cat {dir}/nothing", "the program has ended with exit code 1"),
         ("echo test loss 0.31 after 12 s", "it has to be a number, or JSON by name"),
-        ("echo nan", "the program gives test_loss = nan on test, which is no number"),
+        ("echo nan", "the program gives test_loss = nan on test, which is not a number"),
         ("echo {{}}", "gave no test_loss"),
     ],
 )

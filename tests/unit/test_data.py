@@ -89,7 +89,7 @@ def test_check_folders(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not cache_dir().exists()
     monkeypatch.setenv("HPO_CACHE_DIR", str(folders / "file"))
     (folders / "file").write_text("")
-    with pytest.raises(DataError, match="file is no folder") as raised:
+    with pytest.raises(DataError, match="file is not a folder") as raised:
         check_folders()
     assert "HPO_CACHE_DIR" in raised.value.hint
 

@@ -128,7 +128,7 @@ def test_not_pruned_any_more(splits: Splits) -> None:
 
 
 def test_diverged_all_the_same(splits: Splits) -> None:
-    """A loss that is no number counts for more than the patience that is at its end."""
+    """A loss that is not a number counts for more than the patience that is at its end."""
     spec = trial(lr={"kind": "constant", "peak": 1e30}, early_stopping={"patience": 1, "min_delta": 1.0})
     assert Ended.DIVERGED is trained(spec, splits)[0].ended
 

@@ -180,8 +180,8 @@ def test_a_file_of_hosts_with_a_mark(tmp_path: Path) -> None:
     ("arguments", "words"),
     [
         (["ssh"], "no host is given"),
-        (["ssh", "--hosts", "/no/such/file"], "give a text file with a host a line"),
-        (["ssh", "--host", "-oProxyCommand=evil"], "is no host"),
+        (["ssh", "--hosts", "/no/such/file"], "give a text file with one host per line"),
+        (["ssh", "--host", "-oProxyCommand=evil"], "is not a host"),
         (["ssh", "--host", "n1", "--env", "NOT_SET_ANYWHERE"], "this variable is not set here"),
         (["ssh", "--host", "n1", "--ssh", "no-such-program"], "install an ssh client"),
         (["slurm", "--storage", "sqlite:///hpo.db"], "SQLite is for one machine"),

@@ -38,33 +38,33 @@ URL = "postgresql://me:s3cret@db.example.org/studies"
 IMAGE = ["kubernetes", "--image", "hpo:1"]
 
 REFUSED = [
-    (["ssh", "--host", "-oProxyCommand=touch pwned"], "is no host"),
-    (["ssh", "--host", "me@-oProxyCommand=x"], "is no host"),
-    (["ssh", "--host", "h\nx"], "is no host"),
-    (["ssh", "--host", "h x"], "is no host"),
-    (["ssh", "--host", "h`id`"], "is no host"),
-    (["ssh", "--host", "h$(id)"], "is no host"),
-    (["ssh", "--host", ""], "is no host"),
+    (["ssh", "--host", "-oProxyCommand=touch pwned"], "is not a host"),
+    (["ssh", "--host", "me@-oProxyCommand=x"], "is not a host"),
+    (["ssh", "--host", "h\nx"], "is not a host"),
+    (["ssh", "--host", "h x"], "is not a host"),
+    (["ssh", "--host", "h`id`"], "is not a host"),
+    (["ssh", "--host", "h$(id)"], "is not a host"),
+    (["ssh", "--host", ""], "is not a host"),
     (["ssh", "--host", "h", "--ssh", "'"], "No closing quotation"),
-    (["ssh", "--host", "h", "--ssh", " "], "the command has no words"),
+    (["ssh", "--host", "h", "--ssh", " "], "the command is empty"),
     (["ssh", "--host", "h", "--hpo", "-x"], "this is not a path"),
     (["ssh", "--host", "h", "--hpo", "~/venv/bin/hpo"], "this is not a path"),
     (["ssh", "--host", "h", "--hpo", "$HOME/hpo"], "this is not a path"),
     (["ssh", "--host", "h", "--folder", ""], "this is not a path"),
     (["ssh", "--host", "h", "--folder", "a\nb"], "this is not a path"),
     (["ssh", "--host", "h", "--folder", "`id`"], "this is not a path"),
-    (["ssh", "--host", "h", "--env", "A;touch pwned"], "this is no name of a variable"),
-    (["ssh", "--host", "h", "--env", "NO_TEXT"], "its value is no text"),
+    (["ssh", "--host", "h", "--env", "A;touch pwned"], "this is not the name of a variable"),
+    (["ssh", "--host", "h", "--env", "NO_TEXT"], "its value is not valid UTF-8"),
     (["ssh", "--host", "h", "--", "--forever"], "there can be no study '--forever'"),
-    (["slurm", "--partition", "gpu\ntouch pwned"], "this is no name of a partition"),
-    (["slurm", "--partition", "a b"], "this is no name of a partition"),
-    (["slurm", "--partition", ""], "this is no name of a partition"),
-    (["slurm", "--time", "1\n"], "this is no time of Slurm"),
-    (["slurm", "--time", "tomorrow"], "this is no time of Slurm"),
-    (["slurm", "--output", "a\nb"], "this is no name of a file"),
-    (["slurm", "--output", ""], "this is no name of a file"),
-    (["slurm", "--sbatch", "--mem=1\ntouch pwned"], "this is no option of sbatch"),
-    (["slurm", "--sbatch", "account=x"], "this is no option of sbatch"),
+    (["slurm", "--partition", "gpu\ntouch pwned"], "this is not the name of a partition"),
+    (["slurm", "--partition", "a b"], "this is not the name of a partition"),
+    (["slurm", "--partition", ""], "this is not the name of a partition"),
+    (["slurm", "--time", "1\n"], "this is not a time that Slurm knows"),
+    (["slurm", "--time", "tomorrow"], "this is not a time that Slurm knows"),
+    (["slurm", "--output", "a\nb"], "this is not the name of a file"),
+    (["slurm", "--output", ""], "this is not the name of a file"),
+    (["slurm", "--sbatch", "--mem=1\ntouch pwned"], "this is not an option of sbatch"),
+    (["slurm", "--sbatch", "account=x"], "this is not an option of sbatch"),
     (["slurm", "--sbatch", "--comment='x"], "No closing quotation"),
     (["slurm", "--hpo", "module load x && hpo"], "no shell expands anything"),
     (["slurm", "--hpo", "$HOME/hpo"], "no shell expands anything"),
@@ -225,7 +225,7 @@ def test_words_of_a_command(command: str, expected: list[str]) -> None:
 
 def test_a_job_is_checked_without_the_command_line() -> None:
     """The builder refuses it too."""
-    with pytest.raises(UserError, match="no name of a partition"):
+    with pytest.raises(UserError, match="not the name of a partition"):
         slurm.script(WorkerRequest(), Job(partition="a\nb"))
 
 

@@ -249,7 +249,7 @@ def test_checkpoint_of_another_version(checkpoint: bytes, splits: Splits, monkey
 
 
 def test_diverged(splits: Splits) -> None:
-    """A loss that is no number ends the trial; the epoch is reported first."""
+    """A loss that is not a number ends the trial; the epoch is reported first."""
     spec = trial(lr={"kind": "constant", "peak": 1e30})
     outcome, curve = trained(spec, 7, splits)
     assert (Ended.DIVERGED, 1, 1) == (outcome.ended, outcome.epochs, len(curve))

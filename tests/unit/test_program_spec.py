@@ -37,7 +37,7 @@ def spec(**changes: Any) -> ProgramSpec:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"program": ""}, "the command has no words"),
+        ({"program": ""}, "the command is empty"),
         ({"program": "python 'train.py"}, "No closing quotation; it is split into words as a shell would"),
         ({"program": "python train.py --lr {lr}"}, "{lr} is for programs that don't call hpo.trial()"),
         ({"test": "python score.py"}, "scores test itself"),
@@ -45,7 +45,7 @@ def spec(**changes: Any) -> ProgramSpec:
         ({"length": {"steps": 0}}, "greater than or equal to 1"),
         ({"metrics": ({"name": "loss"},)}, "a name stands twice in loss, loss"),
         ({"reports": {}}, "exactly one of `line`, `file` and `tensorboard`"),
-        ({"reports": {"line": "("}}, "'(' is no regular expression"),
+        ({"reports": {"line": "("}}, "'(' is not a regular expression"),
         ({"reports": {"line": "loss (?P<loss>.+)"}}, "no group is called validation_loss"),
         ({"reports": {"line": "(?P<validation_loss>.+)"}}, "values.decay moves, and a program can't follow whose"),
         ({"reports": {"file": "../x"}}, "should match pattern"),

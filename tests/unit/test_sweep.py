@@ -90,7 +90,7 @@ def test_no_sweep(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no `parameters`"):
         converted({"method": "grid"}, "s", 1, "epochs")
     file = tmp_path / "x.yaml"
-    for text, said in (("a: [", "is no YAML"), ("just text", "and not a table")):
+    for text, said in (("a: [", "is not YAML"), ("just text", "and not a table")):
         file.write_text(text)
         shown = CliRunner().invoke(cli, ["convert", str(file)])
         assert (2, True) == (shown.exit_code, said in shown.output)

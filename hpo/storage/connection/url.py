@@ -130,7 +130,7 @@ def _hosts(text: str) -> Iterator[tuple[str, str]]:
         if _NO_HOST.search(host):
             raise _unreadable("a host holds a blank, a quote or another character that no host has", HINT)
         if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            raise _unreadable("a port is no number between 1 and 65535", HINT)
+            raise _unreadable("a port is not a number between 1 and 65535", HINT)
         yield host, port
 
 

@@ -30,7 +30,7 @@ def check_allowed(command: list[str]) -> None:
         try:
             words = shlex.split(named)
         except ValueError as error:
-            raise TargetError(f"{VARIABLE} has a line that is no command: {named!r}: {error}") from None
+            raise TargetError(f"{VARIABLE} has a line that is not a command: {named!r}: {error}") from None
         if words and command[: len(words)] == words:
             return
     raise TargetError(

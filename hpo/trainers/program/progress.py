@@ -96,7 +96,7 @@ class Progress:
             raise ProgramFailed(f"the confirm phase is scored on test, and the program gave no {wanted}")
         for name, value in metrics.items():
             if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ProgramFailed(f"the program gives {name} = {value!r} on test, which is no number")
+                raise ProgramFailed(f"the program gives {name} = {value!r} on test, which is not a number")
         return {name: float(value) for name, value in metrics.items()}
 
     def _checked(self, metrics: Mapping[str, Any]) -> dict[str, float]:
@@ -111,7 +111,7 @@ class Progress:
             )
         wrong = [name for name, value in metrics.items() if not isinstance(value, int | float)]
         if wrong:
-            raise ProgramFailed(f"the program reports {wrong[0]} = {metrics[wrong[0]]!r}, which is no number")
+            raise ProgramFailed(f"the program reports {wrong[0]} = {metrics[wrong[0]]!r}, which is not a number")
         return {name: _number(value) for name, value in metrics.items()}
 
     def _traced(self) -> dict[str, float]:

@@ -106,7 +106,7 @@ def _words(command: str) -> str:
     except ValueError as error:
         raise ValueError(f"{error}; it is split into words as a shell would, and run without one") from None
     if not words:
-        raise ValueError("the command has no words")
+        raise ValueError("the command is empty")
     return command
 
 
@@ -147,7 +147,7 @@ class Reports(Spec):
             try:
                 re.compile(self.line)
             except (re.error, OverflowError) as error:
-                raise ValueError(f"line: {self.line!r} is no regular expression: {error}") from None
+                raise ValueError(f"line: {self.line!r} is not a regular expression: {error}") from None
         return self
 
 

@@ -51,7 +51,7 @@ def decode(files: Sequence[Path], size: int | None) -> np.ndarray[Any, Any]:
     With a `size`, images of any shape become squares of it: the shorter side is resized to it, the longer one cut.
 
     Raises:
-        DataError: a file is no image, too large, or of another size than the first.
+        DataError: a file is not an image, too large, or of another size than the first.
         Interrupted: inside `pulse.interruptible`, once a stop is asked for.
     """
     _log.info("decoding %d images", len(files))

@@ -51,7 +51,7 @@ def check_folders() -> None:
     ):
         hint = f"set {variable} to another folder"
         if folder.exists() and not folder.is_dir():
-            raise DataError(f"{folder} is no folder", hint=hint)
+            raise DataError(f"{folder} is not a folder", hint=hint)
         if folder.exists() and not os.access(folder, needed):
             raise DataError(f"this user may not {'write' if needed & os.W_OK else 'read'} in {folder}", hint=hint)
 
