@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from hpo.process.outside import ask
 
@@ -18,7 +19,9 @@ NAME = re.compile(r"\d+|(GPU|MIG)-\S+")
 CARD = re.compile(r"GPU (?P<number>\d+):(.*\(UUID: (?P<uuid>GPU-[^)\s]+)\))?")
 INSTANCE = re.compile(r"\s+MIG .*\(UUID: (?P<uuid>MIG-[^)\s]+)\)")
 """Lines of `nvidia-smi --list-gpus`: a GPU, then its instances."""
-
+OF_THE_KERNEL = Path("/proc/driver/nvidia/gpus")
+"""A folder for each GPU that the driver's kernel module has, with the file `information`."""
+DEVICE_FILES = Path("/dev")
 
 OUT_OF_MEMORY = ("out of memory", "out_of_memory", "oom when allocating")
 """What torch, JAX, CUDA itself and TensorFlow say, in lower case."""
@@ -70,8 +73,15 @@ def named(text: str) -> tuple[str, ...]:
 
 
 def listed() -> tuple[list[Card], str]:
-    """The GPUs that the driver lists; or why there are none, in words."""
+    """The GPUs that the driver lists; or why there are none, in words.
+
+    Where nvidia-smi is missing, or fails as it does from an update of the driver until the next boot, they are those of
+    the kernel's module.
+    """
     answer = ask("nvidia-smi", "--list-gpus")
+    if answer.failure:
+        found = _of_the_kernel()
+        return found, "" if found else answer.failure
     cards: list[Card] = []
     for line in answer.text.splitlines():
         if card := CARD.match(line):
@@ -79,7 +89,22 @@ def listed() -> tuple[list[Card], str]:
         elif cards and (instance := INSTANCE.match(line)):
             last = cards.pop()
             cards.append(Card(last.name, (*last.instances, instance["uuid"])))
-    return cards, answer.failure or ("" if cards else "nvidia-smi lists none")
+    return cards, "" if cards else "nvidia-smi lists none"
+
+
+def _of_the_kernel() -> list[Card]:
+    cards = []
+    for file in sorted(OF_THE_KERNEL.glob("*/information")):
+        try:
+            lines = file.read_text().splitlines()
+        except OSError:  # as of a GPU that is being removed
+            continue
+        about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+        number, uuid = about.get("Device Minor", ""), about.get("GPU UUID", "")
+        # A container sees the GPUs of its host there, though it may have been given none of them.
+        if (DEVICE_FILES / f"nvidia{number}").exists():
+            cards.append(Card(number if "?" in uuid else uuid))  # question marks until it is used first
+    return cards
 
 
 def out_of_memory(said: str) -> bool:

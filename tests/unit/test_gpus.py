@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from hpo.process import gpus
 from hpo.process.gpus import Card, Gpus, listed, named, place, visible
 from hpo.process.outside import ask
 from tests.integration.helpers import wait_until
-from tests.nvidia import DIVIDED, TWO_CARDS, NvidiaSmi
+from tests.nvidia import DIVIDED, IN_THE_KERNEL, TWO_CARDS, NvidiaSmi
 
 FIRST = "GPU-11111111-aaaa-bbbb-cccc-000000000001"
 SECOND = "GPU-22222222-aaaa-bbbb-cccc-000000000002"
@@ -48,10 +49,22 @@ def test_why_there_is_none(script: str, reason: str, nvidia_smi: NvidiaSmi) -> N
     assert Gpus((), reason) == visible()
 
 
+def test_what_the_kernel_has(nvidia_smi: NvidiaSmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nvidia-smi fails; but nothing of which a container has no device."""
+    nvidia_smi.fails(monkeypatch)
+    assert Gpus((FIRST,)) == visible()
+    (information,) = gpus.OF_THE_KERNEL.glob("*/information")
+    information.write_text(IN_THE_KERNEL.replace(FIRST, "GPU-????????-????-????-????-????????????"))
+    assert Gpus(("0",)) == visible()
+    (gpus.DEVICE_FILES / "nvidia0").unlink()
+    assert Gpus((), "nvidia-smi failed: Failed to initialize NVML: Driver/library version mismatch") == visible()
+
+
 def test_no_driver(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """As on a machine without a GPU."""
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(gpus, "OF_THE_KERNEL", tmp_path / "none")
     assert Gpus((), "nvidia-smi is not installed") == visible()
     (tmp_path / "nvidia-smi").touch()
     assert Gpus((), "nvidia-smi can't be run: Permission denied") == visible()

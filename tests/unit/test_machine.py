@@ -57,6 +57,14 @@ def test_a_gpu_that_torch_cannot_use(name: str, listing: str, nvidia_smi: Nvidia
 
 
 @without_gpu
+def test_a_driver_that_fails(nvidia_smi: NvidiaSmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is there all the same, and not the CPU in its place."""
+    nvidia_smi.fails(monkeypatch)
+    with pytest.raises(UserError, match="torch can't use a GPU here"):
+        choose_device("auto")
+
+
+@without_gpu
 def test_a_gpu_that_was_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA_VISIBLE_DEVICES names it; a word that names none leaves the CPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
