@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hpo.process.outside import ask
@@ -16,7 +16,7 @@ from hpo.process.outside import ask
 VARIABLE = "CUDA_VISIBLE_DEVICES"
 NAME = re.compile(r"\d+|(GPU|MIG)-\S+")
 """A device as CUDA reads it."""
-CARD = re.compile(r"GPU (?P<number>\d+):(.*\(UUID: (?P<uuid>GPU-[^)\s]+)\))?")
+CARD = re.compile(r"GPU (?P<number>\d+): *(?P<model>[^(]*[^( ])?( *\(UUID: (?P<uuid>GPU-[^)\s]+)\))?")
 INSTANCE = re.compile(r"\s+MIG .*\(UUID: (?P<uuid>MIG-[^)\s]+)\)")
 """Lines of `nvidia-smi --list-gpus`: a GPU, then its instances."""
 OF_THE_KERNEL = Path("/proc/driver/nvidia/gpus")
@@ -36,6 +36,8 @@ class Card:
     name: str
     instances: tuple[str, ...] = ()
     """Names of the parts that it is divided into."""
+    model: str = ""
+    """What it is sold as; empty if that isn't known."""
 
     def devices(self) -> tuple[str, ...]:
         """What of it a process can use."""
@@ -85,10 +87,10 @@ def listed() -> tuple[list[Card], str]:
     cards: list[Card] = []
     for line in answer.text.splitlines():
         if card := CARD.match(line):
-            cards.append(Card(card["uuid"] or card["number"]))
+            cards.append(Card(card["uuid"] or card["number"], model=card["model"] or ""))
         elif cards and (instance := INSTANCE.match(line)):
             last = cards.pop()
-            cards.append(Card(last.name, (*last.instances, instance["uuid"])))
+            cards.append(replace(last, instances=(*last.instances, instance["uuid"])))
     return cards, "" if cards else "nvidia-smi lists none"
 
 
@@ -103,7 +105,8 @@ def _of_the_kernel() -> list[Card]:
         number, uuid = about.get("Device Minor", ""), about.get("GPU UUID", "")
         # A container sees the GPUs of its host there, though it may have been given none of them.
         if (DEVICE_FILES / f"nvidia{number}").exists():
-            cards.append(Card(number if "?" in uuid else uuid))  # question marks until it is used first
+            name = number if "?" in uuid else uuid  # question marks until it is used first
+            cards.append(Card(name, model=about.get("Model", "")))
     return cards
 
 
@@ -117,6 +120,17 @@ def has_room(device: str) -> bool:
     asked = "--query-gpu=memory.used,memory.total"
     found = re.match(r"(\d+), (\d+)", ask("nvidia-smi", asked, "--format=csv,noheader,nounits", f"--id={device}").text)
     return found is not None and int(found[1]) <= (1 - ROOM) * int(found[2])
+
+
+def model(device: str) -> str:
+    """What the GPU is sold as that a device is, or is a part of; empty if the driver does not list it."""
+    cards, _ = listed()
+    return next((card.model for card in cards if device in (card.name, *card.instances)), "")
+
+
+def environment(device: str) -> dict[str, str]:
+    """What is recorded of a device: which of this machine's GPUs it is, and what CUDA_VISIBLE_DEVICES calls it."""
+    return {"gpu": place(device), "gpu_id": device}
 
 
 def place(device: str) -> str:

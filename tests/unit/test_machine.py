@@ -20,7 +20,7 @@ from hpo.trainers.images.device import (
     environment,
     lacks,
 )
-from hpo.worker.machine import write_temporary_file
+from hpo.worker.machine import in_words, write_temporary_file
 from tests.nvidia import DIVIDED, TWO_CARDS, NvidiaSmi
 
 CPU = torch.device("cpu")
@@ -97,8 +97,22 @@ def test_what_is_recorded() -> None:
     """The instructions fix a result on a CPU beside the processor's name, which may be the same for many."""
     about = environment(CPU)
     assert torch.backends.cpu.get_cpu_capability() == about["instructions"]
-    assert ("", "", "") == (about["gpu"], about["driver"], about["cuda"])
+    assert ("", "") == (about["driver"], about["cuda"])
     assert all(isinstance(value, str) for value in about.values())
+
+
+@pytest.mark.parametrize(
+    ("device", "about", "expected"),
+    [
+        ("CPU (x86_64)", {}, "CPU (x86_64)"),
+        ("NVIDIA H100", {"gpu": "1 of 2", "gpu_id": "GPU-2"}, "NVIDIA H100, GPU 1 of 2, GPU-2"),
+        ("NVIDIA A100", {"gpu": "0 of 2, MIG-4", "gpu_id": "MIG-4"}, "NVIDIA A100, GPU 0 of 2, MIG-4"),
+        ("GPU 3", {"gpu": "3", "gpu_id": "3"}, "GPU 3"),
+    ],
+)
+def test_which_device_in_words(device: str, about: dict[str, str], expected: str) -> None:
+    """Once, however much is known of it."""
+    assert expected == in_words(device, about)
 
 
 def test_a_healthy_machine() -> None:

@@ -141,8 +141,8 @@ def environment(device: torch.device) -> dict[str, str]:
         "instructions": "" if gpu else torch.backends.cpu.get_cpu_capability(),
         "cuda": str(torch.version.cuda) if gpu else "",
         "driver": driver() if gpu else "",
-        "gpu": gpus.place(_name(device)) if gpu else "",
         "threads": str(torch.get_num_threads()),
+        **(gpus.environment(_name(device)) if gpu else {}),
     }
 
 
