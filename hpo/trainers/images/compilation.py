@@ -23,7 +23,7 @@ MOST_KEPT = 4
 """Graphs compiled for earlier trials that are kept for a later one of the same net. torch compiles eight versions of a
 net, counts those of all trials of a process together, and trains whatever comes after them uncompiled."""
 GIVEN_UP = "limit exceeded"
-"""In torch's reason for not compiling once it has compiled too often."""
+"""What torch's reason says for not compiling once it has compiled too often."""
 
 
 def compiled(model: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
