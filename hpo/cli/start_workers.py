@@ -84,7 +84,7 @@ def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **
 
     request = _request(studies, **given)
     gpus = launcher.gpus_for(device)
-    groups = launcher.together(gpus.names, request.per_worker)
+    groups = launcher.together(gpus, request.per_worker)
     placements = launcher.placements(device, groups, request.options, per_device=request.per_device)
     workers = f"workers: {len(placements)} on {launcher.where(device, gpus)}"
     if dry_run:

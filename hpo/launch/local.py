@@ -44,19 +44,22 @@ def gpus_for(device: str) -> Gpus:
     return visible() if device == "auto" else Gpus(())
 
 
-def together(gpus: Sequence[str], size: int) -> list[str]:
+def together(gpus: Gpus, size: int) -> list[str]:
     """The GPUs, so many at a time, for workers that have several each; what is left over stays idle.
 
     Raises:
         UserError: there are not so many.
     """
+    names = gpus.names
     if size == 1:
-        return list(gpus)
-    if len(gpus) < size:
+        return list(names)
+    if len(names) < size:
+        why = f" ({gpus.why_none})" if gpus.why_none else ""
         raise UserError(
-            f"--devices-per-worker {size}: {len(gpus) or 'no'} GPUs are here", hint="ask for as many as there are, or 1"
+            f"--devices-per-worker {size}: {len(names) or 'no'} GPUs are here{why}",
+            hint="ask for as many as there are, or 1",
         )
-    return [",".join(gpus[first : first + size]) for first in range(0, len(gpus) - size + 1, size)]
+    return [",".join(names[first : first + size]) for first in range(0, len(names) - size + 1, size)]
 
 
 def placements(

@@ -301,6 +301,13 @@ class Ledger(PrefixCheckpoints, Workers):
         latest = query.order_by(cell.c.finished.desc()).limit(most)
         return [read_cell(row) for row in self._database.read(lambda connection: connection.execute(latest).all())]
 
+    def trained_by(self, study_id: int, workers: Sequence[str], most: int) -> list[Cell]:
+        """The cells of a study of which one of these workers has trained every epoch, the latest first."""
+        alone = and_(cell.c.claims == 1, cell.c.leader.is_(None), cell.c.epochs > 0)
+        query = select(*CELL_COLUMNS).where(cell.c.study_id == study_id, cell.c.worker.in_(workers), alone)
+        latest = query.order_by(cell.c.started.desc()).limit(most)
+        return [read_cell(row) for row in self._database.read(lambda connection: connection.execute(latest).all())]
+
     def curves(self, study_id: int) -> list[CurvePoint]:
         """Every epoch of every cell of a study."""
         query = select(*CURVE_COLUMNS).join(cell).where(cell.c.study_id == study_id)

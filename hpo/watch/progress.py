@@ -20,6 +20,7 @@ from hpo.storage.states import SEARCH
 from hpo.study import StudySpec, read_study
 from hpo.trainers import default_objective
 from hpo.watch.nodes import summary
+from hpo.watch.pace import LOOKED_AT, SlowWorker, slow_workers
 from hpo.watch.remaining import about, left, seconds_left
 from hpo.watch.state import State, state_of
 from hpo.words.nouns import count
@@ -96,7 +97,7 @@ def status(storage: Storage, name: str | None) -> RenderableType:
     workers = _alive(storage)
     views: list[RenderableType] = []
     for standing in standings(storage, name, len(workers)):
-        views += [*_study(storage, standing), Text()]
+        views += [*_study(storage, standing), *_slow(storage, standing, workers), Text()]
     views += [Text(line) for line in summary(workers)]
     return Group(*views)
 
@@ -123,6 +124,17 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
         yield Text(f"time left: {about(standing.seconds_left)}")
 
 
+def _slow(storage: Storage, standing: Standing, alive: Sequence[WorkerRow]) -> list[Text]:
+    return [Text(slow.in_words(standing.unit)) for slow in _slow_workers(storage, standing, alive)]
+
+
+def _slow_workers(storage: Storage, standing: Standing, alive: Sequence[WorkerRow]) -> list[SlowWorker]:
+    if standing.state != "running" or len(alive) < 2:
+        return []
+    ids = [worker.id for worker in alive]
+    return slow_workers(storage.ledger.trained_by(standing.row.id, ids, LOOKED_AT * len(ids)), alive)
+
+
 def status_json(storage: Storage, name: str | None) -> dict[str, object]:
     """The status for programs."""
     workers = _alive(storage)
@@ -137,6 +149,7 @@ def status_json(storage: Storage, name: str | None) -> dict[str, object]:
                 {"arm": cell.arm, "phase": cell.phase, "cell": cell.id, "reason": why(cell)}
                 for cell in storage.ledger.errors(standing.row.id, SHOWN_ERRORS)
             ],
+            "slow_workers": [asdict(slow) for slow in _slow_workers(storage, standing, workers)],
         }
         for standing in standings(storage, name, len(workers))
     ]

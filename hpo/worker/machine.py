@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 
@@ -48,6 +49,13 @@ def environment(machine: Machine) -> dict[str, str]:
         "cpus": str(os.cpu_count()),
         **machine.environment(),
     }
+
+
+def in_words(device: str, about: Mapping[str, str]) -> str:
+    """The device, and which of this machine's GPUs it is: the index of nvidia-smi, and what CUDA calls it."""
+    place, name = about.get("gpu", ""), about.get("gpu_id", "")
+    which = f"GPU {place}" if place != name else ""
+    return ", ".join(filter(None, [device, which, "" if name in f"{device}, {place}" else name]))
 
 
 def write_temporary_file() -> None:

@@ -32,7 +32,7 @@ from hpo.trainers.trainer import Trainer
 from hpo.worker.cell import run_cell
 from hpo.worker.health import Health
 from hpo.worker.heartbeat import Heartbeat
-from hpo.worker.machine import Machines, environment, write_temporary_file
+from hpo.worker.machine import Machines, environment, in_words, write_temporary_file
 from hpo.worker.session import Session, WorkerOptions
 from hpo.worker.studies import Studies
 from hpo.worker.tracking import open_trackers
@@ -102,8 +102,9 @@ class Worker:
         # Before there is a second thread: it adds listeners to the pool, which is not safe while another connects.
         _ = self._storage.optuna
         host = socket.gethostname()
-        self._ledger.register(self._id, host, os.getpid(), machine.description, environment(machine))
-        log.info("worker %s on %s, %s", self._id[:8], host, machine.description)
+        about = environment(machine)
+        self._ledger.register(self._id, host, os.getpid(), machine.description, about)
+        log.info("worker %s on %s, %s", self._id[:8], host, in_words(machine.description, about))
         beside = self._storage.ledger_without_retry()
         stall = self._options.stall_seconds
         with (

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from hpo.cli import cli
@@ -40,6 +41,16 @@ def test_what_the_images_are() -> None:
     said = " ".join(word for line in found for word in line)
     for part in ("1 channel of 8 x 8 pixels", "mean 0.306, standard deviation 0.376", "850 further training images"):
         assert part in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains in bfloat16")
+def test_what_this_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said, and no error: workers may run elsewhere."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    images = '{ kind = "digits", validation = 0.2, train_limit = 300 }'
+    said = " ".join(check(images, "--data", "--set", 'trial.precision="bfloat16"').stdout.split())
+    assert "no worker here would train it:" in said
+    assert "no worker here" not in check(images, "--data").stdout
 
 
 def test_many_classes(folder: Path) -> None:

@@ -97,6 +97,25 @@ def test_images_removed(postgres_url: str, tmp_path: Path) -> None:
     storage.close()
 
 
+def test_a_processor_without_bfloat16(tmp_path: Path) -> None:
+    """The trial is given back for a worker that can, without an attempt; one that is told to trains it."""
+    url, old = f"sqlite:///{tmp_path}/hpo.db", {"ONEDNN_MAX_CPU_ISA": "AVX2"}  # as torch sees a processor of 2013
+    storage = create_storage(url)
+    row = begin_study(storage, make_study(trial={"precision": "bfloat16"}))
+    done = worker(url, **old)
+    assert done.returncode == 2, done.stderr
+    assert "given back, and digits is left out" in done.stderr
+    assert "has no bf16 instructions (avx512_bf16, amx_bf16)" in done.stderr
+    assert "HPO_SLOW_BFLOAT16=1" in done.stderr
+    (cell,) = storage.ledger.cells(row.id)
+    assert ("planned", 0, 0) == (cell.state, cell.attempts, cell.epochs)
+
+    assert worker(url, **old, HPO_SLOW_BFLOAT16="1").returncode == 0
+    (cell,) = storage.ledger.cells(row.id)
+    assert cell.state == "done"
+    storage.close()
+
+
 @pytest.mark.parametrize(
     "options", [["--checkpoints", "/dev/null/folder"], ["--device", "cuda:99"], ["--device", "tpu"]]
 )

@@ -26,7 +26,7 @@ from hpo.storage.rows import Cell, StudyRow
 from hpo.study import StudySpec
 from hpo.study.file import parse
 from tests.integration.helpers import Crew, wait_until, work_here
-from tests.nvidia import NvidiaSmi
+from tests.nvidia import DIVIDED, NvidiaSmi
 
 SCRIPT = Path(__file__).with_name("train_program.py")
 UNITS = 6
@@ -723,11 +723,42 @@ def test_out_of_memory_is_a_bad_point(
     _, cells = run(storage, study, "cuda")
     large = [cell for cell in cells if cell.params and cell.params.get("values.width", 0) > 5]
     assert [("diverged", 1, unit, None)] * 2 == [(cell.ended, cell.claims, cell.epochs, cell.score) for cell in large]
-    assert all(str(cell.reason).startswith("out of memory, with nothing else on GPU-1111") for cell in large)
+    assert all(str(cell.reason).startswith("out of memory, with nothing else on NVIDIA H100") for cell in large)
     assert ["finished"] * 3 == [cell.ended for cell in cells if cell not in large]
     answer = CliRunner().invoke(cli, ["report", study.name], env={"HPO_STORAGE": sqlite_url})
     assert answer.exit_code == 0, answer.output
     assert "2 of 4 trials diverged, 2 of them for want of memory on the device" in " ".join(answer.output.split())
+
+
+@pytest.mark.parametrize(
+    ("device", "visible", "expected"),
+    [
+        ("cuda:1", None, "NVIDIA A100-SXM4-40GB, GPU 0 of 2, MIG-44444444-aaaa-bbbb-cccc-000000000004"),
+        ("cuda:2", None, "NVIDIA A100-SXM4-40GB, GPU 1 of 2, GPU-22222222-aaaa-bbbb-cccc-000000000002"),
+        ("cuda", "7", "GPU 7"),
+    ],
+)
+def test_the_log_says_on_which_gpu(
+    storage: Storage,
+    script: Path,
+    nvidia_smi: NvidiaSmi,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    device: str,
+    visible: str | None,
+    expected: str,
+) -> None:
+    """Its model, which it is of how many, and its UUID, as far as they are known; they are recorded too."""
+    nvidia_smi.lists(DIVIDED)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    caplog.set_level("INFO")
+    run(storage, study_of(script), device)
+    (line,) = [record.message for record in caplog.records if record.message.startswith("worker ")]
+    assert line.endswith(f", {expected}")
+    (worker,) = storage.ledger.workers()
+    assert worker.device == expected.partition(",")[0]
+    assert worker.environment["gpu_id"] == visible or expected.endswith(worker.environment["gpu_id"])
 
 
 def test_out_of_memory_beside_others_is_the_device_s_fault(

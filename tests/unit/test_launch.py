@@ -101,9 +101,9 @@ def test_an_instance_of_a_divided_gpu_is_a_device(nvidia_smi: NvidiaSmi) -> None
 
 def test_several_devices_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     """So many in a row, what is left over is idle; too few are told, and both ways at once."""
-    assert ["0,1", "2,3"] == local.together(["0", "1", "2", "3", "4"], 2)
+    assert ["0,1", "2,3"] == local.together(Gpus(("0", "1", "2", "3", "4")), 2)
     assert [(("--device=cuda",), "0,1")] == [
-        (one.options, one.gpu) for one in local.placements("auto", local.together(["0", "1"], 2))
+        (one.options, one.gpu) for one in local.placements("auto", local.together(Gpus(("0", "1")), 2))
     ]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
     command = ["start-workers", "local", "--dry-run", "--storage", "sqlite:///none.db", "--devices-per-worker"]
@@ -111,6 +111,9 @@ def test_several_devices_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> Non
     assert "CUDA_VISIBLE_DEVICES=0,1 hpo worker --device=cuda\n" == shown.stdout
     too_few = CliRunner().invoke(cli, [*command, "3"])
     assert (2, True) == (too_few.exit_code, "--devices-per-worker 3: 2 GPUs are here" in too_few.stderr)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    none = CliRunner().invoke(cli, [*command, "2"])
+    assert "--devices-per-worker 2: no GPUs are here (CUDA_VISIBLE_DEVICES names none)" in none.stderr
     both = CliRunner().invoke(cli, [*command, "2", "--workers-per-device", "2"])
     assert (2, True) == (both.exit_code, "leave one of them out" in both.stderr)
 

@@ -20,7 +20,7 @@ from hpo.trainers.images.device import (
     environment,
     lacks,
 )
-from hpo.worker.machine import write_temporary_file
+from hpo.worker.machine import in_words, write_temporary_file
 from tests.nvidia import DIVIDED, TWO_CARDS, NvidiaSmi
 
 CPU = torch.device("cpu")
@@ -57,6 +57,14 @@ def test_a_gpu_that_torch_cannot_use(name: str, listing: str, nvidia_smi: Nvidia
 
 
 @without_gpu
+def test_a_driver_that_fails(nvidia_smi: NvidiaSmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The GPU is there all the same, and not the CPU in its place."""
+    nvidia_smi.fails(monkeypatch)
+    with pytest.raises(UserError, match="torch can't use a GPU here"):
+        choose_device("auto")
+
+
+@without_gpu
 def test_a_gpu_that_was_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA_VISIBLE_DEVICES names it; a word that names none leaves the CPU."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
@@ -68,21 +76,43 @@ def test_a_gpu_that_was_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_bfloat16_needs_instructions() -> None:
-    """Those with which torch computes it: beside the types of their own, Intel's wide registers do."""
+    """Those of the type itself: wide registers alone make do with twice the time."""
     flags = set(Path("/proc/cpuinfo").read_text().split())
-    has = bool(flags & {"avx512bw", "avx512_bf16", "amx_bf16", "bf16"})
+    has = bool(flags & {"avx512_bf16", "amx_bf16", "bf16"})
     assert has == (lacks("bfloat16", CPU) is None)
-    assert has or "has no bf16 instructions (avx512_bf16, amx_bf16)" in str(lacks("bfloat16", CPU))
     assert None is lacks("float32", CPU)
     assert None is lacks("bfloat16", torch.device("cuda"))
+
+
+def test_wide_registers_are_not_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of an older server; its operator may want it all the same."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr("platform.machine", lambda: "x86_64")
+    assert "has no bf16 instructions (avx512_bf16, amx_bf16)" in str(lacks("bfloat16", CPU))
+    monkeypatch.setenv("HPO_SLOW_BFLOAT16", "1")
+    assert None is lacks("bfloat16", CPU)
 
 
 def test_what_is_recorded() -> None:
     """The instructions fix a result on a CPU beside the processor's name, which may be the same for many."""
     about = environment(CPU)
     assert torch.backends.cpu.get_cpu_capability() == about["instructions"]
-    assert ("", "", "") == (about["gpu"], about["driver"], about["cuda"])
+    assert ("", "") == (about["driver"], about["cuda"])
     assert all(isinstance(value, str) for value in about.values())
+
+
+@pytest.mark.parametrize(
+    ("device", "about", "expected"),
+    [
+        ("CPU (x86_64)", {}, "CPU (x86_64)"),
+        ("NVIDIA H100", {"gpu": "1 of 2", "gpu_id": "GPU-2"}, "NVIDIA H100, GPU 1 of 2, GPU-2"),
+        ("NVIDIA A100", {"gpu": "0 of 2, MIG-4", "gpu_id": "MIG-4"}, "NVIDIA A100, GPU 0 of 2, MIG-4"),
+        ("GPU 3", {"gpu": "3", "gpu_id": "3"}, "GPU 3"),
+    ],
+)
+def test_which_device_in_words(device: str, about: dict[str, str], expected: str) -> None:
+    """Once, however much is known of it."""
+    assert expected == in_words(device, about)
 
 
 def test_a_healthy_machine() -> None:

@@ -12,7 +12,7 @@ from hpo.storage.rows import Cell, StudyRow, WorkerRow
 from hpo.study import StudySpec
 from hpo.words.nouns import count
 
-OF_ONE_WORKER = ("device", "gpu")
+OF_ONE_WORKER = ("device", "gpu", "gpu_id")
 """The part of a worker's environment that is shown elsewhere, or tells apart workers of the same kind."""
 
 

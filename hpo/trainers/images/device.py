@@ -25,6 +25,9 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # malloc.h
 MARKS = ("CUDA error", "CUDA driver error", "CUDA out of memory", "CUBLAS_STATUS_", "CUDNN_STATUS_", "cuDNN error")
 """Marks in the text of an error that a device reports through one of its libraries."""
 ASSERTED = "device-side assert"
+SLOW_BFLOAT16 = "HPO_SLOW_BFLOAT16"
+"""1: trials in bfloat16 are trained on a processor without instructions for it, too."""
+HOW_ALL_THE_SAME = f"{SLOW_BFLOAT16}=1 in the environment of the worker lets it train them all the same"
 
 
 class TorchMachine:
@@ -138,8 +141,8 @@ def environment(device: torch.device) -> dict[str, str]:
         "instructions": "" if gpu else torch.backends.cpu.get_cpu_capability(),
         "cuda": str(torch.version.cuda) if gpu else "",
         "driver": driver() if gpu else "",
-        "gpu": gpus.place(_name(device)) if gpu else "",
         "threads": str(torch.get_num_threads()),
+        **(gpus.environment(_name(device)) if gpu else {}),
     }
 
 
@@ -153,22 +156,24 @@ def _name(device: torch.device) -> str:
 
 
 def lacks(precision: str, device: torch.device) -> str | None:
-    """What this machine lacks for trials of this precision, in words; None if nothing.
+    """What this machine lacks for trials of this precision, in words; None if nothing, or if its operator wants them.
 
-    torch computes with bfloat16 on any processor, though ten times slower than with 32 bits where it has to make do
-    without instructions of that type.
+    torch computes with bfloat16 on any processor. Without instructions of that type a step takes twice the time that
+    it does with 32 bits if there are AVX512 registers to make do with, and seven times or more if there are none.
     """
-    if precision != "bfloat16" or device.type != "cpu" or _computes_bfloat16():
+    if precision != "bfloat16" or device.type != "cpu" or _computes_bfloat16() or os.environ.get(SLOW_BFLOAT16) == "1":
         return None
     return (
-        f"{processor() or 'this processor'} has no bf16 instructions (avx512_bf16, amx_bf16); "
-        "a GPU or a newer processor trains such trials"
+        f"{processor() or 'this processor'} has no bf16 instructions (avx512_bf16, amx_bf16), so bfloat16 would be 2 "
+        "to 13 times slower than float32; a GPU or a newer processor is faster"
     )
 
 
 def _computes_bfloat16() -> bool:
     try:
-        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        has_registers = bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        # Of an x86 processor torch says yes for wide registers alone.
+        return has_registers and (platform.machine() != "x86_64" or torch.cpu._is_avx512_bf16_supported())
     except (AttributeError, RuntimeError):  # a torch without oneDNN, or one that answers otherwise
         return True
 

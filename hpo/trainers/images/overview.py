@@ -1,4 +1,7 @@
-"""What the images of a study are on this machine: how many of which class in each part, their shape and statistics."""
+"""What the images of a study are on this machine: how many of which class in each part, their shape and statistics.
+
+What the machine lacks for training on them is said too, and refuses nothing: others may train the study.
+"""
 
 from __future__ import annotations
 
@@ -8,24 +11,27 @@ from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
-from hpo.trainers.images.data import Data
 from hpo.trainers.images.data.cache import DataCache
 from hpo.trainers.images.data.images import Dataset, Images, Splits
+from hpo.trainers.images.device import lacks
+from hpo.trainers.images.trial import TrialSpec
 from hpo.words.nouns import count
 
 MOST_CLASSES = 20
 """Listed one by one; of more only the smallest and the largest number are shown."""
 
 
-def overview(source: Data) -> RenderableType:
+def overview(trial: TrialSpec) -> RenderableType:
     """Load images as a worker would, and say what they are.
 
     Raises:
         MachineError: as a worker would.
     """
     cache = DataCache()
-    dataset = cache.load(source)
-    return described(dataset, cache.splits(source, True, torch.device("cpu")))
+    dataset = cache.load(trial.data)
+    found = described(dataset, cache.splits(trial.data, True, torch.device("cpu")))
+    missing = lacks(trial.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    return found if missing is None else Group(found, Text(f"\nno worker here would train it: {missing}"))
 
 
 def described(dataset: Dataset, splits: Splits) -> RenderableType:

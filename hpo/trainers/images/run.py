@@ -17,7 +17,7 @@ from torch.nn import functional
 from hpo.errors import CheckpointError
 from hpo.seeds import derive
 from hpo.trainers.images.batches import Batches, Chosen, Normalize
-from hpo.trainers.images.compilation import compiled
+from hpo.trainers.images.compilation import CompilationLog, compiled
 from hpo.trainers.images.data.images import Images, Splits
 from hpo.trainers.images.data.splits import sample
 from hpo.trainers.images.evaluation import Evaluation
@@ -63,6 +63,7 @@ class Run:
         self._format = torch.channels_last if convolves else torch.contiguous_format
         self.model.to(memory_format=self._format)
         self._forward = compiled(self.model, self._device) if trial.compile else self.model
+        self._watched_step = CompilationLog().step if trial.compile else nullcontext
         self._normalize = Normalize.of(splits)
         self.train: Score | None = None
         self.validation: Score | None = None
@@ -132,7 +133,8 @@ class Run:
         self._step += accumulated
         self._taken = accumulated
         if self._recorded is None:
-            self._train(chosen, self._lr)
+            with self._watched_step():
+                self._train(chosen, self._lr)
         else:
             self._recorded.step((accumulated, tuple(self._strengths.values())), chosen, self._lr)
 

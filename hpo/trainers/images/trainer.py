@@ -94,7 +94,7 @@ class ImageTrainer:
     def look_at_data(self, config: TrialSpec) -> RenderableType:
         from hpo.trainers.images.overview import overview
 
-        return overview(config.data)
+        return overview(config)
 
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         config = self.spec().model_validate(trial)
@@ -144,13 +144,13 @@ class ImageTrainer:
         import torch
 
         from hpo.trainers.images.data import cache
-        from hpo.trainers.images.device import lacks
+        from hpo.trainers.images.device import HOW_ALL_THE_SAME, lacks
         from hpo.trainers.images.loop import Ended, fit
 
         config: TrialSpec = trial.config
         device = torch.device(trial.device)
         if missing := lacks(config.precision, device):
-            raise MachineError(missing)
+            raise MachineError(missing, hint=HOW_ALL_THE_SAME)
         with pulse.interruptible(trial.should_stop):
             splits = cache.splits(config.data, trial.scores_test, device, trial.study)
         outcome = fit(

@@ -60,9 +60,11 @@ class TrialSpec(Spec):
     regularizers: dict[Name, RegularizerSpec] = {}
     """What acts on training besides the loss, each under a name of your choice by which its strength is traced."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """The numbers of the forward and backward pass; weights and updates have 32 bits in any case."""
+    """The numbers of the forward and backward pass; weights and updates have 32 bits in any case. For bfloat16 a worker
+    needs a GPU, or a processor with instructions for it."""
     compile: bool = False
-    """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial."""
+    """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial. The worker's
+    log says how long it took, and if torch gives up because what it compiled in keeps moving, as a share of dropout."""
     early_stopping: EarlyStopping | None = None
     """When to end before the last epoch."""
     init_seed: int | None = Field(default=None, ge=0, lt=2**32)

@@ -44,13 +44,15 @@ class ProgramMachine:
     device: str
     gpu: str = ""
     """What the driver calls the GPU; empty for the CPU."""
+    model: str = ""
+    """What the GPU is sold as; empty if that isn't known."""
 
     @property
     def description(self) -> str:
-        return self.gpu or f"CPU ({platform.machine()})"
+        return (self.model or f"GPU {self.gpu}") if self.gpu else f"CPU ({platform.machine()})"
 
     def environment(self) -> Mapping[str, str]:
-        return {"device": self.description}
+        return {"device": self.description, **(gpus.environment(self.gpu) if self.gpu else {})}
 
     def examine(self) -> None:
         pass
@@ -155,7 +157,8 @@ class ProgramTrainer:
         if index >= len(here.names):
             why = here.why_none or f"there are {len(here.names)} GPUs, from cuda:0 on"
             raise UserError(f"--device {device!r}: {why}", hint="--device cpu trains on the CPU")
-        return ProgramMachine(name, here.names[index])
+        gpu = here.names[index]
+        return ProgramMachine(name, gpu, gpus.model(gpu))
 
     def identity(self, config: ProgramSpec, trials: Sequence[Mapping[str, Any]], study: str) -> Identity:
         _check_allowed(config)
