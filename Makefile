@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: faults help quickstart test check check-statistics bench-checkpoints bench-fleet bench-gpu bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
+.PHONY: faults help quickstart test check docs check-statistics bench-checkpoints bench-fleet bench-gpu bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -65,8 +65,12 @@ reference: $(VENV)/.installed ## Write docs/reference.md from the models that ch
 	$(BIN)/python -m hpo.reference > docs/reference.tmp
 	mv docs/reference.tmp docs/reference.md
 
+docs: .venv-docs/.installed ## Build the documentation as a site that needs no network: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+	@echo build/site/index.html
+
 clean: ## Remove the virtual environment and everything that was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-docs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; make PYTHON=/path/to/python")'
@@ -80,3 +84,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.installed
+
+.venv-docs/.installed: docs/requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r docs/requirements.txt
+	touch $@
