@@ -66,7 +66,7 @@ reference: $(VENV)/.installed ## Write docs/reference.md from the models that ch
 	mv docs/reference.tmp docs/reference.md
 
 docs: .venv-docs/.installed ## Build the documentation as a site that needs no network: build/site/index.html
-	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
 	@echo build/site/index.html
 
 clean: ## Remove the virtual environment and everything that was built
