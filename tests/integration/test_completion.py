@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import sqlite3
 import subprocess
@@ -98,6 +99,15 @@ def test_the_command_itself(sqlite_url: str) -> None:
     opened.close()
     done = at_tab("report", "", HPO_STORAGE=sqlite_url)
     assert (0, "plain,digits\n", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_a_shell_takes_what_the_readme_says() -> None:
+    """The line for bash, as it stands there."""
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    [line] = [line for line in readme.splitlines() if line.startswith("eval ")]
+    script = f"hpo() {{ {shlex.quote(sys.executable)} -m hpo; }}\n{line}\ncomplete -p hpo"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert "complete -o nosort -F _hpo_completion hpo\n" == done.stdout, done.stderr
 
 
 @pytest.mark.parametrize(
