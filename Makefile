@@ -1,10 +1,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+UV := $(shell command -v uv 2>/dev/null)
+PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: faults help quickstart test check check-statistics bench-checkpoints bench-fleet bench-gpu bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
+.PHONY: faults help quickstart test check docs picture check-statistics bench-checkpoints bench-fleet bench-gpu bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -65,8 +66,16 @@ reference: $(VENV)/.installed ## Write docs/reference.md from the models that ch
 	$(BIN)/python -m hpo.reference > docs/reference.tmp
 	mv docs/reference.tmp docs/reference.md
 
+docs: .venv-docs/.installed ## Build the documentation as a site that needs no network: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict
+	@echo build/site/index.html
+
+picture: $(VENV)/.installed-dev ## Take the picture of a report that README.md shows anew; needs Chromium
+	$(BIN)/hpo launch-study studies/quickstart.toml --workers 2
+	$(BIN)/python docs/picture.py hpo-reports/quickstart/quickstart.html docs/images/report.png
+
 clean: ## Remove the virtual environment and everything that was built
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-docs build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; make PYTHON=/path/to/python")'
@@ -80,3 +89,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/.python
 	$(PIP) -e '.[dev]'
 	touch $@ $(VENV)/.installed
+
+.venv-docs/.installed: docs/requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -r docs/requirements.txt
+	touch $@

@@ -8,21 +8,38 @@ from __future__ import annotations
 
 import click
 
-from hpo import __version__
 from hpo.cli import streams
 from hpo.cli.compare import compare
 from hpo.cli.convert import convert
+from hpo.cli.exit_codes import exit_codes
 from hpo.cli.launch_study import check, launch_study
 from hpo.cli.rehearse import rehearse
 from hpo.cli.results import best, dashboard, export, fetch, report, status
 from hpo.cli.start_workers import start_workers, stop_workers
 from hpo.cli.studies import delete, extend, resume, retry, stop
+from hpo.cli.terminal import say
 from hpo.cli.upkeep import accept_images, clean, migrate, repair
 from hpo.cli.workers import nodes, worker
 
 
+@exit_codes
+def _tell_versions(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from hpo.cli.versions import versions
+
+        say(versions())
+        context.exit()
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
-@click.version_option(__version__, prog_name="hpo")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_tell_versions,
+    help="Show the version, and those of what matters beside it.",
+)
 def cli() -> None:
     """Which regularization, and how should it move during training?
 

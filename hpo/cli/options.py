@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from hpo.cli.completion import arms, studies
 from hpo.cli.terminal import say
 
 DEFAULT_STORAGE = "sqlite:///hpo.db"
@@ -19,6 +20,8 @@ def warn_of_password(context: click.Context, parameter: click.Parameter, url: st
 
     from hpo.words.masking import masked
 
+    if context.resilient_parsing:
+        return url  # a shell completes the line, and nothing is run yet
     given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
     if given and url is not None and masked(url) != url:
         say("warning: other users of this machine can see a password on the command line", err=True)
@@ -26,6 +29,14 @@ def warn_of_password(context: click.Context, parameter: click.Parameter, url: st
     return url
 
 
+study_argument = click.argument("study", shell_complete=studies)
+studies_argument = click.argument("studies", nargs=-1, shell_complete=studies)
+arm_option = click.option(
+    "--arm",
+    metavar="NAME",
+    shell_complete=arms,
+    help="The arm whose winner you want.  [default: the arm that is best on validation]",
+)
 storage_option = click.option(
     "--storage",
     envvar="HPO_STORAGE",

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
+from hpo.cli.completion import studies
 from hpo.cli.exit_codes import exit_codes
-from hpo.cli.options import DEFAULT_ARTIFACTS, checkpoints_option, storage_option
+from hpo.cli.options import DEFAULT_ARTIFACTS, arm_option, checkpoints_option, storage_option, study_argument
 from hpo.cli.terminal import display, refresh, say
 from hpo.process.signals import on_signal
 
 
 @click.command()
-@click.argument("study", required=False)
+@click.argument("study", required=False, shell_complete=studies)
 @storage_option
 @click.option("--watch", is_flag=True, help="Refresh until the study is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
@@ -34,7 +35,7 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="Write page, figures and tables into this folder."
@@ -66,11 +67,9 @@ def report(study: str, storage: str, output: Path | None, form: str, publish: bo
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
-@click.option(
-    "--arm", metavar="NAME", help="The arm whose winner you want.  [default: the arm that is best on validation]"
-)
+@arm_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
@@ -89,11 +88,9 @@ def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
-@click.option(
-    "--arm", metavar="NAME", help="The arm whose winner you want.  [default: the arm that is best on validation]"
-)
+@arm_option
 @click.option("--seed", type=int, help="The confirm seed whose weights you want.  [default: the first]")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="[default: STUDY-ARM.pt]")
 @click.option("--force", is_flag=True, help="Overwrite an existing file.")
@@ -150,7 +147,7 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @click.option("--format", "form", type=click.Choice(["csv", "parquet"]), default="csv", show_default=True)
 @click.option(

@@ -26,6 +26,7 @@ from hpo.cli.options import (
     retry_option,
     stall_option,
     storage_option,
+    studies_argument,
     track_option,
 )
 from hpo.cli.terminal import say
@@ -48,9 +49,7 @@ def worker_options(command: Callable[..., Any]) -> Callable[..., Any]:
         checkpoints_option,
     )
     more = (retry_option, stall_option, track_option, forever_option, dry_run_option)
-    return reduce(
-        lambda made, option: option(made), reversed((click.argument("studies", nargs=-1), *options, *more)), command
-    )
+    return reduce(lambda made, option: option(made), reversed((studies_argument, *options, *more)), command)
 
 
 host_option = click.option(

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hpo.cli.exit_codes import exit_codes
-from hpo.cli.options import (
-    storage_option,
-)
+from hpo.cli.options import storage_option, study_argument
 from hpo.cli.terminal import say
 
 if TYPE_CHECKING:
@@ -17,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @exit_codes
 def stop(study: str, storage: str) -> None:
@@ -30,7 +28,7 @@ def stop(study: str, storage: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @exit_codes
 def resume(study: str, storage: str) -> None:
@@ -43,7 +41,7 @@ def resume(study: str, storage: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @click.option("--trials", type=click.IntRange(1), help="Additional trials for every arm.")
 @click.option("--epochs", type=click.IntRange(1), help="Additional epochs for every arm.")
@@ -66,7 +64,7 @@ def extend(study: str, storage: str, trials: int | None, epochs: int | None, see
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @exit_codes
 def retry(study: str, storage: str) -> None:
@@ -83,7 +81,7 @@ def retry(study: str, storage: str) -> None:
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @click.option("--yes", is_flag=True, help="Don't ask for confirmation.")
 @exit_codes

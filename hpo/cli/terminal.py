@@ -28,9 +28,16 @@ def say(text: object, *, err: bool = False, nl: bool = True) -> None:
 
 
 def display(renderable: Any) -> None:
-    """Lay out a result on stdout."""
-    with written(sys.stdout):
-        _console().print(renderable)
+    """Lay out a result on stdout; in a pipe or a file without the blanks that fill up a line of a terminal."""
+    console, stream = _console(), sys.stdout
+    with written(stream):
+        if console.is_terminal:
+            console.print(renderable)
+            return
+        with console.capture() as laid_out:
+            console.print(renderable)
+        stream.write("\n".join(line.rstrip() for line in laid_out.get().split("\n")))
+        stream.flush()
 
 
 def log_to_stderr() -> None:

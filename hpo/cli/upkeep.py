@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from hpo.cli.exit_codes import exit_codes
-from hpo.cli.options import storage_option
+from hpo.cli.options import storage_option, study_argument
 from hpo.cli.terminal import say
 
 
 @click.command()
-@click.argument("study")
+@study_argument
 @storage_option
 @exit_codes
 def repair(study: str, storage: str) -> None:
@@ -43,7 +43,7 @@ def migrate(storage: str) -> None:
 
 
 @click.command("accept-images")
-@click.argument("study")
+@study_argument
 @storage_option
 @exit_codes
 def accept_images(study: str, storage: str) -> None:

@@ -17,13 +17,14 @@ from hpo.cli.options import (
     retry_option,
     stall_option,
     storage_option,
+    studies_argument,
     track_option,
 )
 from hpo.cli.terminal import display, log_to_stderr, say
 
 
 @click.command()
-@click.argument("studies", nargs=-1)
+@studies_argument
 @storage_option
 @device_option
 @lease_option

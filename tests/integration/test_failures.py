@@ -76,7 +76,7 @@ def test_a_trial_that_diverges(storage: Storage, postgres_url: str) -> None:
     row = begin_study(storage, study)
     work_here(storage)
     cell = the_cell(storage, row)
-    assert ("done", "diverged", 0.0, 1) == (cell.state, cell.ended, cell.score, cell.claims)
+    assert ("done", "diverged", 0.1, 1) == (cell.state, cell.ended, cell.score, cell.claims)
     (trial,) = optuna_trials(postgres_url, study)
     assert (TrialState.COMPLETE, 0.0) == (trial.state, trial.value)
     assert {0.0} == set(trial.intermediate_values.values())

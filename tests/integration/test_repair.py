@@ -170,7 +170,7 @@ def test_repaired_by_command(storage: Storage, storage_url: str, monkeypatch: py
     work_here(storage)
     before, names = told(storage_url), [study.study_name for study in storage.optuna.get_all_studies()]
     assert {TrialState.PRUNED, TrialState.COMPLETE} == {trial[1] for trial in before}
-    assert 0.0 in [(trial[2] or [None])[0] for trial in before], "none has diverged"
+    assert 0.1 in [(trial[2] or [None])[0] for trial in before], "none has diverged, which counts as guessing"
     monkeypatch.setattr(logging.root, "handlers", [])  # the command adds one
     for name in names:
         monkeypatch.setattr(sys, "argv", ["optuna", "delete-study", "--study-name", name, "--storage", storage_url])
