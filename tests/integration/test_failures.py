@@ -71,15 +71,15 @@ def test_a_trial_that_takes_its_workers_with_it(storage: Storage, postgres_url: 
 
 
 def test_a_trial_that_diverges(storage: Storage, postgres_url: str) -> None:
-    """It is no failure but a bad result: done, with the score 0, which Optuna learns as its value."""
+    """It is no failure but a bad result: done, with the score of guessing, which Optuna learns as its value."""
     study = make_study({"only": {"search": {"lr.peak": {"values": [1e6]}}}}, trial={"regularizers": {}})
     row = begin_study(storage, study)
     work_here(storage)
     cell = the_cell(storage, row)
     assert ("done", "diverged", 0.1, 1) == (cell.state, cell.ended, cell.score, cell.claims)
     (trial,) = optuna_trials(postgres_url, study)
-    assert (TrialState.COMPLETE, 0.0) == (trial.state, trial.value)
-    assert {0.0} == set(trial.intermediate_values.values())
+    assert (TrialState.COMPLETE, 0.1) == (trial.state, trial.value)
+    assert {0.1} == set(trial.intermediate_values.values())
     assert is_done(storage, row, study)
 
 
