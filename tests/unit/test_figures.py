@@ -18,7 +18,7 @@ from hpo.report.figures.importance import arm_importances, importances, tails
 from hpo.report.figures.palette import GLYPHS, TOLD_APART, look
 from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
-from hpo.report.figures.values import Axis, Panel, Series, arms_axis, toward_best
+from hpo.report.figures.values import Axis, Panel, Series, rows_axis, toward_best
 from hpo.report.render import svg
 from hpo.report.render.plotly_figures import plotly_figure
 from hpo.report.verdict.compare import compare
@@ -67,7 +67,7 @@ def test_names_of_many_arms_have_room() -> None:
     """20 arms: their names beside a panel lie further apart than a line of text is high."""
     arms = tuple(f"arm_number_{n}" for n in range(20))
     series = tuple(Series(arm, 0, "points", (float(n),), (-float(n),)) for n, arm in enumerate(arms))
-    figure = Figure("many", "Many", "", arms, (Panel("", Axis(), arms_axis(arms)),), series)
+    figure = Figure("many", "Many", "", arms, (Panel("", Axis(), rows_axis(arms)),), series)
     (drawn_panel,) = svg.panels(figure)
     heights = sorted(map(float, re.findall(r'y="([\d.]+)" transform[^>]*>arm_number', drawn_panel)))
     assert 20 == len(heights)

@@ -12,10 +12,11 @@ from hpo.report.render.page import page
 from hpo.report.verdict.compare import compare
 from hpo.storage.rows import WorkerRow
 from hpo.study import StudySpec
+from tests.unit import report_samples
 from tests.unit.figure_samples import reported, row, study, workers
 
 HOSTILE = "<script>alert('x')</script> & \"quoted\" <img src=http://example.org/x>"
-VOID = {"meta", "br", "img", "link", "hr", "input", "use"}
+VOID = {"meta", "br", "wbr", "img", "link", "hr", "input", "use"}
 REFERENCES = {"src", "href", "xlink:href", "action", "data", "poster", "srcset"}
 
 
@@ -62,14 +63,64 @@ def whole(spec: StudySpec | None = None) -> str:
 
 
 def test_the_page_is_whole_and_in_order() -> None:
-    """Rules, verdict, arms, statistics, figures, and what it takes to repeat it; every id once."""
+    """Verdict with its figure, other figures, numbers, rules, and what it takes to repeat it; every id once."""
     read = Reader(whole())
     assert len(read.ids) == len(set(read.ids))
-    order = ["rules", "verdict", "arms", "statistics", "figure-standing", "figure-learning-curves", "repeat"]
+    order = ["verdict", "figure-standing", "figures", "figure-learning-curves", "numbers", "arms", "rules", "repeat"]
     assert order == [id for id in read.ids if id in order]
     assert read.tags.count("figure") == 8 == read.tags.count("figcaption")
     assert read.tags.count("table") == read.tags.count("caption") >= 2
     assert [1, 1] == [read.tags.count("h1"), read.tags.count("main")]
+    assert {reference.removeprefix("#") for reference in read.references if reference} <= set(read.ids)
+
+
+def finished() -> str:
+    """The page of a study that has come to its end."""
+    claims = [{"text": "ramp is better", "greater": {"arm": "ramp", "than": "grid"}}]
+    spec = report_samples.study(title="Is it better?", confirm={"seeds": 3}, claims=claims)
+    cells = [report_samples.search(arm, slot, 0.9, worker="w1") for arm in ("grid", "ramp") for slot in range(3)]
+    cells += [report_samples.confirm("grid", seed, 0.9, 0.9) for seed in range(3)]
+    cells += [report_samples.confirm("ramp", seed, 0.9, 0.91 + seed / 100) for seed in range(3)]
+    report = compare(spec, cells)
+    return page(report, figures(spec, cells, [], report), context(spec, row(spec), cells, workers()))
+
+
+def test_the_verdict_comes_first() -> None:
+    """In a sentence, before any number; then what was measured, what it rests on, and all else."""
+    words = Reader(finished()).words
+    parts = [
+        "Is it better?",
+        "It is not known whether ramp is better.",
+        "The test accuracy of ramp is 2.00 points higher than that of grid",
+        "Where the arms stand",
+        "Rests on 3 seeds of each arm, 1 search of each, 6 configurations tried in all. Compute: equal",
+        "On CPU (x86_64).",
+        "What the search phase found",
+        "Accuracies in percent",
+        "Search : an arm's best configuration",
+        "To repeat this Seeds",
+    ]
+    places = [words.index(part) for part in parts]
+    assert sorted(places) == places
+
+
+def test_configurations_stand_side_by_side() -> None:
+    """Only where they differ, to three digits, with all of them on request."""
+    text = whole()
+    [table] = re.findall(r'<caption id="configurations">.*?</table>', text, re.DOTALL)
+    words = Reader(f"<table>{table}").words
+    assert "regularizers. l2. strength" in words and "regularizers. l2. policy. direction" in words
+    assert "learning" not in words and "batch_size" not in words
+    assert '<span title="0.05623413251903491">0.0562</span>' in table
+    assert "regularizers.l2.strength = 0.05623413251903491" in text, "to the last digit"
+
+
+def test_words_lead_to_the_rules_that_explain_them() -> None:
+    """The verdict of a claim, and an interval where it is first spoken of."""
+    text = finished()
+    ids = {about: id for id, about in re.findall(r'<li id="(rule-\d)"><strong>(\w+)', text)}
+    assert f'<a href="#{ids["Claims"]}">undecided</a>' in text
+    assert f'<a href="#{ids["Intervals"]}">95 % confidence</a>' in text
 
 
 def test_the_page_says_what_it_takes_to_repeat_the_study() -> None:
@@ -111,7 +162,7 @@ def test_an_unfinished_study_has_a_page() -> None:
     """That says so first, and has no figures."""
     spec = study()
     text = page(compare(spec, []), [], context(spec, row(spec), [], []))
-    assert text.index("Unfinished") < text.index('id="rules"')
+    assert text.index("Unfinished") < text.index('id="verdict"')
     assert "figure" not in Reader(text).tags
 
 

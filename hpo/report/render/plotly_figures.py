@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PANEL_HEIGHT = 320
 """Pixels."""
+MARGIN = "rgba(128,128,128,0.25)"
 WIDTH = 2
 """The width of a line, in pixels."""
 
@@ -75,6 +76,10 @@ def _traces(series: Series, arm: int) -> Iterator[dict[str, Any]]:
             yield points | marker | ({"error_y": _whiskers(y, low, high)} if low else {})
         case "open points":
             yield points | {"mode": "markers", "marker": {"color": colour, "symbol": f"{symbol}-open"}}
+        case "margin":
+            corners = {"x": [*low, *high, *high, *low], "y": [y[0] - 0.5, y[0] - 0.5, y[0] + 0.5, y[0] + 0.5]}
+            shade = {"fill": "toself", "fillcolor": MARGIN, "line": {"width": 0}, "hoverinfo": "skip"}
+            yield {"type": "scatter", "mode": "lines"} | corners | shade
         case "intervals":
             marker = {"mode": "markers", "marker": {"color": colour, "symbol": symbol, "size": 9}}
             yield points | marker | {"error_x": _whiskers(x, low, high)}

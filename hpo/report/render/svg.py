@@ -107,7 +107,8 @@ def _rendered(figure: Figure, shown: Sequence[int], form: str, *, whole: bool) -
     columns = 2 if len(shown) == 4 else min(len(shown), 3)
     rows = -(-len(shown) // columns)
     legend = 0.2 + LEGEND_LINE * -(-len(figure.shown) // (2 * columns)) if whole else 0.0
-    size = (PANEL[0] * columns, PANEL[1] * figure.stretch * rows + legend)
+    stretch = figure.stretch if whole else max(figure.panels[index].stretch for index in shown)
+    size = (PANEL[0] * columns, PANEL[1] * stretch * rows + legend)
     dates = {"Date": None} if form == "svg" else {"Software": None}
     file = io.BytesIO()
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.id}), warnings.catch_warnings():
@@ -168,6 +169,8 @@ def _series(axes: Axes, series: Series, arm: int) -> None:
                 axes.vlines(x, low, high, color=colour)
         case "open points":
             axes.plot(x, y, marker, color=colour, markerfacecolor="none", markeredgewidth=1.0)
+        case "margin":
+            axes.barh(y, high[0] - low[0], 1.0, low, color=RULE, alpha=0.6, zorder=0.5)
         case "intervals":
             axes.plot(x, y, marker, color=colour, markersize=7)
             axes.hlines(y, low, high, color=colour, linewidth=2.2)
