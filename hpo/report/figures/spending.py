@@ -6,14 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from hpo.metric import Metric
-from hpo.report.figures.values import Axis, Figure, Panel, Series, Style, toward_best
+from hpo.report.figures.trials import called, styled
+from hpo.report.figures.values import Axis, Figure, Panel, Series, toward_best
 from hpo.report.verdict.efficiency import ended
 from hpo.report.verdict.results import ArmResult, Report
-from hpo.storage.rows import Cell, value_of
+from hpo.storage.rows import Cell
 from hpo.storage.states import SEARCH
-
-MOST_POINTS = 400
-"""Points of an arm in a panel; of more, every so-many-th is drawn."""
 
 
 def spending(cells: Sequence[Cell], report: Report) -> Figure | None:
@@ -65,17 +63,5 @@ def _trials(metric: Metric, arm: str, cells: Sequence[Cell]) -> Iterator[Series]
     spent = dict(zip((cell.id for cell in search), accumulate(cell.epochs for cell in search), strict=True))
     for style, shown in styled(metric, search):
         x = tuple(float(spent[cell.id]) for cell, _ in shown)
-        yield Series(arm, 2, style, x, tuple(metric.factor * value for _, value in shown))
-
-
-def styled(metric: Metric, cells: Sequence[Cell]) -> Iterator[tuple[Style, list[tuple[Cell, float]]]]:
-    """Cells to draw as points, with their last value: those that finished, and open those that were pruned.
-
-    Of too many a sample is drawn.
-    """
-    styles: dict[str, Style] = {"finished": "points", "pruned": "open points"}
-    for end, style in styles.items():
-        over = [(cell, value_of(metric, cell)) for cell in cells if cell.ended == end]
-        own = [(cell, value) for cell, value in over if value is not None]
-        if own:
-            yield style, own[:: -(-len(own) // MOST_POINTS)]
+        y = tuple(metric.factor * value for _, value in shown)
+        yield Series(arm, 2, style, x, y, names=tuple(called(cell) for cell, _ in shown))

@@ -5,9 +5,10 @@ They are those of its claims, each by the metric that it is about, or without cl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from hpo.evidence.statistics import Paired, Summary, differences, summarize
+from hpo.evidence.contrasts import minus
+from hpo.evidence.statistics import Paired, Summary, summarize
 from hpo.metric import Metric
 from hpo.report.figures.values import Axis, Figure, Panel, Series, rows_axis
 from hpo.report.verdict.results import ArmResult, ClaimResult, Report
@@ -22,14 +23,16 @@ AROUND = 3
 def standing(report: Report) -> Figure | None:
     """The arms' results by seed or search with their intervals, beside the paired differences."""
     names = [arm.name for arm in report.arms]
-    metric = report.metric
+    metric, by = report.metric, report.compared_by
     panels = [_panel(metric.words.capitalize(), Axis(metric.axis), names)]
-    series = [one for place, arm in enumerate(report.arms) for one in _reached(arm, place, metric)]
+    series = [one for place, arm in enumerate(report.arms) for one in _reached(arm, place, metric, by)]
     if report.claims:
         measured = [(n, claim) for n, claim in enumerate(report.claims, 1) if claim.difference]
         for about in dict.fromkeys(claim.metric for _, claim in measured):
             claims = [(n, claim) for n, claim in measured if claim.metric == about]
-            series += [one for place, (_, claim) in enumerate(claims) for one in _claimed(claim, len(panels), place)]
+            series += [
+                one for place, (_, claim) in enumerate(claims) for one in _claimed(claim, len(panels), place, by)
+            ]
             panels.append(_panel(f"Difference in {about.words}", _differs(about), [_short(*each) for each in claims]))
     elif any(arm.difference for arm in report.arms):
         series += [one for place, arm in enumerate(report.arms) for one in _compared(arm, place, report)]
@@ -42,7 +45,7 @@ def standing(report: Report) -> Figure | None:
         id="standing",
         title="Where the arms stand",
         caption=f"Filled: mean {metric.words} of the configuration that represents an arm, and {asked}, paired by "
-        f"{report.compared_by}, with 95 % intervals. Open: each of the {plural(report.compared_by)}."
+        f"{by}, with 95 % intervals. Open: each of the {plural(by)}."
         + (" Shaded: where a difference would not matter." if margin else ""),
         arms=tuple(names),
         panels=tuple(panels),
@@ -63,20 +66,20 @@ def _short(number: int, claim: ClaimResult) -> str:
     return claim.compared if claim.is_plain else f"claim {number}"
 
 
-def _reached(arm: ArmResult, place: int, metric: Metric) -> Iterator[Series]:
-    values = arm.values[metric.name].values()
+def _reached(arm: ArmResult, place: int, metric: Metric, by: str) -> Iterator[Series]:
+    values = arm.values[metric.name]
     if values:
-        yield from _row(arm.name, 0, place, metric, values, summarize([*values]))
+        yield from _row(arm.name, 0, place, metric, by, values, summarize([*values.values()]))
 
 
-def _claimed(claim: ClaimResult, panel: int, place: int) -> Iterator[Series]:
+def _claimed(claim: ClaimResult, panel: int, place: int, by: str) -> Iterator[Series]:
     if claim.difference is None:
         return
     arm, metric = claim.arms[0], claim.metric
     if claim.matters:
         low, high = (metric.factor * end for end in claim.matters)
         yield Series(arm, panel, "margin", ((low + high) / 2,), (-float(place),), (low,), (high,))
-    yield from _row(arm, panel, place, metric, claim.by_unit.values(), claim.difference)
+    yield from _row(arm, panel, place, metric, by, claim.by_unit, claim.difference)
 
 
 def _compared(arm: ArmResult, place: int, report: Report) -> Iterator[Series]:
@@ -84,16 +87,18 @@ def _compared(arm: ArmResult, place: int, report: Report) -> Iterator[Series]:
         return
     metric = report.metric
     baseline = next(other for other in report.arms if other.name == arm.baseline)
-    by_unit = differences(arm.values[metric.name], baseline.values[metric.name])
-    yield from _row(arm.name, 1, place, metric, by_unit, arm.difference)
+    by_unit = minus(arm.values[metric.name], baseline.values[metric.name])
+    yield from _row(arm.name, 1, place, metric, report.compared_by, by_unit, arm.difference)
 
 
 def _row(
-    arm: str, panel: int, place: int, metric: Metric, units: Collection[float], found: Summary | Paired
+    arm: str, panel: int, place: int, metric: Metric, by: str, units: Mapping[int, float], found: Summary | Paired
 ) -> Iterator[Series]:
-    """The mean with its interval, and below it every seed or search."""
+    """The mean with its interval, and below it every seed or search, which are called `by`."""
     times, y = metric.factor, -float(place)
-    yield Series(arm, panel, "open points", tuple(times * value for value in units), (y - BELOW,) * len(units))
+    values = tuple(times * value for value in units.values())
+    names = tuple(f"{by} {unit}" for unit in units)
+    yield Series(arm, panel, "open points", values, (y - BELOW,) * len(units), names=names)
     mean = times * (found.mean if isinstance(found, Summary) else found.difference)
     if found.low is None or found.high is None:
         yield Series(arm, panel, "points", (mean,), (y,))

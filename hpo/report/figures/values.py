@@ -64,6 +64,8 @@ class Series:
     low: tuple[float, ...] = ()
     """The lower edge of a band, as long as x and y, or empty; so is `high`."""
     high: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    """What each point is, such as the trial that it shows; a single name: what all of them are."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 The question comes first, then the verdict in one sentence, beside the claims the figure that shows it, and below them
 what it rests on; figures and numbers follow. At the end stand the rules, to which words lead that need them, and what
 it takes to repeat the study. Everything that a user wrote is escaped, what acts instead of showing is replaced
-(`hpo.words.visible`), and the page's content policy allows no script.
+(`hpo.words.visible`), and the page's content policy allows no script but those that let figures answer.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from importlib.resources import files
 from hpo.report.figures import Figure
 from hpo.report.figures.palette import DARK, LIGHT
 from hpo.report.numbers import NONE
-from hpo.report.render import svg
 from hpo.report.render.context import Context
 from hpo.report.render.html import bullets, folded, notice, section
-from hpo.report.render.page_numbers import arms, configurations, named, statistics
+from hpo.report.render.interactive import policy, scripts
+from hpo.report.render.page_figures import HINT, drawn
+from hpo.report.render.page_numbers import arms, configurations, statistics
 from hpo.report.render.page_rules import Rules
 from hpo.report.verdict.plain import answer, in_plain_words
 from hpo.report.verdict.results import ClaimResult, Report
@@ -26,6 +27,7 @@ from hpo.words.nouns import count
 from hpo.words.visible import visible
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""Scripts are allowed besides where figures have some."""
 FOREST = "standing"
 """The figure that shows the verdict, which stands beside the claims."""
 SECTIONS = {
@@ -45,9 +47,10 @@ def page(report: Report, figures: Sequence[Figure], context: Context) -> str:
 def _lines(report: Report, figures: Sequence[Figure], context: Context) -> Iterator[str]:
     title = report.title or report.name
     rules = Rules(report.rules)
+    allowed = f"{POLICY}; {policy()}" if figures else POLICY
     contents = {
         "verdict": _verdict(report, [figure for figure in figures if figure.id == FOREST], context, rules),
-        "figures": (line for figure in figures if figure.id != FOREST for line in _figure(figure)),
+        "figures": _figures([figure for figure in figures if figure.id != FOREST]),
         "numbers": (*arms(report, rules), *configurations(report), *statistics(report)),
         "rules": rules.listed(),
         "repeat": _context(context),
@@ -57,7 +60,7 @@ def _lines(report: Report, figures: Sequence[Figure], context: Context) -> Itera
         '<html lang="en">',
         "<head>",
         '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+        f'<meta http-equiv="Content-Security-Policy" content="{allowed}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title>",
         f"<style>\n{_style()}</style>",
@@ -76,7 +79,10 @@ def _lines(report: Report, figures: Sequence[Figure], context: Context) -> Itera
     )
     for id, heading in SECTIONS.items():
         yield from section(id, heading, contents[id])
-    yield from ("</main>", "</body>", "</html>", "")
+    yield "</main>"
+    if figures:
+        yield from scripts(figures)
+    yield from ("</body>", "</html>", "")
 
 
 def _style() -> str:
@@ -101,7 +107,7 @@ def _verdict(report: Report, forest: Sequence[Figure], context: Context, rules: 
         yield from _claim(claim, rules)
     yield "</ul>" if report.claims else "</ul><p>The study file makes no claim.</p>"
     for figure in forest:
-        yield from _figure(figure)
+        yield from drawn(figure)
     yield "</div>"
     yield f'<p class="rests">{rules.linked(_rests_on(report, context))}</p>'
     weak = (*report.failures, *report.doubts, *((report.devices,) if report.devices else ()))
@@ -133,20 +139,10 @@ def _rests_on(report: Report, context: Context) -> str:
     return f"Rests on {', '.join(parts)}. {report.compute}{where}"
 
 
-def _figure(figure: Figure) -> Iterator[str]:
-    few = " few" if len(figure.panels) in (1, 2, 4) else ""
-    yield f'<figure id="figure-{figure.id}">'
-    yield f"<h3>{escape(figure.title)}</h3>"
-    yield '<ul class="legend">'
-    yield from (
-        f"<li>{svg.swatch(figure.arms.index(arm))} {named(figure.arms.index(arm), arm)}</li>" for arm in figure.shown
-    )
-    yield "</ul>"
-    yield f'<div class="panels{few}" role="img" aria-label="{escape(figure.title)}: {escape(figure.caption)}">'
-    yield from svg.panels(figure)
-    yield "</div>"
-    yield f"<figcaption>{escape(figure.caption)}</figcaption>"
-    yield "</figure>"
+def _figures(figures: Sequence[Figure]) -> Iterator[str]:
+    yield f'<p class="hint">{HINT}</p>' if figures else "<p>There is nothing to draw yet.</p>"
+    for figure in figures:
+        yield from drawn(figure)
 
 
 def _context(context: Context) -> Iterator[str]:
