@@ -37,7 +37,7 @@ def shown(address: str) -> Iterator[Page]:
 def test_a_point_says_which_trial_it_is(address: str) -> None:
     """By the keyboard as by a pointer: its number, its values, and the arm."""
     with shown(address) as page:
-        every_trial = page.locator("#figure-accuracy-by-epochs-spent .plot").nth(2)
+        every_trial = page.locator("#figure-accuracy-by-epochs-spent .plot").nth(3)
         every_trial.focus()
         page.keyboard.press("ArrowRight")
         label = every_trial.locator(".hoverlayer")

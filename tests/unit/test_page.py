@@ -78,7 +78,7 @@ def test_the_page_is_whole_and_in_order() -> None:
     assert len(read.ids) == len(set(read.ids))
     order = ["verdict", "figure-standing", "figures", "figure-learning-curves", "numbers", "arms", "rules", "repeat"]
     assert order == [id for id in read.ids if id in order]
-    assert read.tags.count("figure") == 8 == read.tags.count("figcaption")
+    assert read.tags.count("figure") == 9 == read.tags.count("figcaption")
     assert read.tags.count("table") == read.tags.count("caption") >= 2
     assert [1, 1] == [read.tags.count("h1"), read.tags.count("main")]
     assert {reference.removeprefix("#") for reference in read.references if reference} <= set(read.ids)
@@ -180,7 +180,7 @@ def test_figures_answer_with_what_was_measured() -> None:
         for id in ("figures-data", "figures-names")
     )
     assert len(re.findall('class="panel"', text)) == sum(map(len, data.values()))
-    every_trial = data["accuracy-by-epochs-spent"][2]["data"][0]
+    every_trial = data["accuracy-by-epochs-spent"][3]["data"][0]
     assert "var(--arm-0)" == every_trial["marker"]["color"]
     assert re.fullmatch(r"cell \d+, seed 0: strength = 0, hidden = \[8\]", names[every_trial["text"][0]])
     assert len(names) == len(set(names))
@@ -192,7 +192,7 @@ def test_every_figure_is_said_in_words() -> None:
     for id in re.findall(r'<figure id="figure-([^"]*)"', text):
         assert f'aria-describedby="{id}-words"' in text and f'<div id="{id}-words">' in text
     words = Reader(text).words
-    assert "Test accuracy, grid: grid 80 from 75.03 to 84.97" in words
+    assert "Test accuracy, grid: 80 from 75.03 to 84.97" in words
     assert "Validation accuracy, grid: from 20.25 at epoch 1 to 81 at epoch 4, lowest 20.25, highest 81" in words
 
 

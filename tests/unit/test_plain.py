@@ -48,6 +48,16 @@ def test_not_known() -> None:
     assert "may be anything between -13.35 and +14.01 points, which leaves" in in_plain_words(report.claims[0])
 
 
+def test_one_of_many_that_is_not_sure_enough() -> None:
+    """Its interval excludes 0, but not by enough for so many claims, and that is said."""
+    [claim] = judged([0.85, 0.97, 0.92]).claims
+    assert claim.difference is not None
+    narrow = replace(claim, difference=replace(claim.difference, low=0.001, high=0.09, p=0.04), p_corrected=0.12)
+    assert in_plain_words(narrow).endswith(
+        "lies between +0.10 and +9.00 points, which is not sure enough among so many claims."
+    )
+
+
 def test_no_difference_that_matters() -> None:
     """It names what would matter."""
     report = judged([0.9, 0.911, 0.92, 0.929, 0.94], greater={"arm": "ramp", "than": "grid"}, matters=0.01)

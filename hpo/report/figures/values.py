@@ -11,9 +11,11 @@ from typing import Literal
 
 from hpo.metric import Metric
 
-Style = Literal["line", "step", "points", "open points", "intervals", "margin"]
+Style = Literal[
+    "line", "thread", "step", "points", "small points", "large points", "open points", "intervals", "margin"
+]
 """`low` and `high` are a band around a line and error bars of points, along y; intervals lie along x, and so does a
-margin, the stretch within which a difference would not matter."""
+margin, the stretch within which a difference would not matter. A thread is the thin line of a single trial."""
 
 MOST_NAMES = 10
 """That fit beside a panel of the usual height."""

@@ -37,6 +37,8 @@ AXIS: dict[str, Any] = {
     "ticks": "outside",
     "zerolinecolor": "var(--ink)",
 }
+LETTER = 6
+"""Pixels of a letter beside a line."""
 DIGITS = 6
 """Those of a number that count in a drawing; the tables have all of them."""
 
@@ -65,7 +67,9 @@ def _panel(figure: Figure, index: int, names: dict[str, int]) -> dict[str, Any]:
             trace["text"] = [names.setdefault(name, len(names)) for name in trace["text"]]
     own = made["layout"]
     axes = {name: AXIS | own[name] | {"zerolinecolor": AXIS["zerolinecolor"]} for name in ("xaxis", "yaxis")}
-    layout = LAYOUT | {"title": TITLE | own["title"] | {"font": {"size": 13}}} | axes
+    longest = max((len(trace["texttemplate"]) for trace in made["data"] if "texttemplate" in trace), default=0)
+    margin = LAYOUT["margin"] | {"r": LAYOUT["margin"]["r"] + LETTER * longest}
+    layout = LAYOUT | {"title": TITLE | own["title"] | {"font": {"size": 13}}, "margin": margin} | axes
     painted: dict[str, Any] = _painted({"data": made["data"], "layout": layout})
     return painted
 

@@ -10,8 +10,9 @@ from html import escape
 from math import log10
 from typing import TYPE_CHECKING, Any
 
+from hpo.report.figures.labels import labels
 from hpo.report.figures.palette import DASHES, LIGHT, PLOTLY_MARKERS, look
-from hpo.report.figures.values import Axis, Figure, Panel, Series
+from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
 from hpo.words.visible import on_one_line
 
 if TYPE_CHECKING:
@@ -22,8 +23,10 @@ PANEL_HEIGHT = 320
 MARGIN = "rgba(128,128,128,0.25)"
 WIDTH = 2
 """The width of a line, in pixels."""
-FAINT = "26"
-"""The opacity of a band, in hexadecimal, behind its colour."""
+FAINT, HALF = "1a", "99"
+"""The opacity of a band and of its edges, in hexadecimal, behind its colour."""
+LABEL = 14
+"""Characters of an arm's name beside its line."""
 DIGITS = ".4~g"
 """How a number is shown where one points at it."""
 
@@ -66,7 +69,7 @@ def plotly_panel(figure: Figure, index: int) -> dict[str, Any]:
     own = (series for series in figure.series if series.panel == index)
     x, y = _axes(figure, index)
     return {
-        "data": [trace for series in own for trace in _traces(figure, series)],
+        "data": [*(trace for series in own for trace in _traces(figure, series)), *_labels(figure, index)],
         "layout": {"title": {"text": _text(figure.panels[index].title)}, "xaxis": x, "yaxis": y},
     }
 
@@ -85,13 +88,19 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
         case "line":
             if low:
                 band = {"x": x + x[::-1], "y": high + low[::-1], "fill": "toself", "fillcolor": colour + FAINT}
-                yield about | {"mode": "lines", "line": {"width": 0}, "hoverinfo": "skip"} | band
+                edge = {"color": colour + HALF, "dash": dash, "width": 0.7}
+                yield about | {"mode": "lines", "line": edge, "hoverinfo": "skip"} | band
             yield points | line
+        case "thread":
+            yield points | line | {"line": {"color": colour, "dash": dash, "width": 1}}
         case "step":
             yield points | line | {"line": {"color": colour, "dash": dash, "width": WIDTH, "shape": "hv"}}
         case "points":
             marker = {"mode": "markers", "marker": {"color": colour, "symbol": symbol}}
             yield points | marker | ({"error_y": _whiskers(y, low, high)} if low else {})
+        case "small points" | "large points":
+            size = 4 if series.style == "small points" else 9
+            yield points | {"mode": "markers", "marker": {"color": colour, "symbol": symbol, "size": size}}
         case "open points":
             yield points | {"mode": "markers", "marker": {"color": colour, "symbol": f"{symbol}-open"}}
         case "margin":
@@ -101,6 +110,15 @@ def _traces(figure: Figure, series: Series) -> Iterator[dict[str, Any]]:
         case "intervals":
             marker = {"mode": "markers", "marker": {"color": colour, "symbol": symbol, "size": 9}}
             yield points | marker | {"error_x": _whiskers(x, low, high)}
+
+
+def _labels(figure: Figure, index: int) -> Iterator[dict[str, Any]]:
+    """The names of the arms at the ends of their lines, as texts that are hidden with them."""
+    for label in labels(figure, index):
+        shown = {"mode": "text", "textposition": "middle right", "cliponaxis": False, "hoverinfo": "skip"}
+        text = {"texttemplate": f" {_text(shortened(label.arm, LABEL))}"}
+        colour = {"textfont": {"color": LIGHT[look(figure.arms.index(label.arm)).colour], "size": 11}}
+        yield {"type": "scatter", "name": label.arm, "x": [label.x], "y": [label.y]} | shown | text | colour
 
 
 def _asked(panel: Panel, series: Series) -> dict[str, Any]:
@@ -144,7 +162,8 @@ def _axis(axis: Axis, shown: Sequence[float]) -> dict[str, Any]:
     if axis.limits:
         drawn["range"] = [log10(end) for end in axis.limits] if axis.log else list(axis.limits)
     if axis.log and not axis.ticks:
-        drawn |= {"dtick": "D2" if max(shown) < 100 * min(shown) else 1, "tickformat": "~g"}  # at 1, 2 and 5, or 1
+        low, high = axis.limits or (min(shown), max(shown))
+        drawn |= {"dtick": "D2" if high < 100 * low else 1, "tickformat": "~g"}  # at 1, 2 and 5, or at 1
     return drawn
 
 

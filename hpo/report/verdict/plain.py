@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from hpo.evidence.decisions import LEVEL
 from hpo.metric import Metric
 from hpo.report.numbers import number, signed
 from hpo.report.verdict.results import ArmResult, ClaimResult, Interval, Report, Verdict
@@ -73,6 +74,9 @@ def _meaning(claim: ClaimResult) -> str:
         return ", of fewer trials than were asked for"
     if found is None or found.low is None or found.high is None:
         return ", which is too little to tell more"
+    if claim.verdict == "undecided" and found.p is not None and found.p < LEVEL <= (claim.p_corrected or 0.0):
+        ends = _between((found.low, found.high), metric)
+        return f"; with 95 % confidence the difference lies {ends}, which is not sure enough among so many claims"
     if claim.verdict == "undecided":
         ends = _between((found.low, found.high), metric)
         return f"; but with 95 % confidence the difference may be anything {ends}, which leaves the question open"
@@ -114,7 +118,7 @@ def _apart(report: Report) -> Iterator[str]:
     compared = [arm for arm in report.arms if arm.comparison is not None]
     if not compared:
         return
-    sure = [arm for arm in compared if arm.comparison and (arm.comparison.p_corrected or 1.0) < 0.05]
+    sure = [arm for arm in compared if arm.comparison and (arm.comparison.p_corrected or 1.0) < LEVEL]
     better = [arm.name for arm in sure if arm.difference and report.metric.is_better(arm.difference.difference, 0.0)]
     worse = [arm.name for arm in sure if arm.name not in better]
     for names, how in ((better, "better"), (worse, "worse")):
