@@ -34,30 +34,38 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("study")
+@click.argument("studies", metavar="STUDY...", nargs=-1, required=True)
 @storage_option
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write page, figures and tables into this folder."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write page, figures and tables into this folder; of several studies an index, and a folder for each.",
 )
 @click.option(
     "--format", "form", type=click.Choice(["terminal", "markdown"]), default="terminal", help="What is printed."
 )
 @click.option("--publish/--no-publish", default=True, help="Show the report in the dashboard too, where -o is given.")
 @exit_codes
-def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
-    """Compare the arms of STUDY, as far as it has been run."""
+def report(studies: tuple[str, ...], storage: str, output: Path | None, form: str, publish: bool) -> None:
+    """Compare the arms of STUDY, as far as it has been run; of several studies, one after the other."""
     from hpo import service
     from hpo.report.render.text import markdown, terminal
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
-    found = service.findings(opened, study)
-    if form == "markdown":
-        say(markdown(found.report))
-    else:
-        display(terminal(found.report))
+    found = [service.findings(opened, study) for study in dict.fromkeys(studies)]
+    for each in found:
+        if form == "markdown":
+            say(markdown(each.report))
+        else:
+            display(terminal(each.report))
     if output is not None:
-        [page, *others] = service.write_report(opened, found, output, DEFAULT_ARTIFACTS if publish else None)
+        artifacts = DEFAULT_ARTIFACTS if publish else None
+        if len(found) == 1:
+            [page, *others] = service.write_report(opened, found[0], output, artifacts)
+        else:
+            [page, *others] = service.write_reports(opened, found, output, artifacts)
         say(f"wrote {page} and {len(others)} other files", err=True)
 
 

@@ -1,9 +1,45 @@
-"""Pieces of a page: what a user wrote is escaped in each of them."""
+"""Pieces of a page, and the page around them: what a user wrote is escaped in each, and what acts instead of showing is
+replaced (`hpo.words.visible`)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from html import escape
+from importlib.resources import files
+
+from hpo.report.figures.palette import DARK, LIGHT
+from hpo.words.visible import visible
+
+POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""What a page may load and run: nothing but its own style."""
+
+
+def document(title: str, body: Iterable[str], policy: str = POLICY) -> str:
+    """A whole page."""
+    lines = (
+        "<!DOCTYPE html>",
+        '<html lang="en">',
+        "<head>",
+        '<meta charset="utf-8">',
+        f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{escape(title)}</title>",
+        f"<style>\n{_style()}</style>",
+        "</head>",
+        "<body>",
+        *body,
+        "</body>",
+        "</html>",
+        "",
+    )
+    return visible("\n".join(lines))
+
+
+def _style() -> str:
+    light = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(LIGHT))
+    dark = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(DARK))
+    colours = f":root {{{light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark} }} }}\n"
+    return files("hpo.report.render").joinpath("page.css").read_text(encoding="utf-8") + colours
 
 
 def section(id: str, title: str, content: Iterable[str]) -> Iterator[str]:

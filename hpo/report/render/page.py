@@ -2,21 +2,18 @@
 
 The question comes first, then the verdict in one sentence, beside the claims the figure that shows it, and below them
 what it rests on; figures and numbers follow. At the end stand the rules, to which words lead that need them, and what
-it takes to repeat the study. Everything that a user wrote is escaped, what acts instead of showing is replaced
-(`hpo.words.visible`), and the page's content policy allows no script but those that let figures answer.
+it takes to repeat the study. The page's content policy allows no script but those that let figures answer.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from html import escape
-from importlib.resources import files
 
 from hpo.report.figures import Figure
-from hpo.report.figures.palette import DARK, LIGHT
 from hpo.report.numbers import NONE
 from hpo.report.render.context import Context
-from hpo.report.render.html import bullets, folded, notice, section
+from hpo.report.render.html import POLICY, bullets, document, folded, notice, section
 from hpo.report.render.interactive import policy, scripts
 from hpo.report.render.page_figures import HINT, drawn
 from hpo.report.render.page_numbers import arms, configurations, statistics
@@ -24,10 +21,7 @@ from hpo.report.render.page_rules import Rules
 from hpo.report.verdict.plain import answer, in_plain_words
 from hpo.report.verdict.results import ClaimResult, Report
 from hpo.words.nouns import count
-from hpo.words.visible import visible
 
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Scripts are allowed besides where figures have some."""
 FOREST = "standing"
 """The figure that shows the verdict, which stands beside the claims."""
 SECTIONS = {
@@ -41,13 +35,12 @@ SECTIONS = {
 
 def page(report: Report, figures: Sequence[Figure], context: Context) -> str:
     """The whole page."""
-    return visible("\n".join(_lines(report, figures, context)))
-
-
-def _lines(report: Report, figures: Sequence[Figure], context: Context) -> Iterator[str]:
-    title = report.title or report.name
-    rules = Rules(report.rules)
     allowed = f"{POLICY}; {policy()}" if figures else POLICY
+    return document(report.title or report.name, _body(report, figures, context), allowed)
+
+
+def _body(report: Report, figures: Sequence[Figure], context: Context) -> Iterator[str]:
+    rules = Rules(report.rules)
     contents = {
         "verdict": _verdict(report, [figure for figure in figures if figure.id == FOREST], context, rules),
         "figures": _figures([figure for figure in figures if figure.id != FOREST]),
@@ -56,18 +49,8 @@ def _lines(report: Report, figures: Sequence[Figure], context: Context) -> Itera
         "repeat": _context(context),
     }
     yield from (
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{allowed}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>",
-        f"<style>\n{_style()}</style>",
-        "</head>",
-        "<body>",
         "<header>",
-        f"<h1>{escape(title)}</h1>",
+        f"<h1>{escape(report.title or report.name)}</h1>",
         f'<p class="quiet">Study {escape(report.name)}: {count(len(report.arms), "arm")}, '
         f"compared with {escape(report.baseline)}.</p>",
         *_unfinished(report),
@@ -82,14 +65,6 @@ def _lines(report: Report, figures: Sequence[Figure], context: Context) -> Itera
     yield "</main>"
     if figures:
         yield from scripts(figures)
-    yield from ("</body>", "</html>", "")
-
-
-def _style() -> str:
-    light = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(LIGHT))
-    dark = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(DARK))
-    colours = f":root {{{light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark} }} }}\n"
-    return files("hpo.report.render").joinpath("page.css").read_text(encoding="utf-8") + colours
 
 
 def _unfinished(report: Report) -> Iterator[str]:
@@ -102,10 +77,10 @@ def _unfinished(report: Report) -> Iterator[str]:
 def _verdict(report: Report, forest: Sequence[Figure], context: Context, rules: Rules) -> Iterator[str]:
     yield f'<p class="answer">{escape(answer(report))}</p>'
     yield '<div class="beside">'
-    yield '<ul class="claims">'
+    yield '<ul class="claims">' if report.claims else "<p>The study file makes no claim.</p>"
     for claim in report.claims:
         yield from _claim(claim, rules)
-    yield "</ul>" if report.claims else "</ul><p>The study file makes no claim.</p>"
+    yield "</ul>" if report.claims else ""
     for figure in forest:
         yield from drawn(figure)
     yield "</div>"
@@ -116,9 +91,14 @@ def _verdict(report: Report, forest: Sequence[Figure], context: Context, rules: 
         yield from bullets(weak)
 
 
+def kind_of(claim: ClaimResult) -> str:
+    """The verdict as the page's style calls it."""
+    return claim.verdict.replace(" ", "-")
+
+
 def _claim(claim: ClaimResult, rules: Rules) -> Iterator[str]:
-    kind = claim.verdict.replace(" ", "-")
-    yield f'<li class="{kind}"><p><strong>{rules.link("Claims", claim.shown)}</strong> {escape(claim.text)}</p>'
+    yield f'<li class="{kind_of(claim)}">'
+    yield f"<p><strong>{rules.link('Claims', claim.shown)}</strong> {escape(claim.text)}</p>"
     yield f"<p>{rules.linked(in_plain_words(claim))}</p>"
     yield f"<details><summary>How sure that is</summary><p>{rules.linked(claim.reason)}</p></details></li>"
 
