@@ -42,8 +42,8 @@ def test_a_point_says_which_trial_it_is(address: str) -> None:
         page.keyboard.press("ArrowRight")
         label = every_trial.locator(".hoverlayer")
         expect(label).to_contain_text("cell ")
-        expect(label).to_contain_text("strength = ")
-        expect(label).to_contain_text("validation accuracy")
+        expect(label).to_contain_text("l2.strength = ")
+        expect(label).to_contain_text("validation accuracy 70.00 %")
 
 
 def test_an_arm_can_be_hidden(address: str) -> None:

@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from hpo.report.figures import Figure, figures
 from hpo.report.figures.epochs import gradient_norms, learning_curves, what_moved
 from hpo.report.figures.importance import Importance, all_importances, arm_importances, importances, tails
-from hpo.report.figures.labels import apart
+from hpo.report.figures.labels import apart, labels
 from hpo.report.figures.palette import GLYPHS, TOLD_APART, look
 from hpo.report.figures.search_map import search_map
 from hpo.report.figures.space import gains, slices
@@ -168,7 +168,7 @@ def test_spending() -> None:
     assert best.x[:3] == (4.0, 8.0, 12.0)
     assert best.x[-1] == 44.0 == sum(cell.epochs for cell in cells if cell.arm == "ramp")
     assert best.y[-1] == pytest.approx(82.0)
-    assert re.fullmatch(r"found by cell \d+, seed 0: strength = 0.0001, .*", best.names[0])
+    assert re.fullmatch(r"found by cell \d+, seed 0\nl2.strength = 0.0001\n.*60.00 %", best.names[0], re.DOTALL)
     by_time = of(figure, "ramp", 1)
     assert by_time.x[:3] == (1.0, 2.0, 3.0) and by_time.x[-1] == 12.0 and by_time.y == best.y
     assert figure is not None
@@ -194,6 +194,19 @@ def test_names_at_lines_keep_apart() -> None:
     assert [0.55, 0.45] == pytest.approx(apart([0.51, 0.49], 0.1))
     assert [0.9, 1.0, 0.8] == pytest.approx(apart([0.99, 1.0, 0.98], 0.1))
     assert [0.0, 0.1] == pytest.approx(apart([0.0, 0.0], 0.1))
+
+
+def test_names_at_lines_that_never_move() -> None:
+    """Arms with equal and constant strengths are named beside each other in a panel that has room for them."""
+    cells = searched()
+    still = [replace(point, metrics={**point.metrics, "strength.l2": 0.1}) for point in curves(cells)]
+    figure = what_moved(study(), cells, still)
+    assert figure is not None
+    names = labels(figure, 1)
+    low, high = figure.panels[1].y.limits or (0.0, 0.0)
+    assert ["grid", "ramp"] == [one.arm for one in names]
+    assert low < names[0].y < 0.1 < names[1].y < high
+    assert 2 == len(svg.panels(figure))
 
 
 def test_slices() -> None:

@@ -182,7 +182,10 @@ def test_figures_answer_with_what_was_measured() -> None:
     assert len(re.findall('class="panel"', text)) == sum(map(len, data.values()))
     every_trial = data["accuracy-by-epochs-spent"][3]["data"][0]
     assert "var(--arm-0)" == every_trial["marker"]["color"]
-    assert re.fullmatch(r"cell \d+, seed 0: strength = 0, hidden = \[8\]", names[every_trial["text"][0]])
+    assert re.fullmatch(
+        r"cell \d+, seed 0<br>l2.strength = 0<br>model.hidden = \[8\]<br>validation accuracy 70.00 %",
+        names[every_trial["text"][0]],
+    )
     assert len(names) == len(set(names))
 
 

@@ -10,6 +10,7 @@ from hpo.report.figures.runs import (
     Runs,
     Value,
     all_positive,
+    padded,
     ratio,
     representatives,
     runs_of,
@@ -17,6 +18,7 @@ from hpo.report.figures.runs import (
     several,
     spread,
     threads,
+    values_of,
     whose,
 )
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
@@ -107,7 +109,8 @@ def _traces(
         own = [one for arm, found in runs.items() for one in draw(arm, len(panels), found, value) if one.x]
         if own:
             log = label != LEARNING_RATE and all_positive(own) and ratio(own) >= LOG_FROM
-            panels.append(Panel(label, Axis(study.unit, whole=True), Axis(log=log)))
+            y = Axis(log=log, limits=padded(values_of(own), log=log))
+            panels.append(Panel(label, Axis(study.unit, whole=True), y))
             series += own
     return Figure(id, title, caption, tuple(study.arms), tuple(panels), tuple(series)) if panels else None
 

@@ -26,18 +26,16 @@ class Label:
 
 
 def labels(figure: Figure, panel: int) -> list[Label]:
-    """The names beside the lines of a panel, if it has lines of several arms, but not too many."""
+    """The names beside the lines of a panel whose limits are known, if it has several arms' lines, but not too many."""
     lines = [one for one in figure.series if one.panel == panel and one.style in ("line", "thread", "step") and one.x]
     ends: defaultdict[str, list[float]] = defaultdict(list)
     for line in lines:
         ends[line.arm].append(line.y[-1])
-    if not 1 < len(ends) <= MOST_LABELS:
-        return []
     axis = figure.panels[panel].y
-    values = [value for line in lines for value in (*line.y, *line.low, *line.high)]
-    low, high = axis.limits or (min(values), max(values))
-    bottom, top = _scaled(axis, low), _scaled(axis, high)
-    height = top - bottom or 1.0
+    if axis.limits is None or not 1 < len(ends) <= MOST_LABELS:
+        return []
+    bottom, top = (_scaled(axis, end) for end in axis.limits)
+    height = top - bottom
     wanted = [min(max((_scaled(axis, fmean(own)) - bottom) / height, 0.0), 1.0) for own in ends.values()]
     x = max(line.x[-1] for line in lines)
     found = [bottom + place * height for place in apart(wanted, GAP)]

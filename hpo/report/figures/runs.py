@@ -90,18 +90,19 @@ def spread(arm: str, panel: int, runs: Sequence[Run], value: Value) -> Series:
     )
 
 
-def _values(series: Iterable[Series]) -> list[float]:
+def values_of(series: Iterable[Series]) -> list[float]:
+    """All values, those of bands too."""
     return [value for one in series for value in (*one.y, *one.low, *one.high)]
 
 
 def all_positive(series: Iterable[Series]) -> bool:
     """Whether an axis can be logarithmic."""
-    return min(_values(series), default=0.0) > 0
+    return min(values_of(series), default=0.0) > 0
 
 
 def ratio(series: Iterable[Series]) -> float:
     """How many times the smallest value the largest is."""
-    values = _values(series)
+    values = values_of(series)
     return max(values) / min(values)
 
 
@@ -115,10 +116,17 @@ def settled(series: Sequence[Series], *, log: bool = False) -> tuple[float, floa
         for epoch, value in zip(one.x, band, strict=False)
         if epoch > WARM_UP * last
     ]
-    if not late or min(late) == max(late):
-        return None
+    return padded(late, log=log) if late else None
+
+
+def padded(values: Sequence[float], *, log: bool = False) -> tuple[float, float]:
+    """The range of values with a margin; of one value, what is around it."""
+    low, high = min(values), max(values)
+    if low == high:
+        around = 0.05 * abs(low) or 1.0
+        return low - around, high + around
     if log:
-        margin = (max(late) / min(late)) ** 0.05
-        return min(late) / margin, max(late) * margin
-    margin = 0.05 * (max(late) - min(late))
-    return min(late) - margin, max(late) + margin
+        margin = (high / low) ** 0.05
+        return low / margin, high * margin
+    margin = 0.05 * (high - low)
+    return low - margin, high + margin

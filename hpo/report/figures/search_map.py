@@ -37,7 +37,9 @@ def search_map(
                 tuple(scale.place((cell.params or {})[path], 0.0) for cell in shown)
                 for scale, path in zip(scales, paths, strict=True)
             )
-            series.append(Series(arm, len(panels), style, x, y, names=tuple(called(cell) for cell in shown)))
+            series.append(
+                Series(arm, len(panels), style, x, y, names=tuple(called(study.objective, cell) for cell in shown))
+            )
         panels.append(Panel(arm, across, up))
     if not panels:
         return None

@@ -101,7 +101,7 @@ def _points(study: StudySpec, cells: Sequence[Cell], arm: str, path: str, scale:
             style,
             tuple(scale.place((cell.params or {})[path], aside) for cell, _ in shown),
             tuple(study.objective.factor * value for _, value in shown),
-            names=tuple(called(cell) for cell, _ in shown),
+            names=tuple(called(study.objective, cell) for cell, _ in shown),
         )
 
 

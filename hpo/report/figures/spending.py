@@ -53,7 +53,7 @@ def _found(metric: Metric, arm: ArmResult, searched: Sequence[Cell]) -> Iterator
     if steps:
         own = ended([cell for cell in searched if cell.arm == arm.name], SEARCH)
         known = dict(zip(accumulate(cell.epochs for cell in own), own, strict=True))
-        names = tuple(f"found by {called(known[step.epochs])}" for step in (*steps, steps[-1]))
+        names = tuple(f"found by {called(metric, known[step.epochs])}" for step in (*steps, steps[-1]))
         y = tuple(factor * step.score for step in (*steps, steps[-1]))
         epochs = (*(step.epochs for step in steps), sum(cell.epochs for cell in own))
         seconds = (*(step.seconds for step in steps), sum(cell.seconds for cell in own))
@@ -72,4 +72,4 @@ def _trials(metric: Metric, arm: str, cells: Sequence[Cell]) -> Iterator[Series]
     for style, shown in styled(metric, search):
         x = tuple(float(spent[cell.id]) for cell, _ in shown)
         y = tuple(metric.factor * value for _, value in shown)
-        yield Series(arm, 3, style, x, y, names=tuple(called(cell) for cell, _ in shown))
+        yield Series(arm, 3, style, x, y, names=tuple(called(metric, cell) for cell, _ in shown))

@@ -35,6 +35,8 @@ class Axis:
     """A line marks 0: the axis shows differences."""
     whole: bool = False
     """It counts: its ticks are whole numbers."""
+    searched: bool = False
+    """It is of a path that was searched, where the names of trials say what they have."""
 
 
 @dataclass(frozen=True, slots=True)

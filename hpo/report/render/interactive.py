@@ -19,11 +19,17 @@ from hpo.report.figures import Figure
 from hpo.report.figures.palette import LIGHT
 from hpo.report.render.plotly_figures import plotly_panel
 
+FONT = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
 LAYOUT: dict[str, Any] = {
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
-    "font": {"family": 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif', "size": 12, "color": "var(--ink)"},
-    "hoverlabel": {"bgcolor": "var(--paper)", "font": {"color": "var(--ink)"}, "align": "left", "namelength": -1},
+    "font": {"family": FONT, "size": 12, "color": "var(--ink)"},
+    "hoverlabel": {
+        "bgcolor": "var(--paper)",
+        "font": {"family": FONT, "color": "var(--ink)"},
+        "align": "left",
+        "namelength": -1,
+    },
     "hovermode": "closest",
     "margin": {"l": 10, "r": 10, "t": 28, "b": 10},
     "showlegend": False,

@@ -123,18 +123,18 @@ def _labels(figure: Figure, index: int) -> Iterator[dict[str, Any]]:
 
 def _asked(panel: Panel, series: Series) -> dict[str, Any]:
     """What a point says when one points at it: what it is, and its numbers, from lowest to highest where it has both;
-    a place among names or categories is no number."""
+    its place among names is no number, and that on a searched path its name says."""
     lines = ["%{text}"] if series.names else []
     measured = "x" if panel.y.ticks else "y"
     for name, axis in (("x", panel.x), ("y", panel.y)):
-        if not axis.ticks:
+        if not axis.ticks and not (axis.searched and series.names):
             about = (panel.title, axis.label) if name == measured else (axis.label,)
             ends = f" (%{{customdata[0]:{DIGITS}}} to %{{customdata[1]:{DIGITS}}})"
             more = ends if series.low and name == measured else ""
             lines.append(f"{_text(', '.join(filter(None, about)))}: %{{{name}:{DIGITS}}}{more}")
     asked: dict[str, Any] = {"hovertemplate": "<br>".join(lines) + f"<extra>{_text(series.arm)}</extra>"}
     if series.names:
-        asked["text"] = [_text(name) for name in series.names] * (len(series.x) if len(series.names) == 1 else 1)
+        asked["text"] = [_lines(name) for name in series.names] * (len(series.x) if len(series.names) == 1 else 1)
     if series.low:
         asked["customdata"] = [[*ends] for ends in zip(series.low, series.high, strict=True)]
     return asked
@@ -165,6 +165,10 @@ def _axis(axis: Axis, shown: Sequence[float]) -> dict[str, Any]:
         low, high = axis.limits or (min(shown), max(shown))
         drawn |= {"dtick": "D2" if high < 100 * low else 1, "tickformat": "~g"}  # at 1, 2 and 5, or at 1
     return drawn
+
+
+def _lines(text: str) -> str:
+    return "<br>".join(map(_text, text.split("\n")))
 
 
 def _text(text: str) -> str:
