@@ -101,7 +101,7 @@ def test_without_claims() -> None:
     cells += [confirm("grid", seed, 0.9, 0.9 + seed / 100) for seed in range(5)]
     sure = cells + [confirm("ramp", seed, 0.9, 0.95 + seed / 100 + (seed % 2) / 500) for seed in range(5)]
     unsure = cells + [confirm("ramp", seed, 0.9, 0.93 - seed / 100) for seed in range(5)]
-    assert "ramp has the highest test accuracy, 97.08 %; ramp is surely better than grid." == answer(
+    assert "ramp has the highest test accuracy, 97.08 %; ramp is clearly better than grid." == answer(
         compare(spec, sure)
     )
     assert "grid has the highest test accuracy, 92.00 %; no arm can be told from grid." == answer(compare(spec, unsure))

@@ -28,12 +28,12 @@ def standing(report: Report) -> Figure | None:
     series = [one for place, arm in enumerate(report.arms) for one in _reached(arm, place, metric, by)]
     if report.claims:
         measured = [(n, claim) for n, claim in enumerate(report.claims, 1) if claim.difference]
-        for about in dict.fromkeys(claim.metric for _, claim in measured):
-            claims = [(n, claim) for n, claim in measured if claim.metric == about]
-            series += [
-                one for place, (_, claim) in enumerate(claims) for one in _claimed(claim, len(panels), place, by)
-            ]
-            panels.append(_panel(f"Difference in {about.words}", _differs(about), [_short(*each) for each in claims]))
+        for about, along in dict.fromkeys((claim.metric, claim.along) for _, claim in measured):
+            claims = [(n, claim) for n, claim in measured if (claim.metric, claim.along) == (about, along)]
+            for place, (_, claim) in enumerate(claims):
+                series += _claimed(claim, len(panels), place, by)
+            title = f"Difference in {about.words}" + (f", slope along {along}" if along else "")
+            panels.append(_panel(title, _differs(about), [_short(*each) for each in claims]))
     elif any(arm.difference for arm in report.arms):
         series += [one for place, arm in enumerate(report.arms) for one in _compared(arm, place, report)]
         panels.append(_panel(f"Difference to {report.baseline}", _differs(metric), names))

@@ -78,8 +78,8 @@ def _verdict(report: Report, forest: Sequence[Figure], context: Context, rules: 
     yield f'<p class="answer">{escape(answer(report))}</p>'
     yield '<div class="beside">'
     yield '<ul class="claims">' if report.claims else "<p>The study file makes no claim.</p>"
-    for claim in report.claims:
-        yield from _claim(claim, rules)
+    for n, claim in enumerate(report.claims, 1):
+        yield from _claim(n if len(report.claims) > 1 else None, claim, rules)
     yield "</ul>" if report.claims else ""
     for figure in forest:
         yield from drawn(figure)
@@ -96,9 +96,10 @@ def kind_of(claim: ClaimResult) -> str:
     return claim.verdict.replace(" ", "-")
 
 
-def _claim(claim: ClaimResult, rules: Rules) -> Iterator[str]:
+def _claim(number: int | None, claim: ClaimResult, rules: Rules) -> Iterator[str]:
+    counted = f'<span class="quiet">{number}</span> ' if number else ""
     yield f'<li class="{kind_of(claim)}">'
-    yield f"<p><strong>{rules.link('Claims', claim.shown)}</strong> {escape(claim.text)}</p>"
+    yield f"<p>{counted}<strong>{rules.link('Claims', claim.shown)}</strong> {escape(claim.text)}</p>"
     yield f"<p>{rules.linked(in_plain_words(claim))}</p>"
     yield f"<details><summary>How sure that is</summary><p>{rules.linked(claim.reason)}</p></details></li>"
 

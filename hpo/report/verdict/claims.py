@@ -108,6 +108,7 @@ class _Judged:
             arms=arms,
             compared=self._difference(),
             is_plain=len(arms) == 2 and self._difference() == " - ".join(arms),
+            along=self.claim.comparison.along,
             by_unit=self.by_unit,
             matters=None if low is None or high is None else (low, high),
         )

@@ -62,9 +62,8 @@ def in_plain_words(claim: ClaimResult) -> str:
         amount = f"{number(abs(found.difference), metric)}{points}"
         measured = f"The {metric.words} of {arm} is {amount} {side} than that of {than}"
     else:
-        measured = (
-            f"The difference in {metric.words} that was asked about is {signed(found.difference, metric)}{points}"
-        )
+        asked = f"slope along {claim.along}" if claim.along else "difference"
+        measured = f"The {asked} in {metric.words} that was asked about is {signed(found.difference, metric)}{points}"
     return f"{measured}{_meaning(claim)}."
 
 
@@ -111,6 +110,8 @@ def _best(report: Report) -> str:
     unit = " %" if metric.share else ""
     reached = f"{best} has the {metric.highest} {metric.words}, {number(known[best], metric)}{unit}"
     apart = list(_apart(report))
+    if apart and len({arm.baseline for arm in report.arms}) > 1:  # arms in different settings can't be compared
+        return f"Within the settings, {_and(apart)}."
     return f"{reached}; {_and(apart)}." if apart else f"{reached}."
 
 
@@ -123,7 +124,7 @@ def _apart(report: Report) -> Iterator[str]:
     worse = [arm.name for arm in sure if arm.name not in better]
     for names, how in ((better, "better"), (worse, "worse")):
         if names:
-            yield f"{_named(names)} {'is' if len(names) == 1 else 'are'} surely {how} than {report.baseline}"
+            yield f"{_named(names)} {'is' if len(names) == 1 else 'are'} clearly {how} than {report.baseline}"
     if not sure:
         yield f"no arm can be told from {report.baseline}"
 

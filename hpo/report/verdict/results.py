@@ -134,8 +134,10 @@ class ClaimResult:
     """What is compared, in short: `ramp - grid`."""
     is_plain: bool
     """It compares the ends of two arms, and nothing else: no trend, no earlier moment, no second difference."""
+    along: str | None
+    """What it is the slope along, if it is about a trend."""
     by_unit: Mapping[int, float]
-    """Seed or search -> its difference."""
+    """Seed or search -> its difference, or its slope."""
     matters: Interval | None
     """The ends between which a difference would not matter; None where the claim does not say."""
 
