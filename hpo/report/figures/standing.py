@@ -16,6 +16,8 @@ from hpo.words.nouns import plural
 
 BELOW = 0.22
 """Seeds are drawn so far below their interval; rows are 1 apart."""
+LONGEST_NAME = 24
+"""Characters that fit beside a row; a comparison that is longer goes by the number of its claim."""
 AROUND = 3
 """What is above and below the rows of a panel is about as high as so many of them."""
 
@@ -63,7 +65,7 @@ def _differs(metric: Metric) -> Axis:
 
 def _short(number: int, claim: ClaimResult) -> str:
     """The name of a claim's row."""
-    return claim.compared if claim.is_plain else f"claim {number}"
+    return claim.compared if claim.is_plain and len(claim.compared) <= LONGEST_NAME else f"claim {number}"
 
 
 def _reached(arm: ArmResult, place: int, metric: Metric, by: str) -> Iterator[Series]:

@@ -73,16 +73,17 @@ def _meaning(claim: ClaimResult) -> str:
         return ", of fewer trials than were asked for"
     if found is None or found.low is None or found.high is None:
         return ", which is too little to tell more"
+    it = "slope" if claim.along else "difference"
     if claim.verdict == "undecided" and found.p is not None and found.p < LEVEL <= (claim.p_corrected or 0.0):
         ends = _between((found.low, found.high), metric)
-        return f"; with 95 % confidence the difference lies {ends}, which is not sure enough among so many claims"
+        return f"; with 95 % confidence the {it} lies {ends}, which is not sure enough among so many claims"
     if claim.verdict == "undecided":
         ends = _between((found.low, found.high), metric)
-        return f"; but with 95 % confidence the difference may be anything {ends}, which leaves the question open"
+        return f"; but with 95 % confidence the {it} may be anything {ends}, which leaves the question open"
     if claim.matters and _is_small(claim):
         ends = _between(claim.matters, metric)
-        return f"; with 95 % confidence the difference lies {ends}, where it would not matter"
-    return f"; with 95 % confidence the difference lies {_between((found.low, found.high), metric)}"
+        return f"; with 95 % confidence the {it} lies {ends}, where it would not matter"
+    return f"; with 95 % confidence the {it} lies {_between((found.low, found.high), metric)}"
 
 
 def _between(ends: Interval, metric: Metric) -> str:
