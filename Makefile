@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: faults help quickstart test check docs picture check-statistics bench-checkpoints bench-fleet bench-gpu bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
+.PHONY: faults help quickstart test check docs picture check-statistics bench-checkpoints bench-fleet bench-gpu bench-page bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -30,6 +30,9 @@ check-statistics: $(VENV)/.installed-dev ## Simulated studies: coverage of the i
 
 bench-gpu: $(VENV)/.installed-dev ## How a GPU trains: recorded steps, 16 bits, several workers, beside a DataLoader
 	$(BIN)/python -m benchmarks.gpu
+
+bench-page: $(VENV)/.installed-dev ## What the page of a report weighs, and how long a browser takes to draw it
+	$(BIN)/python -m benchmarks.page
 
 bench-programs: $(VENV)/.installed-dev ## What a trial costs that is a program
 	$(BIN)/python -m benchmarks.programs

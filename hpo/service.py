@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
@@ -216,6 +216,15 @@ def write_report(storage: Storage, found: Findings, folder: Path, artifacts: Pat
         plotted = {figure.id: plotly_figure(figure) for figure in drawn}
         publish(storage, study, report, plotted, paths[:1], artifacts)
     return paths
+
+
+def write_reports(storage: Storage, found: Sequence[Findings], folder: Path, artifacts: Path | None) -> list[Path]:
+    """Write each report as `write_report` does, into a folder of its own in `folder`; returns the paths, first that of
+    an index of their verdicts."""
+    from hpo.report.render.index import INDEX, index
+
+    paths = [path for each in found for path in write_report(storage, each, folder / each.row.name, artifacts)]
+    return [replace(folder / INDEX, index([each.report for each in found]).encode()), *paths]
 
 
 def fetch_weights(

@@ -31,6 +31,7 @@ def warn_of_password(context: click.Context, parameter: click.Parameter, url: st
 
 study_argument = click.argument("study", shell_complete=studies)
 studies_argument = click.argument("studies", nargs=-1, shell_complete=studies)
+some_studies_argument = click.argument("studies", metavar="STUDY...", nargs=-1, required=True, shell_complete=studies)
 arm_option = click.option(
     "--arm",
     metavar="NAME",

@@ -9,7 +9,14 @@ import click
 
 from hpo.cli.completion import studies
 from hpo.cli.exit_codes import exit_codes
-from hpo.cli.options import DEFAULT_ARTIFACTS, arm_option, checkpoints_option, storage_option, study_argument
+from hpo.cli.options import (
+    DEFAULT_ARTIFACTS,
+    arm_option,
+    checkpoints_option,
+    some_studies_argument,
+    storage_option,
+    study_argument,
+)
 from hpo.cli.terminal import display, refresh, say
 from hpo.process.signals import on_signal
 
@@ -35,10 +42,13 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 
 
 @click.command()
-@study_argument
+@some_studies_argument
 @storage_option
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path), help="Write page, figures and tables into this folder."
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    help="Write page, figures and tables into this folder; of several studies an index, and a folder for each.",
 )
 @click.option(
     "--format",
@@ -49,20 +59,25 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
 )
 @click.option("--publish/--no-publish", default=True, help="Also show the report in the dashboard, if -o is given.")
 @exit_codes
-def report(study: str, storage: str, output: Path | None, form: str, publish: bool) -> None:
-    """Compare the arms of STUDY, as far as it has run."""
+def report(studies: tuple[str, ...], storage: str, output: Path | None, form: str, publish: bool) -> None:
+    """Compare the arms of STUDY, as far as it has run; of several studies, one after the other."""
     from hpo import service
     from hpo.report.render.text import markdown, terminal
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
-    found = service.findings(opened, study)
-    if form == "markdown":
-        say(markdown(found.report))
-    else:
-        display(terminal(found.report))
+    found = [service.findings(opened, study) for study in dict.fromkeys(studies)]
+    for each in found:
+        if form == "markdown":
+            say(markdown(each.report))
+        else:
+            display(terminal(each.report))
     if output is not None:
-        [page, *others] = service.write_report(opened, found, output, DEFAULT_ARTIFACTS if publish else None)
+        artifacts = DEFAULT_ARTIFACTS if publish else None
+        if len(found) == 1:
+            [page, *others] = service.write_report(opened, found[0], output, artifacts)
+        else:
+            [page, *others] = service.write_reports(opened, found, output, artifacts)
         say(f"wrote {page} and {len(others)} other files", err=True)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hpo.evidence.statistics import Paired, Summary
 from hpo.metric import Metric
 
@@ -18,6 +20,17 @@ def number(value: float | None, metric: Metric) -> str:
     if abs(value) >= LARGEST_PLAIN:
         return f"{value:.3e}"
     return f"{100 * value:z.2f}" if metric.share else f"{value:z.4f}"
+
+
+def readable(value: Any) -> str:
+    """A value of a configuration for people: three digits that count, `0.0982` for 0.0981598659692294."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(map(readable, value))}]"
+    if isinstance(value, float):
+        return f"{value:.0f}" if 1000 <= abs(value) < LARGEST_PLAIN else f"{value:.3g}"
+    return str(value)
 
 
 def signed(value: float, metric: Metric) -> str:

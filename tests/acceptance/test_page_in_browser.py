@@ -13,7 +13,7 @@ from tests.unit.figure_samples import reported
 
 BLUE = {"light": "rgb(0, 114, 178)", "dark": "rgb(86, 180, 233)"}
 SEEN = """() => {
-    const text = document.querySelector("figure svg text");
+    const text = document.querySelector("#figure-learning-curves .panel > svg text");
     const colour = element => getComputedStyle(element).color;
     return {
         size: parseFloat(getComputedStyle(text).fontSize) * text.ownerSVGElement.getScreenCTM().a,
@@ -44,14 +44,17 @@ def test_the_page_is_readable(address: str, width: int) -> None:
 
         assert page.locator(".claims li").is_visible()
         assert "ramp is better" in page.locator("#verdict").inner_text()
-        assert page.locator("figure").count() == 8
-        panels = page.locator("figure svg:not(.swatch)")
-        assert panels.count() == 16
+        page.wait_for_selector("body.asks", timeout=60_000)
+        assert page.locator("figure").count() == 9
+        panels = page.locator(".panel")
+        assert panels.count() == 19
         for panel in panels.all():
+            panel.scroll_into_view_if_needed()
             assert panel.is_visible()
             box = panel.bounding_box()
             assert box is not None
-            assert box["width"] >= 300 and box["height"] >= 200
+            lowest = 100 if panel.get_attribute("data-figure") == "standing" else 200
+            assert box["width"] >= 300 and box["height"] >= lowest
             assert box["x"] >= 0 and box["x"] + box["width"] <= width
         page.emulate_media(color_scheme="light")
         light = page.evaluate(SEEN)
@@ -68,7 +71,7 @@ def test_the_study_file_is_printed(address: str) -> None:
     """Also what is folded on the screen, and nothing wider than the paper."""
     with opened_page(718, 1000) as page:
         page.goto(address)
-        folded = page.locator("details pre")
+        folded = page.locator("#repeat details pre")
         assert not folded.is_visible()
         page.emulate_media(media="print")
         box = folded.bounding_box()

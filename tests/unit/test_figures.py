@@ -14,11 +14,13 @@ from optuna.trial import TrialState
 
 from hpo.report.figures import Figure, figures
 from hpo.report.figures.epochs import gradient_norms, learning_curves, what_moved
-from hpo.report.figures.importance import arm_importances, importances, tails
+from hpo.report.figures.importance import Importance, all_importances, arm_importances, importances, tails
+from hpo.report.figures.labels import apart, labels
 from hpo.report.figures.palette import GLYPHS, TOLD_APART, look
+from hpo.report.figures.search_map import search_map
 from hpo.report.figures.space import gains, slices
 from hpo.report.figures.spending import spending
-from hpo.report.figures.values import Axis, Panel, Series, arms_axis, toward_best
+from hpo.report.figures.values import Axis, Panel, Series, rows_axis, toward_best
 from hpo.report.render import svg
 from hpo.report.render.plotly_figures import plotly_figure
 from hpo.report.verdict.compare import compare
@@ -33,6 +35,7 @@ ALL = [
     "gradient-norms",
     "accuracy-by-epochs-spent",
     "gain-by-value",
+    "search-map",
     "search-space",
     "importances",
 ]
@@ -67,7 +70,7 @@ def test_names_of_many_arms_have_room() -> None:
     """20 arms: their names beside a panel lie further apart than a line of text is high."""
     arms = tuple(f"arm_number_{n}" for n in range(20))
     series = tuple(Series(arm, 0, "points", (float(n),), (-float(n),)) for n, arm in enumerate(arms))
-    figure = Figure("many", "Many", "", arms, (Panel("", Axis(), arms_axis(arms)),), series)
+    figure = Figure("many", "Many", "", arms, (Panel("", Axis(), rows_axis(arms)),), series)
     (drawn_panel,) = svg.panels(figure)
     heights = sorted(map(float, re.findall(r'y="([\d.]+)" transform[^>]*>arm_number', drawn_panel)))
     assert 20 == len(heights)
@@ -101,6 +104,27 @@ def test_learning_curves_of_test_where_it_was_scored() -> None:
     assert [[*validation, *train], [*validation, "Test accuracy", "Test loss", *train]] == titles
 
 
+def test_a_metric_has_one_scale() -> None:
+    """Accuracies share the axis of both splits, and so do losses."""
+    cells = searched()
+    cells += confirmed(cells)
+    figure = learning_curves(study(), cells, list(curves(cells)))
+    assert figure is not None
+    validation, loss, train, train_loss = (panel.y for panel in figure.panels)
+    assert validation.limits == train.limits and loss == train_loss and loss.log
+    assert loss.limits is not None and loss.limits[0] < 0.25 < 1.5 < loss.limits[1]
+
+
+def test_every_seed_moves_by_itself() -> None:
+    """A thin line for each confirm trial, by its seed."""
+    cells = confirmed(searched())
+    figure = what_moved(study(), searched() + cells, list(curves(cells)))
+    assert figure is not None
+    own = [one for one in figure.series if (one.arm, one.panel) == ("ramp", 1)]
+    assert ["thread"] * 3 == [one.style for one in own]
+    assert ["seed 1000", "seed 1001", "seed 1002"] == [one.names[0].partition(", ")[2] for one in own]
+
+
 def test_learning_curves_before_the_confirm_phase() -> None:
     """The five best search trials stand in; pruned ones are not among them."""
     cells = searched()
@@ -122,12 +146,14 @@ def test_a_diverged_seed_ends_early() -> None:
 
 
 def test_what_moved() -> None:
-    """Learning rate and strength as recorded; a strength over a decade is on a logarithmic axis."""
+    """Learning rate and strength as recorded in every trial; a strength over a decade is on a logarithmic axis."""
     cells = searched()
     figure = what_moved(study(), cells, list(curves(cells)))
     assert figure is not None
     assert ["Learning rate", "Strength of l2"] == [panel.title for panel in figure.panels]
     assert of(figure, "ramp", 1).y == (0.5, 0.25, 0.125, 0.0625)
+    seeds = [one for one in figure.series if (one.arm, one.panel) == ("grid", 1)]
+    assert len(seeds) == len({one.names for one in seeds}) == 1, "one search trial represents the arm"
     assert [panel.y.log for panel in figure.panels] == [False, False]
     wide = [replace(point, metrics={**point.metrics, "strength.l2": 0.1**point.at}) for point in curves(cells)]
     figure = what_moved(study(), cells, wide)
@@ -142,9 +168,45 @@ def test_spending() -> None:
     assert best.x[:3] == (4.0, 8.0, 12.0)
     assert best.x[-1] == 44.0 == sum(cell.epochs for cell in cells if cell.arm == "ramp")
     assert best.y[-1] == pytest.approx(82.0)
+    assert re.fullmatch(r"found by cell \d+, seed 0\nl2.strength = 0.0001\n.*60.00 %", best.names[0], re.DOTALL)
+    by_time = of(figure, "ramp", 1)
+    assert by_time.x[:3] == (1.0, 2.0, 3.0) and by_time.x[-1] == 12.0 and by_time.y == best.y
     assert figure is not None
-    pruned = next(series for series in figure.series if series.style == "open points" and series.panel == 2)
+    pruned = next(series for series in figure.series if series.style == "open points" and series.panel == 3)
     assert pruned.x == (30.0, 32.0)
+
+
+def test_where_the_search_found_its_best() -> None:
+    """Each arm by two of its paths; its best quarter is large, what was pruned open, and words lie along x."""
+    figure = search_map(study(), searched(), {"ramp": {"model.hidden": Importance(0.9, 0.8, 1.0)}})
+    assert figure is not None
+    assert ["grid", "ramp"] == [panel.title for panel in figure.panels]
+    assert ["model.hidden", "regularizers.l2.strength"] == [figure.panels[1].x.label, figure.panels[1].y.label]
+    counts = {one.style: len(one.x) for one in figure.series if one.arm == "ramp"}
+    assert {"open points": 2, "small points": 8, "large points": 2} == counts
+    best = next(one for one in figure.series if (one.arm, one.style) == ("ramp", "large points"))
+    assert best.x == (80.0, 80.0), "slots 11 and 10"
+
+
+def test_names_at_lines_keep_apart() -> None:
+    """In order, as near to their lines as can be, and within the panel."""
+    assert [0.1, 0.5, 0.9] == apart([0.1, 0.5, 0.9], 0.1)
+    assert [0.55, 0.45] == pytest.approx(apart([0.51, 0.49], 0.1))
+    assert [0.9, 1.0, 0.8] == pytest.approx(apart([0.99, 1.0, 0.98], 0.1))
+    assert [0.0, 0.1] == pytest.approx(apart([0.0, 0.0], 0.1))
+
+
+def test_names_at_lines_that_never_move() -> None:
+    """Arms with equal and constant strengths are named beside each other in a panel that has room for them."""
+    cells = searched()
+    still = [replace(point, metrics={**point.metrics, "strength.l2": 0.1}) for point in curves(cells)]
+    figure = what_moved(study(), cells, still)
+    assert figure is not None
+    names = labels(figure, 1)
+    low, high = figure.panels[1].y.limits or (0.0, 0.0)
+    assert ["grid", "ramp"] == [one.arm for one in names]
+    assert low < names[0].y < 0.1 < names[1].y < high
+    assert 2 == len(svg.panels(figure))
 
 
 def test_slices() -> None:
@@ -199,7 +261,7 @@ def test_importances() -> None:
         for slot in range(30)
     ]
     cells += [one for one in searched() if one.arm == "grid"]
-    figure = importances(study(), cells)
+    figure = importances(study(), all_importances(study(), cells))
     assert figure is not None
     assert ["ramp"] == figure.shown
     shares = dict(zip(of(figure, "ramp").y, of(figure, "ramp").x, strict=True))
@@ -284,7 +346,7 @@ def test_plotly_shows_the_same_numbers() -> None:
     for figure in [*drawn(), hostile()]:
         made = plotly_figure(figure).to_dict()
         values = [tuple(trace["x"]) for trace in made["data"] if trace.get("fill") != "toself"]
-        assert [series.x for series in figure.series] == values
+        assert [series.x for series in figure.series if series.style != "margin"] == values
         assert figure.shown == [trace["name"] for trace in made["data"] if trace["showlegend"]]
         assert len(figure.panels) == sum(key.startswith("xaxis") for key in made["layout"])
 

@@ -29,7 +29,7 @@ def test_the_folder_is_complete(tmp_path: Path) -> None:
     names = [str(path.relative_to(tmp_path / "new")) for path in written]
     assert names[:5] == ["moving.html", "moving.md", "moving.toml", "trials.csv", "curves.csv"]
     shown = re.findall(r"!\[[^]]*\]\(([^)]*)\)", written[1].read_text())
-    assert len(shown) == 8 and set(shown) <= set(names)
+    assert len(shown) == 9 and set(shown) <= set(names)
     assert {name.replace(".png", ".svg") for name in shown} <= set(names)
     assert sorted(path for path in (tmp_path / "new").rglob("*") if path.is_file()) == sorted(written)
 

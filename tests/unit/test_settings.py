@@ -12,9 +12,11 @@ import pytest
 
 from hpo.errors import StudyFileError
 from hpo.evidence.statistics import paired
+from hpo.report.figures.standing import standing
 from hpo.report.render.text import terminal
 from hpo.report.toml import study_file
 from hpo.report.verdict.compare import compare
+from hpo.report.verdict.plain import answer, in_plain_words
 from hpo.report.verdict.results import Report
 from hpo.study import StudySpec
 from hpo.study.file import load, parse
@@ -140,6 +142,18 @@ def test_a_claim_about_a_trend() -> None:
     assert found.difference is not None
     assert pytest.approx(fmean(each)) == found.difference.difference
     assert found.reason.startswith("slope of falls - fixed along size, test accuracy: +1.50")
+    assert in_plain_words(found).startswith(
+        "The slope along size in test accuracy that was asked about is +1.50 points"
+    )
+    figure = standing(report(claim(), claim(along="size")))
+    assert figure is not None
+    titles = ["Difference in test accuracy", "Difference in test accuracy, slope along size"]
+    assert ["Test accuracy", *titles] == [panel.title for panel in figure.panels]
+
+
+def test_arms_of_different_settings_are_not_compared() -> None:
+    """Without claims, the verdict is on each against the baseline of its setting."""
+    assert "Within the settings, falls_large is clearly better than fixed in the same setting." == answer(report())
 
 
 def test_over_all_settings() -> None:

@@ -155,8 +155,8 @@ def test_markdown_is_a_document_with_tables() -> None:
     kinds = [token.type for token in tokens]
     headings = [tokens[i + 1].content for i, kind in enumerate(kinds) if kind == "heading_open"]
     further = ["Test accuracy over seeds", "Differences to grid", "Expected search best of n trials"]
-    further += ["Efficiency of the search", "Configurations", "grid", "ramp"]
-    assert ["sample: A title", "Rules", "Claims", "Arms", *further] == headings
+    further += ["Efficiency of the search", "Configurations", "grid", "ramp", "Rules"]
+    assert ["sample: A title", "Claims", "Arms", *further] == headings
     columns = 8
     widths = [columns, 6, 2, 4, 5]
     assert (5, sum(widths)) == (kinds.count("table_open"), kinds.count("th_open"))

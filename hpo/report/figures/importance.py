@@ -37,10 +37,14 @@ class Importance:
     high: float
 
 
-def importances(study: StudySpec, cells: Sequence[Cell]) -> Figure | None:
-    """How much each searched path matters for being among the best, by PED-ANOVA."""
+def all_importances(study: StudySpec, cells: Sequence[Cell]) -> dict[str, dict[str, Importance]]:
+    """Arm -> path -> its importance, of the arms that have enough trials to tell."""
     by_arm = {arm: arm_importances(study, arm, cells) for arm in study.arms}
-    by_arm = {arm: found for arm, found in by_arm.items() if found}
+    return {arm: found for arm, found in by_arm.items() if found}
+
+
+def importances(study: StudySpec, by_arm: Mapping[str, Mapping[str, Importance]]) -> Figure | None:
+    """How much each searched path matters for being among the best, by PED-ANOVA."""
     paths = list(dict.fromkeys(path for found in by_arm.values() for path in found))
     if not paths:
         return None

@@ -35,12 +35,12 @@ class Scale:
         """The axis, with its own ticks where numbers don't say it."""
         if self.categories:
             ticks = tuple((float(place), shortened(text, 18)) for text, place in self.categories.items())
-            return Axis(label, ticks=ticks, limits=(-0.6, len(ticks) - 0.4))
+            return Axis(label, ticks=ticks, limits=(-0.6, len(ticks) - 0.4), searched=True)
         if self._zero is None:
-            return Axis(label, log=self.log)
+            return Axis(label, log=self.log, searched=True)
         decades = range(round(math.log10(self._zero)) + 1, math.floor(math.log10(self._highest) + 1e-9) + 1)
         ticks = ((self._zero, "0"), *((10.0**decade, f"{10.0**decade:g}") for decade in decades))
-        return Axis(label, log=True, ticks=ticks)
+        return Axis(label, log=True, ticks=ticks, searched=True)
 
     def place(self, label: Label, aside: float) -> float:
         """The position of a value; `aside` keeps arms apart where values lie side by side."""

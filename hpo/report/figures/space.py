@@ -9,7 +9,8 @@ from hpo.evidence.ranking import ranking
 from hpo.evidence.statistics import Paired, paired
 from hpo.metric import Metric
 from hpo.report.figures.scale import Scale
-from hpo.report.figures.spending import labelled, styled
+from hpo.report.figures.spending import labelled
+from hpo.report.figures.trials import called, styled
 from hpo.report.figures.values import Axis, Figure, Panel, Series, beside, shortened, toward_best
 from hpo.search.space import Label, Range, Values
 from hpo.storage.rows import Cell
@@ -100,6 +101,7 @@ def _points(study: StudySpec, cells: Sequence[Cell], arm: str, path: str, scale:
             style,
             tuple(scale.place((cell.params or {})[path], aside) for cell, _ in shown),
             tuple(study.objective.factor * value for _, value in shown),
+            names=tuple(called(study.objective, cell) for cell, _ in shown),
         )
 
 

@@ -1,4 +1,4 @@
-"""Figures over what an arm has spent: the best known so far, what a part would have found, and every trial."""
+"""Figures over what an arm has spent, in epochs and seconds: the best so far, what a part finds, and every trial."""
 
 from __future__ import annotations
 
@@ -6,36 +6,37 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
 from hpo.metric import Metric
-from hpo.report.figures.values import Axis, Figure, Panel, Series, Style, toward_best
+from hpo.report.figures.trials import called, styled
+from hpo.report.figures.values import Axis, Figure, Panel, Series, toward_best
 from hpo.report.verdict.efficiency import ended
 from hpo.report.verdict.results import ArmResult, Report
-from hpo.storage.rows import Cell, value_of
+from hpo.storage.rows import Cell
 from hpo.storage.states import SEARCH
-
-MOST_POINTS = 400
-"""Points of an arm in a panel; of more, every so-many-th is drawn."""
 
 
 def spending(cells: Sequence[Cell], report: Report) -> Figure | None:
-    """The objective against the epochs that an arm's search has spent; of several searches, its first."""
+    """The objective against what an arm's search spent; of several searches, its first. None where none searched."""
     metric = report.objective
     first = [cell for cell in cells if cell.phase == SEARCH and cell.search == 1]
     series = [one for arm in report.arms for one in (*_found(metric, arm, first), *_trials(metric, arm.name, first))]
-    if not series:
+    if not series or all(arm.tried <= 1 for arm in report.arms):
         return None
     which = "first search" if report.compared_by == "search" else "search"
-    x = Axis(f"{report.unit}s of the arm's {which}", whole=True)
+    epochs = Axis(f"{report.unit}s of the arm's {which}", whole=True)
+    seconds = Axis(f"seconds of training of the arm's {which}")
+    shown = {"Best so far": epochs, "Best so far, by time": seconds, "Expected best of a part": epochs}
     panels = []
-    for index, title in enumerate(("Best so far", "Expected best of a part", "Every trial")):
+    for index, (title, x) in enumerate((shown | {"Every trial": epochs}).items()):
         own = [value for one in series if one.panel == index for value in one.y]
         panels.append(Panel(title, x, Axis(labelled(metric), limits=toward_best(metric, own) if own else None)))
     return Figure(
         id=f"{metric.base}-by-{report.unit}s-spent",
-        title=f"What the search phase found for its {report.unit}s",
+        title=f"What the search phase found for its {report.unit}s and its time",
         caption="Best so far: of the configurations known by then, pruned ones left out; optimistic, because it is the "
-        f"{metric.highest} of all. Expected best: if the arm had run only a part of its trials, chosen at random; too "
-        f"good for small parts of a search that learns. Every trial: its last {metric.base}, open where it was pruned, "
-        f"in the order in which they ended; what diverged or is far {metric.beyond} the others is outside.",
+        f"{metric.highest} of all. Seconds are those of training, summed over workers. Expected best: if the arm had "
+        "run only a part of its trials, chosen at random; too good for small parts of a search that learns. Every "
+        f"trial: its last {metric.base}, open where it was pruned, in the order in which they ended; what diverged or "
+        f"is far {metric.beyond} the others is outside.",
         arms=tuple(arm.name for arm in report.arms),
         panels=tuple(panels),
         series=tuple(series),
@@ -50,13 +51,18 @@ def labelled(metric: Metric) -> str:
 def _found(metric: Metric, arm: ArmResult, searched: Sequence[Cell]) -> Iterator[Series]:
     steps, factor = arm.efficiency.best_so_far, metric.factor
     if steps:
-        spent = sum(cell.epochs for cell in searched if cell.arm == arm.name)
-        known = [(step.epochs, step.score) for step in steps] + [(spent, steps[-1].score)]
-        yield Series(arm.name, 0, "step", tuple(float(x) for x, _ in known), tuple(factor * y for _, y in known))
+        own = ended([cell for cell in searched if cell.arm == arm.name], SEARCH)
+        known = dict(zip(accumulate(cell.epochs for cell in own), own, strict=True))
+        names = tuple(f"found by {called(metric, known[step.epochs])}" for step in (*steps, steps[-1]))
+        y = tuple(factor * step.score for step in (*steps, steps[-1]))
+        epochs = (*(step.epochs for step in steps), sum(cell.epochs for cell in own))
+        seconds = (*(step.seconds for step in steps), sum(cell.seconds for cell in own))
+        yield Series(arm.name, 0, "step", tuple(map(float, epochs)), y, names=names)
+        yield Series(arm.name, 1, "step", seconds, y, names=names)
     if arm.expected_best:
         found = arm.expected_best
         yield Series(
-            arm.name, 1, "line", tuple(one.epochs for one in found), tuple(factor * one.score for one in found)
+            arm.name, 2, "line", tuple(one.epochs for one in found), tuple(factor * one.score for one in found)
         )
 
 
@@ -65,17 +71,5 @@ def _trials(metric: Metric, arm: str, cells: Sequence[Cell]) -> Iterator[Series]
     spent = dict(zip((cell.id for cell in search), accumulate(cell.epochs for cell in search), strict=True))
     for style, shown in styled(metric, search):
         x = tuple(float(spent[cell.id]) for cell, _ in shown)
-        yield Series(arm, 2, style, x, tuple(metric.factor * value for _, value in shown))
-
-
-def styled(metric: Metric, cells: Sequence[Cell]) -> Iterator[tuple[Style, list[tuple[Cell, float]]]]:
-    """Cells to draw as points, with their last value: those that finished, and open those that were pruned.
-
-    Of too many a sample is drawn.
-    """
-    styles: dict[str, Style] = {"finished": "points", "pruned": "open points"}
-    for end, style in styles.items():
-        over = [(cell, value_of(metric, cell)) for cell in cells if cell.ended == end]
-        own = [(cell, value) for cell, value in over if value is not None]
-        if own:
-            yield style, own[:: -(-len(own) // MOST_POINTS)]
+        y = tuple(metric.factor * value for _, value in shown)
+        yield Series(arm, 3, style, x, y, names=tuple(called(metric, cell) for cell, _ in shown))

@@ -11,8 +11,11 @@ from typing import Literal
 
 from hpo.metric import Metric
 
-Style = Literal["line", "step", "points", "open points", "intervals"]
-"""`low` and `high` are a band around a line and error bars of points, along y; intervals lie along x."""
+Style = Literal[
+    "line", "thread", "step", "points", "small points", "large points", "open points", "intervals", "margin"
+]
+"""`low` and `high` are a band around a line and error bars of points, along y; intervals lie along x, and so does a
+margin, the stretch within which a difference would not matter. A thread is the thin line of a single trial."""
 
 MOST_NAMES = 10
 """That fit beside a panel of the usual height."""
@@ -32,6 +35,8 @@ class Axis:
     """A line marks 0: the axis shows differences."""
     whole: bool = False
     """It counts: its ticks are whole numbers."""
+    searched: bool = False
+    """It is of a path that was searched, where the names of trials say what they have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,13 @@ class Panel:
     title: str
     x: Axis
     y: Axis
+    height: float = 1.0
+    """How high it is drawn by itself, in panels of the usual height."""
+
+    @property
+    def stretch(self) -> float:
+        """How high it must be at least, so that the names beside it don't overlap."""
+        return max(self.height, len(self.y.ticks) / MOST_NAMES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,8 @@ class Series:
     low: tuple[float, ...] = ()
     """The lower edge of a band, as long as x and y, or empty; so is `high`."""
     high: tuple[float, ...] = ()
+    names: tuple[str, ...] = ()
+    """What each point is, such as the trial that it shows; a single name: what all of them are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +93,14 @@ class Figure:
 
     @property
     def stretch(self) -> float:
-        """How many times as high as usual its panels must be, so that the names beside them don't overlap."""
-        return max(1.0, *(len(panel.y.ticks) / MOST_NAMES for panel in self.panels))
+        """How many times as high as usual its panels are where they stand in rows of the same height."""
+        return max(panel.stretch for panel in self.panels)
 
 
-def arms_axis(arms: tuple[str, ...]) -> Axis:
-    """A vertical axis with a place for every arm, the first one on top."""
-    ticks = tuple((-float(place), shortened(arm, 24)) for place, arm in enumerate(arms))
-    return Axis(ticks=ticks, limits=(0.5 - len(arms), 0.5))
+def rows_axis(names: Sequence[str]) -> Axis:
+    """A vertical axis with a place for every name, the first one on top."""
+    ticks = tuple((-float(place), shortened(name, 24)) for place, name in enumerate(names))
+    return Axis(ticks=ticks, limits=(0.5 - len(names), 0.5))
 
 
 def shortened(text: str, most: int) -> str:

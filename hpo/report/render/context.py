@@ -30,6 +30,8 @@ class Context:
     """The seeds by phase, in words."""
     machines: tuple[str, ...]
     """The kinds of workers that ran trials, in words, the most frequent first."""
+    devices: tuple[str, ...]
+    """The kinds of device that trials ran on, each once."""
     mixed: tuple[str, ...]
     """What results depend on and some workers differed in."""
     commands: tuple[str, ...]
@@ -50,6 +52,7 @@ def context(study: StudySpec, row: StudyRow, cells: Sequence[Cell], workers: Seq
         machines=tuple(
             f"{_workers(hosts)}: {kind}" for kind, hosts in sorted(kinds.items(), key=lambda item: -len(item[1]))
         ),
+        devices=tuple(dict.fromkeys(worker.device for worker in own)),
         mixed=tuple(key for key in MATTERS if differ(key, own)),
         commands=(f"hpo launch-study {study.name}.toml", f"hpo report {study.name} -o DIR"),
     )

@@ -1,201 +1,129 @@
-"""A report as one self-contained page: no script, no network, readable on light and dark paper, on a phone, in print.
+"""A report as one self-contained page: no network, readable on light and dark paper, on a phone, in print.
 
-Rules come before the verdict, the verdict before the table, the table before the figures; at the end stands what it
-takes to repeat the study. Everything that a user wrote is escaped, what acts instead of showing is replaced
-(`hpo.words.visible`), and the page's content policy allows no script.
+The question comes first, then the verdict in one sentence, beside the claims the figure that shows it, and below them
+what it rests on; figures and numbers follow. At the end stand the rules, to which words lead that need them, and what
+it takes to repeat the study. The page's content policy allows no script but those that let figures answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from html import escape
-from importlib.resources import files
 
-from hpo.metric import Metric
 from hpo.report.figures import Figure
-from hpo.report.figures.palette import DARK, GLYPHS, LIGHT, look
 from hpo.report.numbers import NONE
-from hpo.report.render import svg
 from hpo.report.render.context import Context
-from hpo.report.render.tables import arm_cells, details, tables
-from hpo.report.render.text import configuration
-from hpo.report.verdict.results import ArmResult, ClaimResult, Report
-from hpo.words.nouns import count, plural
-from hpo.words.visible import visible
+from hpo.report.render.html import POLICY, bullets, document, folded, notice, section
+from hpo.report.render.interactive import policy, scripts
+from hpo.report.render.page_figures import HINT, drawn
+from hpo.report.render.page_numbers import arms, configurations, statistics
+from hpo.report.render.page_rules import Rules
+from hpo.report.verdict.plain import answer, in_plain_words
+from hpo.report.verdict.results import ClaimResult, Report
+from hpo.words.nouns import count
 
-OPTIMISTIC = "search best, optimistic"
-POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+FOREST = "standing"
+"""The figure that shows the verdict, which stands beside the claims."""
+SECTIONS = {
+    "verdict": "Verdict",
+    "figures": "Figures",
+    "numbers": "Numbers",
+    "rules": "Rules",
+    "repeat": "To repeat this",
+}
 
 
 def page(report: Report, figures: Sequence[Figure], context: Context) -> str:
     """The whole page."""
-    return visible("\n".join(_lines(report, figures, context)))
+    allowed = f"{POLICY}; {policy()}" if figures else POLICY
+    return document(report.title or report.name, _body(report, figures, context), allowed)
 
 
-def _lines(report: Report, figures: Sequence[Figure], context: Context) -> list[str]:
-    title = report.title or report.name
-    return [
-        "<!DOCTYPE html>",
-        '<html lang="en">',
-        "<head>",
-        '<meta charset="utf-8">',
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{escape(title)}</title>",
-        f"<style>\n{_style()}</style>",
-        "</head>",
-        "<body>",
+def _body(report: Report, figures: Sequence[Figure], context: Context) -> Iterator[str]:
+    rules = Rules(report.rules)
+    contents = {
+        "verdict": _verdict(report, [figure for figure in figures if figure.id == FOREST], context, rules),
+        "figures": _figures([figure for figure in figures if figure.id != FOREST]),
+        "numbers": (*arms(report, rules), *configurations(report), *statistics(report)),
+        "rules": rules.listed(),
+        "repeat": _context(context),
+    }
+    yield from (
         "<header>",
-        f"<h1>{escape(title)}</h1>",
+        f"<h1>{escape(report.title or report.name)}</h1>",
         f'<p class="quiet">Study {escape(report.name)}: {count(len(report.arms), "arm")}, '
         f"compared with {escape(report.baseline)}.</p>",
         *_unfinished(report),
+        "<nav><ul>",
+        *(f'<li><a href="#{id}">{heading}</a></li>' for id, heading in SECTIONS.items()),
+        "</ul></nav>",
         "</header>",
         "<main>",
-        *_section("rules", "Rules", _list(report.rules, "rules")),
-        *_section("verdict", "Verdict", _verdict(report)),
-        *_section("arms", "Arms", _arms(report)),
-        *_section("statistics", "Statistics", _statistics(report)),
-        *_section("figures", "Figures", (line for figure in figures for line in _figure(figure))),
-        *_section("repeat", "To repeat this", _context(context)),
-        "</main>",
-        "</body>",
-        "</html>",
-        "",
-    ]
-
-
-def _style() -> str:
-    light = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(LIGHT))
-    dark = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(DARK))
-    colours = f":root {{{light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark} }} }}\n"
-    return files("hpo.report.render").joinpath("page.css").read_text(encoding="utf-8") + colours
-
-
-def _section(id: str, title: str, content: Iterable[str]) -> Iterator[str]:
-    yield from (f'<section id="{id}" aria-labelledby="{id}-title">', f'<h2 id="{id}-title">{title}</h2>')
-    yield from content
-    yield "</section>"
-
-
-def _list(lines: Iterable[str], kind: str = "") -> Iterator[str]:
-    yield f'<ul class="{kind}">' if kind else "<ul>"
-    yield from (f"<li>{escape(line)}</li>" for line in lines)
-    yield "</ul>"
+    )
+    for id, heading in SECTIONS.items():
+        yield from section(id, heading, contents[id])
+    yield "</main>"
+    if figures:
+        yield from scripts(figures)
 
 
 def _unfinished(report: Report) -> Iterator[str]:
     if report.incomplete:
-        yield '<div class="notice" role="note"><strong>Incomplete:</strong> trials have failed.'
-        yield from _list(report.incomplete)
-        yield "</div>"
+        yield from notice("Incomplete", "trials have failed.", report.incomplete)
     if report.unfinished:
-        yield '<div class="notice" role="note"><strong>Unfinished:</strong> this is what is known so far.'
-        yield from _list(report.unfinished)
-        yield "</div>"
+        yield from notice("Unfinished", "this is what is known so far.", report.unfinished)
 
 
-def _verdict(report: Report) -> Iterator[str]:
-    if report.claims:
-        yield '<ul class="claims">'
-        for claim in report.claims:
-            yield from _claim(claim)
-        yield "</ul>"
-    else:
-        yield "<p>The study file makes no claim.</p>"
-    yield from (f"<p>{escape(line)}</p>" for line in (report.compute, report.devices) if line)
-    if report.failures or report.doubts:
-        yield from _list((*report.failures, *report.doubts))
-
-
-def _claim(claim: ClaimResult) -> Iterator[str]:
-    kind = claim.verdict.replace(" ", "-")
-    yield f'<li class="{kind}"><p><strong>{claim.shown}</strong> {escape(claim.text)}</p>'
-    yield f"<p><small>{escape(claim.reason)}</small></p></li>"
-
-
-def _arms(report: Report) -> Iterator[str]:
-    metric = report.metric
-    if metric.share:
-        what = f"{_plural(metric)} in percent, differences in points of {metric.words}"
-    else:
-        what = f"{_plural(metric)}, of which the {metric.highest} is best, and differences of {metric.words}"
-    caption = (
-        f"{what}; ± is half of a 95 % interval, below it the worst and the best {report.compared_by}. "
-        f"{report.unit.capitalize()}s of the search and of the confirm phase."
-    )
-    over = plural(report.compared_by)
-    heads = ("arm", "test", "difference", "validation", "search best", "tried", over, f"{report.unit}s")
-    rows = (line for index, arm in enumerate(report.arms) for line in _row(index, arm, heads, report))
-    shown = [OPTIMISTIC if head == "search best" else head for head in heads]
-    yield from _table("arms-caption", caption, shown, rows)
-    yield '<div class="arms">'
-    for index, arm in enumerate(report.arms):
-        yield f"<section><h3>{_named(index, arm.name)}</h3>"
-        yield f"<p><small>{escape(details(arm, report))}</small></p>"
-        yield f"<pre>{escape(chr(10).join(configuration(arm)))}</pre></section>"
+def _verdict(report: Report, forest: Sequence[Figure], context: Context, rules: Rules) -> Iterator[str]:
+    yield f'<p class="answer">{escape(answer(report))}</p>'
+    yield '<div class="beside">'
+    yield '<ul class="claims">' if report.claims else "<p>The study file makes no claim.</p>"
+    for n, claim in enumerate(report.claims, 1):
+        yield from _claim(n if len(report.claims) > 1 else None, claim, rules)
+    yield "</ul>" if report.claims else ""
+    for figure in forest:
+        yield from drawn(figure)
     yield "</div>"
+    yield f'<p class="rests">{rules.linked(_rests_on(report, context))}</p>'
+    weak = (*report.failures, *report.doubts, *((report.devices,) if report.devices else ()))
+    if weak:
+        yield "<h3>What weakens it</h3>"
+        yield from bullets(weak)
 
 
-def _statistics(report: Report) -> Iterator[str]:
-    for index, table in enumerate(tables(report)):
-        rows = (
-            f'<tr><th scope="row">{escape(name)}</th>{"".join(map(_cell, values))}</tr>' for name, *values in table.rows
-        )
-        yield f"<h3>{escape(table.title)}</h3>"
-        yield from _table(f"statistics-{index}", table.note, table.columns, rows)
+def kind_of(claim: ClaimResult) -> str:
+    """The verdict as the page's style calls it."""
+    return claim.verdict.replace(" ", "-")
 
 
-def _table(id: str, caption: str, heads: Iterable[str], rows: Iterable[str]) -> Iterator[str]:
-    """A table that scrolls by itself where it is wider than the page."""
-    yield f'<div class="scroll" role="region" aria-labelledby="{id}" tabindex="0">'
-    yield f'<table><caption id="{id}"><span>{escape(caption)}</span></caption>'
-    yield "<thead><tr>" + "".join(f'<th scope="col">{escape(head)}</th>' for head in heads) + "</tr></thead>"
-    yield from ("<tbody>", *rows, "</tbody>", "</table>", "</div>")
+def _claim(number: int | None, claim: ClaimResult, rules: Rules) -> Iterator[str]:
+    counted = f'<span class="quiet">{number}</span> ' if number else ""
+    yield f'<li class="{kind_of(claim)}">'
+    yield f"<p>{counted}<strong>{rules.link('Claims', claim.shown)}</strong> {escape(claim.text)}</p>"
+    yield f"<p>{rules.linked(in_plain_words(claim))}</p>"
+    yield f"<details><summary>How sure that is</summary><p>{rules.linked(claim.reason)}</p></details></li>"
 
 
-def _plural(metric: Metric) -> str:
-    name = metric.base.replace("_", " ").capitalize()
-    return {"Accuracy": "Accuracies", "Loss": "Losses"}.get(name, f"Values of {name}")
+def _rests_on(report: Report, context: Context) -> str:
+    """What the verdict rests on, in a line."""
+    n = sorted({arm.validation.n for arm in report.arms if arm.validation})
+    searches = max((len(arm.configurations) for arm in report.arms), default=0)
+    tried = sum(arm.tried for arm in report.arms)
+    parts = []
+    if n:
+        of = count(n[0], report.compared_by) if len(n) == 1 else f"{n[0]} to {count(n[-1], report.compared_by)}"
+        parts.append(f"{of} of each arm")
+    if searches and report.compared_by == "seed":
+        parts.append(f"{count(searches, 'search')} of each")
+    parts.append(f"{count(tried, 'configuration')} tried in all")
+    where = f" On {', '.join(context.devices)}." if context.devices else ""
+    return f"Rests on {', '.join(parts)}. {report.compute}{where}"
 
 
-def _row(index: int, arm: ArmResult, heads: Sequence[str], report: Report) -> Iterator[str]:
-    cells = arm_cells(arm, report)
-    yield f'<tr><th scope="row">{_named(index, arm.name)}</th>'
-    for head in heads[1:]:
-        cell = cells[head]
-        if head in ("test", "validation"):
-            yield _cell(f"{cell.value} {cell.more}".rstrip(), cell.seeds)
-        else:
-            yield _cell(cell.value, cell.more)
-    yield "</tr>"
-
-
-def _cell(value: str, below: str = "") -> str:
-    return f"<td>{escape(value)}<small>{escape(below)}</small></td>" if below else f"<td>{escape(value)}</td>"
-
-
-def _named(index: int, arm: str) -> str:
-    """The arm's name behind its mark in its colour."""
-    its = look(index)
-    mark = f'<span style="color: var(--arm-{its.colour})" aria-hidden="true">{GLYPHS[its.marker]}</span>'
-    return f"{mark} {escape(arm)}"
-
-
-def _figure(figure: Figure) -> Iterator[str]:
-    few = " few" if len(figure.panels) in (1, 2, 4) else ""
-    yield f'<figure id="figure-{figure.id}">'
-    yield f"<h3>{escape(figure.title)}</h3>"
-    yield '<ul class="legend">'
-    yield from (
-        f"<li>{svg.swatch(figure.arms.index(arm))} {_named(figure.arms.index(arm), arm)}</li>" for arm in figure.shown
-    )
-    yield "</ul>"
-    yield f'<div class="panels{few}" role="img" aria-label="{escape(figure.title)}: {escape(figure.caption)}">'
-    yield from svg.panels(figure)
-    yield "</div>"
-    yield f"<figcaption>{escape(figure.caption)}</figcaption>"
-    yield "</figure>"
+def _figures(figures: Sequence[Figure]) -> Iterator[str]:
+    yield f'<p class="hint">{HINT}</p>' if figures else "<p>There is nothing to draw yet.</p>"
+    for figure in figures:
+        yield from drawn(figure)
 
 
 def _context(context: Context) -> Iterator[str]:
@@ -216,4 +144,4 @@ def _context(context: Context) -> Iterator[str]:
         yield from (f"<dd>{escape(line)}</dd>" for line in lines or (NONE,))
     yield "</dl>"
     yield f"<pre>{escape(chr(10).join(context.commands))}</pre>"
-    yield f"<details><summary>The study file</summary><pre>{escape(context.study_file)}</pre></details>"
+    yield from folded("The study file", [f"<pre>{escape(context.study_file)}</pre>"])

@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hpo.report.figures.labels import labels
 from hpo.report.figures.palette import DASHES, LIGHT, MARKERS, TOLD_APART, look
 from hpo.report.figures.values import Axis, Figure, Series, shortened
 from hpo.words.visible import on_one_line
@@ -29,6 +30,8 @@ LEGEND_LINE = 0.2
 """Inches."""
 INK, RULE = "#1b1f24", "#d3d7db"
 DOTS_PER_INCH = 150
+LABEL = 14
+"""Characters of an arm's name beside its line."""
 MARKS = 8
 """About so many on a line that has any."""
 CROWDED = 40
@@ -107,7 +110,8 @@ def _rendered(figure: Figure, shown: Sequence[int], form: str, *, whole: bool) -
     columns = 2 if len(shown) == 4 else min(len(shown), 3)
     rows = -(-len(shown) // columns)
     legend = 0.2 + LEGEND_LINE * -(-len(figure.shown) // (2 * columns)) if whole else 0.0
-    size = (PANEL[0] * columns, PANEL[1] * figure.stretch * rows + legend)
+    stretch = figure.stretch if whole else max(figure.panels[index].stretch for index in shown)
+    size = (PANEL[0] * columns, PANEL[1] * stretch * rows + legend)
     dates = {"Date": None} if form == "svg" else {"Software": None}
     file = io.BytesIO()
     with matplotlib.rc_context(STYLE | {"svg.hashsalt": figure.id}), warnings.catch_warnings():
@@ -132,14 +136,18 @@ def _draw(axes: Axes, figure: Figure, index: int) -> None:
             _series(axes, series, arm)
             if len(figure.arms) > TOLD_APART:
                 _label(axes, series, LIGHT[look(arm).colour])
+    for named in labels(figure, index):
+        colour = LIGHT[look(figure.arms.index(named.arm)).colour]
+        beside = axes.text(1.02, named.y, shortened(named.arm, LABEL), color=colour, fontsize=8, va="center")
+        beside.set_transform(axes.get_yaxis_transform())
     if panel.title:
         axes.set_title(on_one_line(panel.title))
     axes.set_xscale("log" if panel.x.log else "linear")
     axes.set_yscale("log" if panel.y.log else "linear")
-    _axis(axes.xaxis, panel.x)
-    _axis(axes.yaxis, panel.y)
     axes.set_xlim(panel.x.limits)
     axes.set_ylim(panel.y.limits)
+    _axis(axes.xaxis, panel.x)
+    _axis(axes.yaxis, panel.y)
     if panel.x.zero:
         axes.axvline(0, color=INK, linewidth=0.8)
     if panel.y.zero:
@@ -159,15 +167,23 @@ def _series(axes: Axes, series: Series, arm: int) -> None:
         case "line":
             axes.plot(x, y, **line)
             if low:
-                axes.fill_between(x, low, high, color=colour, alpha=0.15, linewidth=0)
+                axes.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0)
+                for edge in (low, high):
+                    axes.plot(x, edge, **_line(arm) | {"linewidth": 0.7, "marker": None, "alpha": 0.6})
+        case "thread":
+            axes.plot(x, y, **line | {"linewidth": 0.9, "alpha": 0.8})
         case "step":
             axes.step(x, y, where="post", **line)
         case "points":
             axes.plot(x, y, marker, color=colour)
             if low:
                 axes.vlines(x, low, high, color=colour)
+        case "small points" | "large points":
+            axes.plot(x, y, marker, color=colour, markersize=3 if series.style == "small points" else 7)
         case "open points":
             axes.plot(x, y, marker, color=colour, markerfacecolor="none", markeredgewidth=1.0)
+        case "margin":
+            axes.barh(y, high[0] - low[0], 1.0, low, color=RULE, alpha=0.6, zorder=0.5)
         case "intervals":
             axes.plot(x, y, marker, color=colour, markersize=7)
             axes.hlines(y, low, high, color=colour, linewidth=2.2)

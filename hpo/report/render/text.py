@@ -18,6 +18,7 @@ from rich.text import Text
 from hpo.report.render.tables import Table as Numbers
 from hpo.report.render.tables import arm_cells, details, tables
 from hpo.report.toml import key_of, toml
+from hpo.report.verdict.plain import answer
 from hpo.report.verdict.results import ArmResult, ClaimResult, Report
 from hpo.words.nouns import plural
 from hpo.words.visible import on_one_line
@@ -163,7 +164,7 @@ def markdown(report: Report) -> str:
         lines += ["**Incomplete**: trials have failed.", "", *_items(report.incomplete), ""]
     if report.unfinished:
         lines += ["**Unfinished**: this is what is known so far.", "", *_items(report.unfinished), ""]
-    lines += ["## Rules", "", *_items(report.rules), ""]
+    lines += [f"**{escape(answer(report))}**", ""]
     if report.claims:
         lines += ["## Claims", ""]
         lines += [f"- **{c.shown}**: {escape(c.text)}\\\n  {escape(c.reason)}" for c in report.claims]
@@ -190,7 +191,7 @@ def markdown(report: Report) -> str:
             "```",
             "",
         ]
-    return "\n".join(lines)
+    return "\n".join([*lines, "## Rules", "", *_items(report.rules), ""])
 
 
 def _items(lines: Iterable[str]) -> list[str]:

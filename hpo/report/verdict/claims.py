@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from hpo.evidence.contrasts import compared_arms, sides
+from hpo.evidence.contrasts import compared_arms, minus, sides
 from hpo.evidence.decisions import LEVEL, Assessment, Decision, answer_beyond, assess, bounds, decide, untested
 from hpo.evidence.measured import Values, unit_noun
 from hpo.evidence.power import MOST_SEEDS, seeds_needed, smallest_effect
@@ -42,16 +42,17 @@ class Measured:
 
 def judge(study: StudySpec, measured: Measured) -> tuple[ClaimResult, ...]:
     """The verdict on every claim of the study."""
-    found = [_Judged(study, claim, _test(study, claim, measured), measured) for claim in study.claims]
+    found = [_Judged(study, claim, *_test(study, claim, measured), measured) for claim in study.claims]
     # One that decides nothing is held among the others to the end: it makes none of them easier.
     decisions = decide(study.claims, [one.test if one.may_decide else untested(one.test) for one in found])
     return tuple(one.result(decision) for one, decision in zip(found, decisions, strict=True))
 
 
-def _test(study: StudySpec, claim: Claim, measured: Measured) -> Assessment:
+def _test(study: StudySpec, claim: Claim, measured: Measured) -> tuple[Assessment, Mapping[int, float]]:
+    """The test of a claim, and the differences that it is a test of."""
     metric = study.metric_of(claim.comparison).name
     a, b = sides(study, claim.comparison, lambda arm, at: _side(arm, at, measured)[metric])
-    return assess(claim, a, b, anytime=study.protocol.is_sequential)
+    return assess(claim, a, b, anytime=study.protocol.is_sequential), minus(a, b)
 
 
 def _side(arm: str, at: float | None, measured: Measured) -> Values:
@@ -65,6 +66,7 @@ class _Judged:
     study: StudySpec
     claim: Claim
     test: Assessment
+    by_unit: Mapping[int, float]
     measured: Measured
 
     @property
@@ -83,6 +85,7 @@ class _Judged:
     def result(self, decision: Decision) -> ClaimResult:
         """The verdict, and why."""
         missing, lost, ignored, arms = self._missing(), self._lost(), self._ignored(), self.arms
+        low, high = bounds(self.claim)
         verdict: Verdict = "incomplete" if missing else decision.answer or "undecided"
         is_open = verdict == "undecided" and self.may_decide
         parts = [
@@ -102,7 +105,12 @@ class _Judged:
             needed=self._needed() if is_open else None,
             metric=self.metric,
             provisional=bool(missing) or any(arm in self.measured.unfinished for arm in arms),
-            knows_what_matters=bounds(self.claim)[0] is not None,
+            arms=arms,
+            compared=self._difference(),
+            is_plain=len(arms) == 2 and self._difference() == " - ".join(arms),
+            along=self.claim.comparison.along,
+            by_unit=self.by_unit,
+            matters=None if low is None or high is None else (low, high),
         )
 
     @property
@@ -134,11 +142,14 @@ class _Judged:
 
     def _compared(self) -> str:
         """`ramp - grid after 25 % of the epochs, test accuracy`."""
+        return f"{self._difference()}, {self.metric.words}"
+
+    def _difference(self) -> str:
         texts = [self._text_of(pair) for pair in self.pairs]
         compared = texts[0] if len(texts) == 1 else " - ".join(f"({text})" for text in texts)
         if self.claim.comparison.along:
             compared = f"slope of {compared} along {self.claim.comparison.along}"
-        return f"{compared}, {self.metric.words}"
+        return compared
 
     def _text_of(self, pair: Pair) -> str:
         settings = len(self.study.meant_by(pair.arm))

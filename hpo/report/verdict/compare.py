@@ -30,6 +30,7 @@ from hpo.metric import Metric
 from hpo.plan import changes, spent_alike
 from hpo.report.verdict.across import across_settings
 from hpo.report.verdict.claims import Measured, judge, seed_ignored
+from hpo.report.verdict.differing import flat
 from hpo.report.verdict.doubts import doubts
 from hpo.report.verdict.efficiency import Efficiency, efficiencies
 from hpo.report.verdict.failing import failed_trials
@@ -185,6 +186,7 @@ def _arm(
         tried=_tried(cells),
         configuration=study.values(name, chosen[0].params or {}) if chosen else None,
         configurations={search: study.values(name, own[0].params or {}) for search, own in of_each.items()},
+        trials={search: flat(study.table_of(name, own[0].params or {})) for search, own in of_each.items()},
         search_best=objective.mean(bests) if bests else None,
         expected_best=expected_best(objective, phases[SEARCH], fewest),
         efficiency=efficiency,

@@ -74,6 +74,8 @@ class ArmResult:
     """What was searched -> the value that represents the arm; None if no configuration finished."""
     configurations: Mapping[int, Mapping[str, Any]]
     """Search -> what was searched -> the value that it chose."""
+    trials: Mapping[int, Mapping[str, Any]]
+    """Search -> dotted path -> value: all of the trial that it chose."""
     search_best: float | None
     """The best by the objective, on validation, as the mean over the arm's searches: optimistic, because it is the best
     of all that were tried."""
@@ -126,14 +128,24 @@ class ClaimResult:
     metric: Metric
     provisional: bool
     """One of the arms is not complete: trials of it are still to come, or have failed."""
-    knows_what_matters: bool = False
-    """The claim says from which difference on it would matter."""
+    arms: tuple[str, ...]
+    """The arms that are compared, each once; the first is the one that is claimed to differ."""
+    compared: str
+    """What is compared, in short: `ramp - grid`."""
+    is_plain: bool
+    """It compares the ends of two arms, and nothing else: no trend, no earlier moment, no second difference."""
+    along: str | None
+    """What it is the slope along, if it is about a trend."""
+    by_unit: Mapping[int, float]
+    """Seed or search -> its difference, or its slope."""
+    matters: Interval | None
+    """The ends between which a difference would not matter; None where the claim does not say."""
 
     @property
     def shown(self) -> str:
         """The verdict in words; that an incomplete one may change goes without saying."""
         words: str = self.verdict
-        if self.knows_what_matters:
+        if self.matters:
             words = {"no difference": "no difference that matters", "undecided": "not known"}.get(words, words)
         return f"{words} so far" if self.provisional and self.verdict != "incomplete" else words
 
