@@ -107,7 +107,7 @@ def _with_shared_search(table: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, AttributeError):
         return table
     if not any(map(_samples, arms.values())):
-        raise StudyFileError('search: no arm has a sampler that proposes, such as { kind = "tpe" }, to search it with')
+        raise StudyFileError('search: no arm has a sampler that proposes points, such as { kind = "tpe" }')
     more = {name: arm | {"search": shared | own[name]} if _samples(arm) else arm for name, arm in arms.items()}
     return {key: value for key, value in table.items() if key != "search"} | {"arms": more}
 
@@ -155,7 +155,7 @@ def slopes(levels: Sequence[float]) -> list[float]:
     middle = sum(levels) / len(levels)
     squares = sum((level - middle) ** 2 for level in levels)
     if squares == 0:
-        raise ValueError("all settings lie at the same place")
+        raise ValueError("all settings have the same value")
     return [(level - middle) / squares for level in levels]
 
 

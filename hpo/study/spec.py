@@ -224,7 +224,7 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
         table = json.loads(stored)
     except (ValueError, RecursionError):
         raise StudyError(
-            f"what the database keeps of the study {name!r} is not JSON: another program has written it",
+            f"the study {name!r} in the database is not valid JSON: another program has changed it",
             hint=f"restore it from a backup of the database, or remove the study: hpo delete {name}",
         ) from None
     if isinstance(table, dict) and isinstance(protocol := table.get("protocol"), dict):
@@ -234,8 +234,8 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
     except ValidationError as error:
         [first, *_] = explain(error, table)
         raise StudyError(
-            f"the study {name!r} was planned by another version of hpo ({version}), unreadable by this one: {first}",
-            hint="use the version that planned it",
+            f"the study {name!r} was planned by another version of hpo ({version}); this one can't read it: {first}",
+            hint=f"use version {version}",
         ) from None
 
 

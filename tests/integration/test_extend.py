@@ -120,7 +120,7 @@ def test_twice_while_it_runs(storage: Storage) -> None:
         (study({"trials": 2}), ["--epochs=2"], "protocol.budget counts trials, not epochs"),
         (study({"trials": 2}), ["--trials=2", "--epochs=2"], "protocol.budget counts trials, not epochs"),
         (study({"epochs": 6}), ["--trials=2"], "protocol.budget counts epochs, not trials"),
-        (make_study(), ["--trials=2"], "only would stay as it is, for a grid is a whole"),
+        (make_study(), ["--trials=2"], "only can't be extended, since a grid lists all of its points"),
         (make_study(), ["--seeds=2"], "has no confirm phase"),
     ],
 )

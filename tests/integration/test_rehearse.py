@@ -187,7 +187,7 @@ confirm = {{ seeds = 8 }}
     script.write_text(SCRIPT.format(**GOOD))
     mended = launched(tmp_path, "--name=mended")
     assert 0 == mended.returncode, mended.stderr
-    assert "the program is not what it was when it was rehearsed: hpo rehearse study.toml" in mended.stderr
+    assert "the program has changed since it was rehearsed; rehearse it again: hpo rehearse study.toml" in mended.stderr
     assert "despite" not in mended.stdout
     assert 0 == CliRunner().invoke(cli, ["rehearse", "study.toml", "--device=cpu"]).exit_code
     again = launched(tmp_path, "--name=again")

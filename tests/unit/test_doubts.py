@@ -124,14 +124,14 @@ def test_feedback_is_not_judged_by_what_it_is_steered_by() -> None:
 
     parse(table("test_accuracy"))
     parse(table("validation_accuracy", steer=0.1))
-    with pytest.raises(StudyFileError, match=r"claims\.0\.greater\.metric: a policy of a answers to validation itself"):
+    with pytest.raises(StudyFileError, match=r"claims\.0\.greater\.metric: a policy of a reacts to validation"):
         parse(table("validation_accuracy"))
     searched = table("validation_accuracy")
     policies = {"kind": {"kind": "hold"}, "feedback": FEEDBACK["l2"]["policy"]}
     searched["arms"]["a"] = {"search": {"regularizers.l2.policy": {"values": policies}}}
-    with pytest.raises(StudyFileError, match="a policy of a answers to validation itself"):
+    with pytest.raises(StudyFileError, match="a policy of a reacts to validation"):
         parse(searched)
     best = table("validation_accuracy")
     best["arms"]["a"] = {"trial": {"early_stopping": {"patience": 1, "score": "best"}}}
-    with pytest.raises(StudyFileError, match="answers to validation itself"):
+    with pytest.raises(StudyFileError, match="reacts to validation"):
         parse(best)

@@ -104,7 +104,7 @@ def _words(command: str) -> str:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise ValueError(f"{error}; it is split into words as a shell would, and run without one") from None
+        raise ValueError(f"{error}; the command is split into words as a shell does, and run without a shell") from None
     if not words:
         raise ValueError("the command is empty")
     return command
@@ -193,21 +193,19 @@ class ProgramSpec(Spec):
     def _each_metric_once(self) -> Self:
         names = [self.metric.name, *(metric.name for metric in self.metrics)]
         if len(set(names)) < len(names):
-            raise ValueError(f"metrics: a name stands twice in {', '.join(names)}")
+            raise ValueError(f"metrics: a name occurs twice in {', '.join(names)}")
         return self
 
     @model_validator(mode="after")
     def _known_places(self) -> Self:
         if self.reports is not None and (taken := sorted(set(GIVEN) & self.values.keys())):
-            raise ValueError(f"values.{taken[0]}: the name stands for the trial's own; call the value otherwise")
+            raise ValueError(f"values.{taken[0]}: this name is reserved; choose another name for the value")
         known = [*self.values, *GIVEN]
         added = self.resume.add if self.resume else None
         for command in (self.program, self.test or "", added or ""):
             for name in PLACE.findall(command):
                 if name not in known:
-                    raise ValueError(
-                        f"{{{name}}} names nothing; there are {', '.join(known)}{did_you_mean(name, known)}"
-                    )
+                    raise ValueError(f"there is no {{{name}}}; known are {', '.join(known)}{did_you_mean(name, known)}")
         if self.reports is None and self.test is not None:
             raise ValueError("test: a program that calls hpo.trial() scores test itself, in trial.finish(test=…)")
         if self.reports is None and self.resume is not None:
@@ -215,8 +213,8 @@ class ProgramSpec(Spec):
         for name in PLACE.findall(self.program):
             if self.reports is None and name not in TRIALS_OWN:
                 raise ValueError(
-                    f"program: {{{name}}} is for programs that don't call hpo.trial(), whose `reports` say where to "
-                    f"read; one that does is given its values there, and here {{seed}}, {{dir}} and {{length}}"
+                    f"program: {{{name}}} is for programs that don't call hpo.trial() and have `reports`; a program "
+                    f"that calls it gets its values there, and on its command line {{seed}}, {{dir}} and {{length}}"
                 )
         return self
 
@@ -228,12 +226,12 @@ class ProgramSpec(Spec):
             if wanted not in self.reports.named:
                 said = ", ".join(self.reports.named) or "none"
                 raise ValueError(
-                    f"reports.{place}: no {what} is called {wanted}, by which trials are judged; there are {said}"
+                    f"reports.{place}: no {what} is called {wanted}, which trials are judged by; there are {said}"
                 )
             if self.resume is not None and not self.reports.have_marks:
                 raise ValueError(
-                    f"resume: reports.line needs a group called {MARK}, the number of the epoch or of the step, by "
-                    "which a report is known that the program repeats"
+                    f"resume: reports.line needs a group called {MARK}, the number of the epoch or of the step: it "
+                    "shows which reports the program repeats"
                 )
         return self
 
@@ -241,14 +239,14 @@ class ProgramSpec(Spec):
     def _counts_units(self) -> Self:
         for name, value in self.values.items():
             if isinstance(value, Spec) and _counts_steps(value):
-                raise ValueError(f"values.{name}: steps are not known here; count in units, as in `epochs = …`")
+                raise ValueError(f"values.{name}: a program's steps are not known; count in units, as in `epochs = …`")
         return self
 
     @model_validator(mode="after")
     def _reports_what_policies_look_at(self) -> Self:
         for name, value in self.values.items():
             if isinstance(value, Strength) and (said := not_reported(value.policy, self.reported)):
-                raise ValueError(f"values.{name}: {said}; what else the program reports is named in `metrics`")
+                raise ValueError(f"values.{name}: {said}; name whatever else the program reports in `metrics`")
         return self
 
     @model_validator(mode="after")
@@ -257,8 +255,8 @@ class ProgramSpec(Spec):
             moving = [name for name, value in self.values.items() if isinstance(value, Spec) and not stays(value)]
             if moving:
                 raise ValueError(
-                    f"values.{moving[0]} moves, and a program can't follow whose reports are found in what it writes "
-                    "anyway: let it call hpo.trial(), or use `reports = { file = … }` and read HPO_VALUES after each"
+                    f"values.{moving[0]} moves, which a program can't follow if its reports are read from its output: "
+                    "let it call hpo.trial(), or use `reports = { file = … }` and read HPO_VALUES after each report"
                 )
         return self
 

@@ -83,7 +83,7 @@ class ImageFolder(UncountedSource):
         train, test = _files(folder / "train"), _files(folder / "test")
         if differing := sorted(train.keys() ^ test.keys()):
             raise DataError(
-                f"{folder}: train and test differ in the classes {', '.join(differing)}; both must have all"
+                f"{folder}: train and test differ in the classes {', '.join(differing)}; both must have the same ones"
             )
         return train, test
 
@@ -100,7 +100,7 @@ def _files(folder: Path) -> _Files:
         raise DataError(f"{folder} has no folders: there must be one for each class")
     for name, images in files.items():
         if not images:
-            raise DataError(f"{folder / name} holds no image; known are {' '.join(sorted(SUFFIXES))}")
+            raise DataError(f"{folder / name} holds no image; known suffixes are {' '.join(sorted(SUFFIXES))}")
     return files
 
 
@@ -125,7 +125,7 @@ def _read_cached(path: Path) -> Dataset | None:
     try:
         return npz.read(path, "NCHW")
     except DataError as error:
-        _log.warning("the cache is damaged, images are decoded again: %s", error)
+        _log.warning("the cache is damaged, so the images are decoded again: %s", error)
         return None
 
 
@@ -138,7 +138,7 @@ def _keep(dataset: Dataset, cached: Path, place: Path) -> None:
                 former.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
-            f"can't write {cached}: {error.strerror}", hint="set HPO_CACHE_DIR to a folder with room"
+            f"can't write {cached}: {error.strerror}", hint="set HPO_CACHE_DIR to a folder with enough space"
         ) from error
 
 

@@ -52,7 +52,7 @@ class Source(Spec):
             left -= held_out(part, cls.TRAIN_IMAGES, info.field_name or "")
             if left < cls.CLASSES:
                 raise ValueError(
-                    f"{part} leaves {left} images to train on; one of each class makes at least {cls.CLASSES}"
+                    f"{part} leaves {left} images to train on; at least {cls.CLASSES} are needed, one for each class"
                 )
         return part
 
@@ -60,7 +60,7 @@ class Source(Spec):
     @classmethod
     def _an_image_of_each_class(cls, limit: int | None) -> int | None:
         if limit is not None and limit < cls.CLASSES:
-            raise ValueError(f"{limit} images are too few: one of each class makes at least {cls.CLASSES}")
+            raise ValueError(f"{limit} images are too few: at least {cls.CLASSES} are needed, one for each class")
         return limit
 
     @property

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def _not_the_loops(args: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if taken := sorted({"shape", "classes"} & set(args)):
-        raise ValueError(f"{' and '.join(taken)} can't be given here: the images decide")
+        raise ValueError(f"{' and '.join(taken)} can't be given here: the images determine it")
     return args
 
 

@@ -30,7 +30,7 @@ class Dropout(Governed):
 
         layers = [module for module in model.modules() if isinstance(module, nn.Dropout)]
         if not layers:
-            raise StudyFileError("the model has no dropout layer, so a dropout regularizer can't act on it")
+            raise StudyFileError("the model has no dropout layer, so a dropout regularizer would have no effect")
 
         def set_rate(strength: float) -> None:
             for layer in layers:

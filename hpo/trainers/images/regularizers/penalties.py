@@ -87,7 +87,7 @@ class WeightDecay(Decay):
     @model_validator(mode="after")
     def _timescale_is_of_decoupled_decay(self) -> Self:
         if self.coupled and self.timescale is not None:
-            raise ValueError("timescale: it is that of decoupled decay; leave out `coupled`, or state a strength")
+            raise ValueError("timescale: only decoupled decay has one; leave out `coupled`, or give a strength")
         return self
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
