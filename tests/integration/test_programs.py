@@ -555,7 +555,7 @@ def test_two_programs_that_ignore_their_seeds(tmp_path: Path, sqlite_url: str) -
         ("cat {dir}/nothing", "the program has ended with exit code 1"),
         ("echo test loss 0.31 after 12 s", "it must be a number, or JSON by name"),
         ("echo nan", "the program gave test_loss = nan on test, which is not a number"),
-        ("echo {{}}", "gave no test_loss"),
+        ("echo {{}}", "did not give test_loss"),
     ],
 )
 def test_a_test_command_that_gives_no_score(
@@ -723,11 +723,15 @@ def test_out_of_memory_is_a_bad_point(
     _, cells = run(storage, study, "cuda")
     large = [cell for cell in cells if cell.params and cell.params.get("values.width", 0) > 5]
     assert [("diverged", 1, unit, None)] * 2 == [(cell.ended, cell.claims, cell.epochs, cell.score) for cell in large]
-    assert all(str(cell.reason).startswith("out of memory, with nothing else on NVIDIA H100") for cell in large)
+    assert all(
+        str(cell.reason).startswith("out of memory, although nothing else runs on NVIDIA H100") for cell in large
+    )
     assert ["finished"] * 3 == [cell.ended for cell in cells if cell not in large]
     answer = CliRunner().invoke(cli, ["report", study.name], env={"HPO_STORAGE": sqlite_url})
     assert answer.exit_code == 0, answer.output
-    assert "2 of 4 trials diverged, 2 of them for want of memory on the device" in " ".join(answer.output.split())
+    assert "2 of 4 trials diverged, 2 of them because the device had too little memory" in " ".join(
+        answer.output.split()
+    )
 
 
 @pytest.mark.parametrize(

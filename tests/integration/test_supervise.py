@@ -136,7 +136,7 @@ def test_one_that_does_not_stop(said: list[str], tmp_path: Path) -> None:
     shells, stop = Shells(tmp_path, f"trap '' TERM; touch {ready}; while :; do sleep 0.05; done"), Event()
     (ended,) = supervise(shells, 1, said.append, stop, lambda: stop.set() if ready.exists() else None, grace=0.1)
     assert -signal.SIGKILL == ended.code
-    assert ["[0] has not ended in time and is killed; another worker goes on with its trial"] == said[:1]
+    assert ["[0] has not ended in time and is killed; another worker continues its trial"] == said[:1]
 
 
 def test_nobody_is_left(said: list[str], tmp_path: Path) -> None:
