@@ -39,9 +39,9 @@ class Range(Spec):
     high: float
     """The largest value."""
     log: bool = False
-    """Search the logarithm: for strengths and learning rates."""
+    """Search on a logarithmic scale, as is usual for strengths and learning rates."""
     step: float | None = Field(default=None, gt=0.0)
-    """The distance of two neighbours, where only low, low + step, low + 2 step, … are searched."""
+    """The distance between neighbours, if only low, low + step, low + 2 step, … are searched."""
     integer: bool = False
     """Whether only whole numbers are searched."""
 
@@ -104,13 +104,13 @@ class Range(Spec):
 
 
 class Values(Spec):
-    """One of some values: a list, or a table of named values where each is a list or table itself."""
+    """One of several values: a list, or a table of named values where each is a list or table itself."""
 
     values: Annotated[tuple[Any, ...] | dict[str, Any], Field(min_length=1, max_length=256)]
     """A list, or a table of label = value, where each value is a list or a table itself."""
     then: dict[str, dict[str, Searched]] = {}
-    """Label -> what is searched besides where that label is chosen, by dotted path, such as a range that fits one
-    optimizer alone."""
+    """Label -> what is searched in addition if that label is chosen, by dotted path, such as a range that only makes
+    sense for one optimizer."""
 
     @model_validator(mode="before")
     @classmethod

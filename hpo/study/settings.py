@@ -26,12 +26,12 @@ MOST_ARMS = 100
 
 
 class Setting(Spec):
-    """A circumstance in which every arm runs."""
+    """A condition under which every arm runs."""
 
     trial: dict[str, Any] = {}
-    """Laid over the study's trial, and below each arm's own."""
+    """Changes to the study's trial, laid over it before each arm's own."""
     at: dict[Name, Annotated[float, Field(ge=-1e6, le=1e6)]] = Field(default={}, max_length=16)
-    """Where the setting lies along what a claim's `along` names, such as `hidden = 50`; a logarithm where steps are
+    """The setting's value for a claim's `along`, such as `hidden = 50`; give the logarithm if settings differ by
     factors."""
 
 

@@ -32,7 +32,7 @@ _Files = dict[str, list[Path]]
 class ImageFolder(UncountedSource):
     """Image files sorted into one folder per class: PNG, JPEG, BMP, GIF, PPM, TIFF or WebP, with 8 bits per channel.
 
-    Links are followed. Transparency is dropped, an EXIF orientation is not heeded, and of several pictures in one file
+    Links are followed. Transparency is dropped, an EXIF orientation is ignored, and of several pictures in one file
     the first counts.
     """
 
@@ -42,8 +42,8 @@ class ImageFolder(UncountedSource):
     """Path relative to `HPO_DATA_DIR` of the folder that holds `train` and `test`."""
 
     size: int | None = Field(default=None, ge=1, le=1024)
-    """Make every image a square of so many pixels a side: its shorter side is resized, its longer one cut off at both
-    ends. Left out, all images must have one size."""
+    """Make every image a square with this side in pixels: its shorter side is resized, its longer side is cropped at
+    both ends. If left out, all images must have the same size."""
 
     def identity(self) -> Identity:
         """The identity of all image files.

@@ -22,7 +22,7 @@ def _not_the_loops(args: dict[str, JsonValue]) -> dict[str, JsonValue]:
 
 
 class Custom(Spec):
-    """A net of your own, on workers whose `HPO_CUSTOM_TARGETS` names its module or a package that holds it."""
+    """Your own network, on workers whose `HPO_CUSTOM_TARGETS` names its module or a package that contains it."""
 
     kind: Literal["custom"] = "custom"
 
