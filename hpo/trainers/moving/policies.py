@@ -201,7 +201,7 @@ class AccuracyGap(Feedback):
 
 
 class LossGap(Feedback):
-    """Feedback as by `accuracy_gap`, with validation minus train loss as the gap (mean cross-entropy, nats per image)."""
+    """Feedback as by `accuracy_gap`, with validation minus train loss as the gap (cross-entropy, nats per image)."""
 
     kind: Literal["loss_gap"] = "loss_gap"
     looks_at: ClassVar[tuple[str, ...]] = ("validation_loss", "train_loss")
