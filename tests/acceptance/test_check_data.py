@@ -96,7 +96,7 @@ def test_one_class(folder: Path) -> None:
     np.savez(folder / "set.npz", train_inputs=images, train_labels=labels, test_inputs=images, test_labels=labels)
     result = check('{ kind = "npz", file = "set.npz" }', "--data")
     assert 2 == result.exit_code
-    assert "error: all images belong to one class, '0': classification needs at least two" in result.stderr
+    assert "error: all images belong to one class, '0'; classification needs at least two" in result.stderr
 
 
 def test_what_is_known_without_them() -> None:
