@@ -54,8 +54,8 @@ class DatabaseCheckpoints:
             return content
         if len(content) > LARGEST_IN_DATABASE:
             raise CheckpointError(
-                f"the checkpoint has {len(content) >> 20} MiB, the database takes {LARGEST_IN_DATABASE >> 20} MiB at most: "
-                "it is not kept, so an interrupted trial starts over",
+                f"the checkpoint has {len(content) >> 20} MiB, the database takes {LARGEST_IN_DATABASE >> 20} MiB at "
+                "most: it is not kept, so an interrupted trial starts over",
                 hint="keep checkpoints outside the database: --checkpoints URL",
             )
         try:
