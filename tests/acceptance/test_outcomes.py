@@ -64,7 +64,7 @@ def test_all_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
     file.write_text(study_file(make_study(arms, "all")))
     ended = hpo(sqlite_url, "launch-study", str(file), "--workers", "1", "--device", "cpu")
     assert 1 == ended.exit_code, ended.output
-    assert "started anew" not in ended.stderr
+    assert "starting again" not in ended.stderr
     *_, error, hint = ended.stderr.splitlines()
     assert re.fullmatch(
         r"error: all has failed: its first trials all failed: \w+\.py:\d+ in .*no\.such\.layer.*", error

@@ -116,7 +116,7 @@ def test_twice_while_it_runs(storage: Storage) -> None:
 @pytest.mark.parametrize(
     ("made", "options", "said"),
     [
-        (study({"trials": 2}), [], "by what is it to be extended?"),
+        (study({"trials": 2}), [], "nothing says how much more the study is to do"),
         (study({"trials": 2}), ["--epochs=2"], "protocol.budget counts trials, not epochs"),
         (study({"trials": 2}), ["--trials=2", "--epochs=2"], "protocol.budget counts trials, not epochs"),
         (study({"epochs": 6}), ["--trials=2"], "protocol.budget counts epochs, not trials"),

@@ -141,4 +141,4 @@ def test_a_study_that_has_failed(storage: Storage, postgres_url: str) -> None:
         said, _ = process.communicate()
     assert 2 == process.returncode, said
     assert "digits has failed: no good" in said and "hpo retry digits" in said
-    assert "started anew" not in said
+    assert "starting again" not in said

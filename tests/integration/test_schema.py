@@ -73,7 +73,7 @@ def test_tables_of_a_newer_version(storage_url: str) -> None:
     """They are left alone; the message names both versions and what to do."""
     execute(storage_url, "update hpo_version set version = 99")
     for way in (open_storage, create_storage):
-        with pytest.raises(StorageError, match="its tables have version 99, this hpo knows") as error:
+        with pytest.raises(StorageError, match="its tables have version 99; this hpo knows") as error:
             way(storage_url)
         assert "install the version of hpo that the other nodes use" == error.value.hint
 
