@@ -88,4 +88,4 @@ def _failure(ended: Sequence[Ended], logs: Path) -> HpoError:
     if kind in (UserError, SickMachine):
         return kind(next(worker.said for worker in ended if worker.code == code))
     how = "\n".join(f"[{number}] {worker}" for number, worker in enumerate(ended))
-    return kind(f"the workers have left and the study is not done:\n{how}", hint=f"what they said: {logs}")
+    return kind(f"the workers have ended, but the study is not done:\n{how}", hint=f"their logs: {logs}")

@@ -43,7 +43,7 @@ def load(storage: str, study: str) -> LoadedStudy:
     try:
         from pandas import DataFrame
     except ImportError:
-        raise UserError("data frames need the package pandas", hint=f"pip install '{DISTRIBUTION}[notebook]'") from None
+        raise UserError("data frames need the pandas package", hint=f"pip install '{DISTRIBUTION}[notebook]'") from None
     opened = open_storage(storage)
     try:
         row, spec = find_study(opened, study)

@@ -39,7 +39,7 @@ class Penalties:
         kinds = {kind.model_fields["kind"].default: kind for kind in KINDS}
         self._kinds = {name: kind for name, kind in kinds.items() if name in trial}
         if not self._kinds:
-            raise ValueError(f"the trial has no value that is called as a penalty is: {', '.join(kinds)}")
+            raise ValueError(f"the trial has no value with the name of a penalty: {', '.join(kinds)}")
         self._built = {name: kind(strength=trial[name]).build(model, trial.seed) for name, kind in self._kinds.items()}
         self._strengths: dict[str, float] = {}
         """Those of the step before."""

@@ -40,8 +40,8 @@ HEAD = """\
 Every table and every field. Written by `make reference` from the models that check a file, so change those and not
 this page. The guide is [Study files](study-files.md).
 
-Where several *kinds* of table may stand in one place, the field `kind` says which it is, and the other fields are those
-of that kind. A *name* begins with a letter and goes on with letters, digits, `_` and `-`, at most 64 in all. A field
+Where several *kinds* of table are allowed, the field `kind` says which one it is, and the other fields belong to that
+kind. A *name* begins with a letter, followed by letters, digits, `_` and `-`, at most 64 characters in all. A field
 whose default is – may be left out.
 """
 

@@ -138,7 +138,7 @@ def _to_its_end(study: StudySpec, run: _Run, result: Result) -> Finding:
     if not math.isfinite(last):
         return Finding("runs to its end", "bad", f"{objective} is {last}")
     if not result.finished:
-        return Finding("runs to its end", "bad", f"it stopped by itself after {len(values)} of its units")
+        return Finding("runs to its end", "bad", f"it stopped early, after {len(values)} of its units")
     return Finding("runs to its end", "good", f"{len(values)} reports, {objective} {last:.6g} at the end")
 
 
@@ -146,7 +146,7 @@ def _says_nothing_of_test(run: _Run, result: Result) -> Finding:
     about = "keeps test out of the search"
     told = sorted({name for _, metrics in run.reported for name in metrics if name.startswith("test")} | {*result.test})
     if told:
-        return Finding(about, "bad", f"it tells {', '.join(told)} in the search, where nobody should see it")
+        return Finding(about, "bad", f"it reports {', '.join(told)} in the search, where nobody should see it")
     return Finding(about, "good", "nothing of test is reported in the search")
 
 
@@ -161,9 +161,9 @@ def _same_seed(first: _Run, again: _Run) -> Finding:
 def _other_seed(first: _Run, other: _Run) -> Finding:
     about = "another seed gives other numbers"
     if _difference(first.reported, other.reported) is None:
-        words = "they are the same: with several seeds one number would be counted several times; use trial.seed"
+        words = "they are the same, so several seeds would count one number several times; use trial.seed"
         if len(first.reported) > 1 and len({tuple(metrics.items()) for _, metrics in first.reported}) == 1:
-            words = "they are the same, and from beginning to end: does it train at all, and is this the loss of it?"
+            words = "they are the same from beginning to end: does it train at all, and is this its loss?"
         return Finding(about, "bad", words)
     return Finding(about, "good", "they differ")
 
@@ -173,16 +173,16 @@ def _resumed(first: _Run, run: Callable[..., tuple[_Run, Result]]) -> Iterator[F
     if len(first.reported) < 2:
         return
     if not first.can_be_saved:
-        words = "it can't be saved, so a trial that is interrupted begins anew"
-        yield Finding("goes on where it was stopped", "weak", words)
+        words = "it can't be saved, so a trial that is interrupted starts over"
+        yield Finding("continues where it was stopped", "weak", words)
         return
     stopped, result = run(first.seed, stop_after=1)
     for about, checkpoint in (
-        ("goes on where it was stopped", result.checkpoint),
-        ("goes on where it was saved, if it is killed", first.saved),
+        ("continues where it was stopped", result.checkpoint),
+        ("continues where it was saved, if it is killed", first.saved),
     ):
         if checkpoint is None:
-            yield Finding(about, "weak", "it handed back no checkpoint in time, and begins where it was saved last")
+            yield Finding(about, "weak", "it did not return a checkpoint in time, and continues from its last save")
             continue
         resumed, _ = run(first.seed, checkpoint=checkpoint)
         before = stopped.reported[:1] if checkpoint is result.checkpoint else first.reported[:1]
@@ -191,13 +191,13 @@ def _resumed(first: _Run, run: Callable[..., tuple[_Run, Result]]) -> Iterator[F
 
 def _gone_on(about: str, whole: Numbers, before: Numbers, after: Numbers) -> Finding:
     if after and after[0][0] == 1:
-        return Finding(about, "weak", "it begins anew, though it was handed a checkpoint")
+        return Finding(about, "weak", "it starts over, although it was given a checkpoint")
     difference = _difference(whole, before + after)
     if difference is None:
         return Finding(about, "good", "with the same numbers, bit for bit")
     if _difference(whole, before + after, CLOSE) is None:
         return Finding(about, "weak", f"with nearly the same numbers: {difference}")
-    return Finding(about, "bad", f"with other numbers: {difference}; keep all that training depends on")
+    return Finding(about, "bad", f"with other numbers: {difference}; keep everything that training depends on")
 
 
 def _pruned(run: _Run, result: Result) -> Finding:
@@ -215,7 +215,7 @@ def _scored_on_test(study: StudySpec, run: Callable[..., tuple[_Run, Result]]) -
     except HpoError as error:
         return Finding(about, "bad", str(error).partition("\n")[0])
     if wanted not in result.test:
-        return Finding(about, "bad", f"it gives no {wanted}")
+        return Finding(about, "bad", f"it does not give {wanted}")
     return Finding(about, "good", f"{wanted} {result.test[wanted]:.6g}")
 
 

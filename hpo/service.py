@@ -67,14 +67,14 @@ def begin_study(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None 
         shown = "\n".join(f"  {line}" for line in changed[:SHOWN_DIFFERENCES])
         more = f"\n  and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""
         raise StudyError(
-            f"there is a study {study.name!r} already, and it differs (stored -> given):\n{shown}{more}",
+            f"there is already a study {study.name!r}, and it differs (stored -> given):\n{shown}{more}",
             hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
     if kept != stored:
         storage.ledger.correct_study(row.id, kept.model_dump_json())
-        log.info("%s: its words are those of this file now", row.name)
+        log.info("%s: its texts were updated from this file", row.name)
     if given != study:
-        log.info("%s was extended (hpo extend), and goes on so", row.name)
+        log.info("%s was extended (hpo extend) and continues in that form", row.name)
     row.check_open()
     if not is_new:
         for repaired in repair(storage.database, row.id, row.uuid, study):
@@ -92,8 +92,8 @@ def refuse_unfit(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None
         return
     bad = "\n".join(f"  {finding.line}" for finding in rehearsal.of("bad"))
     raise StudyError(
-        f"results would not mean what they seem to; the rehearsal of {rehearsal.arm} has found:\n{bad}",
-        hint="mend the program and rehearse it again, or launch it with --despite-rehearsal; reports will say so",
+        f"results would be misleading; the rehearsal of {rehearsal.arm} found:\n{bad}",
+        hint="fix the program and rehearse it again, or launch it with --despite-rehearsal; reports will say so",
     )
 
 
@@ -248,22 +248,24 @@ def fetch_weights(
     won = winner(found.study, found.cells, found.report, arm)
     seeds = {cell.seed: cell for cell in won.cells if cell.phase == CONFIRM and cell.ended == "finished"}
     if not seeds:
-        raise StudyError(f"{name}: no confirm trial of {won.arm} has finished", hint="weights are kept of those alone")
+        raise StudyError(
+            f"{name}: no confirm trial of {won.arm} has finished", hint="only confirm trials keep their weights"
+        )
     cell = seeds.get(min(seeds) if seed is None else seed)
     if cell is None:
         raise StudyError(
-            f"{name}: {won.arm} has no confirm seed {seed}; there are {', '.join(map(str, sorted(seeds)))}"
+            f"{name}: {won.arm} has no confirm seed {seed}; its seeds are {', '.join(map(str, sorted(seeds)))}"
         )
     kept = storage.ledger.weights(cell.id)
     if kept is None:
         raise StudyError(
             f"{name}: the weights of {won.arm} were not kept",
-            hint="say keep_weights = true in [protocol], before it runs",
+            hint="set keep_weights = true in [protocol] before the study is launched",
         )
     place = open_checkpoints(checkpoints, Parts(storage.database), storage.ledger.database_id())
     path = output or Path(f"{name}-{won.arm}.pt")
     if path.exists() and not force:
-        raise UserError(f"{path} is there already", hint="--force writes over it, -o names another")
+        raise UserError(f"{path} already exists", hint="overwrite it with --force, or give another path with -o")
     about = {"study": name, "arm": won.arm, "seed": cell.seed, "epochs": cell.epochs, "metrics": dict(cell.metrics)}
     return replace(path, found.study.trainer.packed(place.fetch(kept), won.trial, about))
 
@@ -295,8 +297,8 @@ def accept_images(storage: Storage, name: str) -> None:
     trained = sum(arm.epochs > 0 for arm in storage.ledger.progress(row.id))
     if trained:
         raise StudyError(
-            f"{name}: trials have been trained on the data that it began with, and can't be compared with others",
-            hint=f"remove it and launch it again: hpo delete {name}",
+            f"{name}: trials have already been trained on the data that it started with, so it can't be changed",
+            hint=f"remove the study with hpo delete {name}, then launch it again",
         )
     storage.ledger.forget_images(row.id)
 

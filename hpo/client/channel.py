@@ -43,7 +43,7 @@ class Socket:
             connection.connect(path)
         except OSError:
             raise RuntimeError(
-                "the trial belongs to another process; call hpo.trial() in the first one alone"
+                "the trial belongs to another process; call hpo.trial() only in the process that the worker starts"
             ) from None
         self._line = Line(connection)
 
@@ -51,7 +51,7 @@ class Socket:
         """What the worker answers."""
         self._line.say(message)
         answer = self._line.hear()
-        return end("the worker of this trial is gone") if answer is None else answer
+        return end("the worker of this trial has ended") if answer is None else answer
 
 
 def end(why: str) -> NoReturn:

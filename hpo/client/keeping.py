@@ -44,8 +44,8 @@ def _read_back(file: Path, content: Mapping[str, Any]) -> None:
         found = read(file)
     except Exception as error:
         raise TypeError(
-            f"what is kept can't be read back: tensors, numbers, texts, lists and dicts can ({error})"
+            f"what is kept can't be read back; keep only tensors, numbers, texts, lists and dicts ({error})"
         ) from None
     for name, value in content["state"].items():
         if not isinstance(value, float) and not hasattr(value, "shape") and found["state"][name] != value:
-            raise TypeError(f"trial.state[{name!r}] does not come back as it was: {value!r:.200}")
+            raise TypeError(f"trial.state[{name!r}] changes when it is saved and read back: {value!r:.200}")

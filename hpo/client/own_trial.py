@@ -50,7 +50,9 @@ def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
     worker = Worker(where)
     given = worker.given["values"]
     for name in given.keys() - values.keys() if values else ():
-        raise TypeError(f"the study gives {name!r}, which hpo.trial() is not told of: add {name}=…")
+        raise TypeError(
+            f"the study gives the value {name!r}, but the call of hpo.trial() does not have it: add {name}=…"
+        )
     worker.given["values"] = values | given
     _started.append(Trial(worker))
     return _started[0]
@@ -111,13 +113,13 @@ class Trial:
         self._keep = list(keep)
         for each in self._keep:
             if not (hasattr(each, "state_dict") and hasattr(each, "load_state_dict")):
-                raise TypeError(f"keep: {type(each).__name__} has no state_dict and load_state_dict")
+                raise TypeError(f"keep: {type(each).__name__} has no state_dict or no load_state_dict; it needs both")
         if self._begin > 0:
             self._restore()
         for unit in range(self._begin, self.length):
             yield unit
             if self._at != unit + 1:
-                raise RuntimeError(f"report() was not called in unit {unit}: it is, once a unit")
+                raise RuntimeError(f"report() was not called in unit {unit}: call it once in every unit")
             self.turn()
 
     def begin(self, save: Callable[[Path], None]) -> Path | None:
@@ -136,7 +138,7 @@ class Trial:
             RuntimeError: it is.
         """
         if ranks() > 1:
-            raise RuntimeError(f"{who} keeps the generators of one process; {ranks()} ranks train here")
+            raise RuntimeError(f"{who} saves the random generators of a single process, but {ranks()} ranks train here")
 
     def turn(self) -> None:
         """The boundary of two units: if the trial is pruned, or goes on elsewhere, the process ends here."""
@@ -178,8 +180,8 @@ class Trial:
                 metrics |= self._by_name(split, score)
         if ignored := sorted(self._moving - self._applied):
             raise RuntimeError(
-                f"the study moves {', '.join(ignored)}, which no optimizer has that was driven: "
-                f"ask for trial.moved(at)[{ignored[0]!r}] and use it"
+                f"the study moves {', '.join(ignored)}, but no optimizer given to drive() has it: "
+                f"read trial.moved(at)[{ignored[0]!r}] and use it"
             )
         self._at += 1
         self._goes_on = self._worker.report(self._at, metrics, self._save)

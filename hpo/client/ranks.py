@@ -64,8 +64,8 @@ class First:
                     connection, _ = listening.accept()
                 except TimeoutError:
                     raise RuntimeError(
-                        f"{len(self._others) + 1} of {ranks} ranks have called hpo.trial() within "
-                        f"{MEETING_SECONDS:g} seconds; it is called in each, and all are on one machine"
+                        f"only {len(self._others) + 1} of {ranks} ranks called hpo.trial() within "
+                        f"{MEETING_SECONDS:g} seconds; call it in every rank, and run all ranks on one machine"
                     ) from None
                 connection.settimeout(None)
                 self._others.append(Line(connection))
@@ -102,7 +102,7 @@ class Other:
             except OSError:
                 connection.close()
             if time.monotonic() > until:
-                raise RuntimeError(f"rank {rank} has waited {MEETING_SECONDS:g} seconds for rank 0 to call hpo.trial()")
+                raise RuntimeError(f"rank {rank} waited {MEETING_SECONDS:g} seconds for rank 0 to call hpo.trial()")
             time.sleep(POLL_SECONDS)
         self._line = Line(connection)
 
@@ -111,7 +111,7 @@ class Other:
         with suppress(BrokenPipeError, ConnectionResetError):
             self._line.say({"rank": self._rank, "say": message["say"], "at": message.get("at")})
         answer = self._line.hear()
-        return end(f"rank 0 is gone, and rank {self._rank} ends") if answer is None else answer
+        return end(f"rank 0 has ended, so rank {self._rank} ends too") if answer is None else answer
 
 
 def _check_alike(mine: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> None:
@@ -122,11 +122,13 @@ def _check_alike(mine: Mapping[str, Any], theirs: Mapping[str, Any] | None) -> N
     """
     own = (mine["say"], mine.get("at"))
     if theirs is None:
-        raise RuntimeError(f"rank 0 has come to {_call(*own)}, and another rank has ended: all make the same calls")
+        raise RuntimeError(
+            f"rank 0 is at {_call(*own)}, but another rank has ended: all ranks must make the same calls"
+        )
     if own != (theirs["say"], theirs["at"]):
         raise RuntimeError(
-            f"rank 0 has come to {_call(*own)}, rank {theirs['rank']} to {_call(theirs['say'], theirs['at'])}: "
-            "all ranks make the same calls in the same order"
+            f"rank 0 is at {_call(*own)}, rank {theirs['rank']} at {_call(theirs['say'], theirs['at'])}: "
+            "all ranks must make the same calls in the same order"
         )
 
 

@@ -84,16 +84,16 @@ spec:
   backoffLimit: {backoff}
   podFailurePolicy:
     rules:
-      # Exit code 2 is something a person must mend: a wrong URL or password. Trying again would not help.
+      # Exit code 2 is something a person must fix: a wrong URL or password. Trying again would not help.
       - action: FailJob
         onExitCodes: {{containerName: worker, operator: In, values: [2]}}
-      # A drained or preempted node is no failure, nor is a pod that was asked to stop while there was work left (4).
-      # Neither is done: another pod goes on with the trials.
+      # A drained or preempted node is not a failure, nor is a pod that was asked to stop while work was left (4).
+      # Neither is done: another pod continues the trials.
       - action: Ignore
         onPodConditions: [{{type: DisruptionTarget, status: "True"}}]
       - action: Ignore
         onExitCodes: {{containerName: worker, operator: In, values: [4]}}
-      # What is left counts against backoffLimit, and another pod is tried after a pause: 1, or 3, a machine that can't.
+      # All other codes count against backoffLimit, and another pod is tried after a pause: 1, or 3 for a bad machine.
   template:
 """
 
@@ -131,9 +131,9 @@ class Pods:
     def __post_init__(self) -> None:
         for option, value, pattern, allowed in (
             ("--image", self.image, IMAGE, "REGISTRY/NAME:TAG"),
-            ("--name", self.name, NAME, "at most 52 of a-z, 0-9 and -, a letter or digit at both ends"),
-            ("--memory", self.memory, QUANTITY, "a quantity such as 4Gi, 500M"),
-            ("--data", self.data, CLAIM, "the name of a claim, of a-z, 0-9, - and ."),
+            ("--name", self.name, NAME, "at most 52 of a-z, 0-9 and -, beginning and ending with a letter or digit"),
+            ("--memory", self.memory, QUANTITY, "a quantity such as 4Gi or 500M"),
+            ("--data", self.data, CLAIM, "the name of a claim, made of a-z, 0-9, - and ."),
         ):
             if value is not None and not re.fullmatch(pattern, value):
                 raise UserError(f"{option} {value!r}: allowed is {allowed}")
@@ -190,7 +190,9 @@ def submit(text: str, kubectl: str = "kubectl") -> str:
     try:
         done = subprocess.run(command, input=text, capture_output=True, encoding="utf-8", errors="replace", check=False)
     except OSError as error:
-        raise UserError(f"{command[0]}: {error.strerror}", hint="install kubectl, or name one: --kubectl") from None
+        raise UserError(
+            f"{command[0]}: {error.strerror}", hint="install kubectl, or give its path: --kubectl"
+        ) from None
     if done.returncode != 0:
         raise HpoError(f"kubectl: {done.stderr.strip() or f'exit code {done.returncode}'}")
     return done.stdout.strip()

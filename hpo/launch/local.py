@@ -56,8 +56,8 @@ def together(gpus: Gpus, size: int) -> list[str]:
     if len(names) < size:
         why = f" ({gpus.why_none})" if gpus.why_none else ""
         raise UserError(
-            f"--devices-per-worker {size}: {len(names) or 'no'} GPUs are here{why}",
-            hint="ask for as many as there are, or 1",
+            f"--devices-per-worker {size}: this machine has {len(names) or 'no'} GPUs{why}",
+            hint="give a number up to that, or 1",
         )
     return [",".join(names[first : first + size]) for first in range(0, len(names) - size + 1, size)]
 

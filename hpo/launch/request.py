@@ -56,7 +56,7 @@ def words(option: str, command: str) -> list[str]:
     try:
         found = shlex.split(command)
     except ValueError as error:
-        raise UserError(f"{option} {command!r}: {error}", hint="close the quotes, as in a shell") from None
+        raise UserError(f"{option} {command!r}: {error}", hint="close the quotes, as you would in a shell") from None
     if not found:
         raise UserError(f"{option} {command!r}: the command is empty")
     return found
@@ -70,7 +70,7 @@ def plain_path(option: str, text: str) -> str:
     """
     if not text.isprintable() or not text or text.startswith(("-", "~")) or set(text) & set("$`"):
         raise UserError(
-            f"{option} {text!r}: this is not a path, and no shell expands it",
-            hint="write the path in full, or as seen from the home folder, without ~ and $",
+            f"{option} {text!r}: this is not a path, and no shell will expand it",
+            hint="write the full path, or the path relative to the home folder, without ~ and $",
         )
     return text

@@ -64,8 +64,8 @@ def command(given: str) -> list[str]:
     """
     if _SHELL.search(given):
         raise UserError(
-            f"--hpo {given!r}: this is a command and its words, in which no shell expands anything",
-            hint='make a script that ends with: exec hpo "$@", and give its path',
+            f"--hpo {given!r}: this must be a plain command with its arguments; no shell will expand it",
+            hint='write a script that ends with: exec hpo "$@", and give its path',
         )
     return words("--hpo", given)
 
@@ -101,10 +101,13 @@ def script(request: WorkerRequest, job: Job, hpo: Sequence[str] = HERE) -> str:
 
 def _check(job: Job) -> None:
     if job.partition is not None and not _PARTITIONS.fullmatch(job.partition):
-        raise UserError(f"--partition {job.partition!r}: this is not the name of a partition, or several with commas")
+        raise UserError(
+            f"--partition {job.partition!r}: this is not the name of a partition, nor several separated by commas"
+        )
     if job.time is not None and not _TIME.fullmatch(job.time):
         raise UserError(
-            f"--time {job.time!r}: this is not a time that Slurm knows", hint="write minutes, 08:00:00 or 1-12:00:00"
+            f"--time {job.time!r}: this is not a time that Slurm accepts",
+            hint="write minutes, or a time such as 08:00:00 or 1-12:00:00",
         )
     # A line ends a directive: what follows it would be a command of the script.
     if not job.output or not job.output.isprintable():
@@ -112,7 +115,7 @@ def _check(job: Job) -> None:
     for option in job.extra:
         if not option.startswith("-") or not option.isprintable():
             raise UserError(
-                f"--sbatch {option!r}: this is not an option of sbatch", hint="such as --sbatch=--account=NAME"
+                f"--sbatch {option!r}: this is not an option of sbatch", hint="write it as in --sbatch=--account=NAME"
             )
 
 

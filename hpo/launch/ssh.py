@@ -41,7 +41,7 @@ runs() {{ [ -n "$pid" ] && tr '\\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | gre
 
 _START = """\
 if runs; then
-    echo "workers run here already (process $pid)" >&2
+    echo "workers are already running here (process $pid)" >&2
     exit 2
 fi
 umask 077
@@ -65,7 +65,7 @@ wait "$pid"
 
 _STOP = """\
 if ! runs; then
-    echo "no workers run here"
+    echo "no workers are running here"
     exit 0
 fi
 kill -TERM "$pid"
@@ -130,7 +130,9 @@ def checked(hosts: Sequence[str]) -> list[str]:
     for host in hosts:
         dashes = any(part.startswith("-") for part in host.split("@"))
         if not host or dashes or not host.isprintable() or _NO_HOST.search(host):
-            raise UserError(f"{host!r} is not a host", hint="give a name of your ssh configuration, HOST or USER@HOST")
+            raise UserError(
+                f"{host!r} is not a host", hint="give a name from your ssh configuration, HOST or USER@HOST"
+            )
     return list(dict.fromkeys(hosts))
 
 
@@ -154,7 +156,9 @@ def submit(hosts: Sequence[str], script: str, ssh: str = "ssh") -> Iterator[Repl
             for host in hosts
         ]
     except OSError as error:
-        raise UserError(f"{command[0]}: {error.strerror}", hint="install an ssh client, or name one: --ssh") from None
+        raise UserError(
+            f"{command[0]}: {error.strerror}", hint="install an ssh client, or give its path: --ssh"
+        ) from None
     for process in started:
         assert process.stdin is not None
         try:

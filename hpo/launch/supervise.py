@@ -158,7 +158,7 @@ class _Place:
         try:
             code = process.wait(max(deadline - time.monotonic(), 0.0))
         except subprocess.TimeoutExpired:
-            self._say("has not ended in time and is killed; another worker goes on with its trial")
+            self._say("has not ended in time and is killed; another worker continues its trial")
             process.kill()
             code = process.wait()
         said = self._worker.last_words()
@@ -185,11 +185,11 @@ class _Place:
         self._failures = 1 if lived >= self._restarts.long_life else self._failures + 1
         if self._failures > self._restarts.in_a_row:
             self.ended = ended
-            self._say(f"{ended}\nnot started anew: it has failed {self._failures} times in a row")
+            self._say(f"{ended}\nnot started again: it has failed {self._failures} times in a row")
             return
         pause = self._restarts.pause_after(self._failures)
         self._begins_at = time.monotonic() + pause
-        self._say(f"{ended}\nstarted anew in {pause:g} s ({self._failures} of {self._restarts.in_a_row})")
+        self._say(f"{ended}\nstarting again in {pause:g} s ({self._failures} of {self._restarts.in_a_row})")
 
     def _say(self, text: str) -> None:
         for line in text.splitlines():

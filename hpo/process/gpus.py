@@ -57,7 +57,7 @@ def visible() -> Gpus:
     given = os.environ.get(VARIABLE)
     if given is not None:
         names = named(given)
-        return Gpus(names, "" if names else f"{VARIABLE} names none")
+        return Gpus(names, "" if names else f"{VARIABLE} names no GPU")
     cards, failure = listed()
     names = tuple(device for card in cards for device in card.devices())
     return Gpus(names, failure if not names else "")
@@ -91,7 +91,7 @@ def listed() -> tuple[list[Card], str]:
         elif cards and (instance := INSTANCE.match(line)):
             last = cards.pop()
             cards.append(replace(last, instances=(*last.instances, instance["uuid"])))
-    return cards, "" if cards else "nvidia-smi lists none"
+    return cards, "" if cards else "nvidia-smi lists no GPU"
 
 
 def _of_the_kernel() -> list[Card]:

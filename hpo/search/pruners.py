@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 
 class Rungs(Spec):
-    """When a pruner looks: after `warmup` epochs, and every `every` epochs from there on."""
+    """When a pruner looks at a trial: after `warmup` epochs, and every `every` epochs from then on."""
 
     prunes: ClassVar[bool] = True
-    """Whether it may stop a trial; otherwise a rung is only where the trial is reported."""
+    """Whether it may stop a trial; otherwise trials are only reported at its rungs."""
     warmup: NonNegativeInt = 0
     """Epochs before the first look."""
     every: PositiveInt = 1
@@ -68,7 +68,7 @@ class Percentile(Rungs):
 
     kind: Literal["percentile"] = "percentile"
     percentile: float = Field(default=25.0, gt=0.0, lt=100.0)
-    """How many of a hundred go on."""
+    """The percentage of trials that continue."""
     startup: NonNegativeInt = 5
     """Finished trials before anything is pruned."""
 
@@ -79,13 +79,13 @@ class Percentile(Rungs):
 
 
 class SuccessiveHalving(Rungs):
-    """Asynchronous successive halving (Li et al. 2020): one of `reduction` trials goes on at each rung."""
+    """Asynchronous successive halving (Li et al. 2020): one of `reduction` trials continues at each rung."""
 
     kind: Literal["successive_halving"] = "successive_halving"
     min_epochs: PositiveInt = 1
     """Epochs before the first halving."""
     reduction: int = Field(default=4, ge=2)
-    """One of so many goes on; the halvings lie further apart by the same factor."""
+    """One in this many trials continues; the distance between halvings grows by the same factor."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import SuccessiveHalvingPruner
@@ -100,7 +100,7 @@ class Hyperband(Rungs):
     min_epochs: PositiveInt = 1
     """Epochs before the first halving of the most eager one."""
     reduction: int = Field(default=3, ge=2)
-    """One of so many goes on; the halvings lie further apart by the same factor."""
+    """One in this many trials continues; the distance between halvings grows by the same factor."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import HyperbandPruner
@@ -111,7 +111,7 @@ class Hyperband(Rungs):
 
 
 class Wilcoxon(Rungs):
-    """Compares with the best trial, epoch by epoch, by a Wilcoxon signed-rank test."""
+    """Compares a trial with the best one, epoch by epoch, by a Wilcoxon signed-rank test."""
 
     kind: Literal["wilcoxon"] = "wilcoxon"
     p: float = Field(default=0.1, gt=0.0, lt=1.0)
@@ -124,15 +124,15 @@ class Wilcoxon(Rungs):
 
 
 class Patient(Rungs):
-    """Lets a trial that `wrapped` would stop go on for `patience` rungs without an improvement."""
+    """Lets a trial that `wrapped` would stop continue for `patience` rungs without an improvement."""
 
     kind: Literal["patient"] = "patient"
     wrapped: Annotated[Median | Percentile | SuccessiveHalving | Hyperband, Field(discriminator="kind")]
-    """The pruner that is asked."""
+    """The pruner whose decision is delayed."""
     patience: NonNegativeInt = 2
-    """Rungs without an improvement that are forgiven."""
+    """The number of rungs without an improvement that are tolerated."""
     min_delta: float = Field(default=0.0, ge=0.0)
-    """A rise of the accuracy by less than this is no improvement (share, 0..1)."""
+    """A rise of the accuracy by less than this does not count as an improvement (share, 0..1)."""
 
     def build(self, epochs: int) -> BasePruner:
         from optuna.pruners import PatientPruner

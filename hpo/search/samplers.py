@@ -36,7 +36,7 @@ class SamplerSpec(Spec):
 
 
 class Grid(SamplerSpec):
-    """Every combination of the values, each exactly once. The points are planned, so nothing is left to propose."""
+    """Every combination of the values, each exactly once. All points are planned in advance."""
 
     kind: Literal["grid"] = "grid"
     proposes: ClassVar[bool] = False
@@ -59,11 +59,11 @@ class Random(SamplerSpec):
 
 
 class Tpe(SamplerSpec):
-    """Tree-structured Parzen estimator (Bergstra et al. 2011), trials in progress counted as bad ones."""
+    """Tree-structured Parzen estimator (Bergstra et al. 2011); trials in progress count as bad ones."""
 
     kind: Literal["tpe"] = "tpe"
     startup: NonNegativeInt = 10
-    """Random trials before the model is trusted."""
+    """Random trials before the sampler's model is used."""
     candidates: PositiveInt = 24
     """Points drawn per proposal, of which the best is taken."""
     multivariate: bool = True
@@ -100,11 +100,12 @@ class CmaEs(SamplerSpec):
 
 
 class Qmc(SamplerSpec):
-    """The slot-th point of a scrambled low-discrepancy sequence: covers the space more evenly than random draws."""
+    """Points of a scrambled low-discrepancy sequence, which cover the space more evenly than random draws."""
 
     kind: Literal["qmc"] = "qmc"
     sequence: Literal["sobol", "halton"] = "sobol"
-    """Which one: Sobol' (1967), best balanced when the trials are a power of two, or Halton (1960)."""
+    """The sequence: Sobol' (1967), which is best balanced if the number of trials is a power of two, or Halton
+    (1960)."""
 
     def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
         from hpo.search.qmc import QmcPoint

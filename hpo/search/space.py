@@ -39,9 +39,9 @@ class Range(Spec):
     high: float
     """The largest value."""
     log: bool = False
-    """Search the logarithm: for strengths and learning rates."""
+    """Search on a logarithmic scale, as is usual for strengths and learning rates."""
     step: float | None = Field(default=None, gt=0.0)
-    """The distance of two neighbours, where only low, low + step, low + 2 step, … are searched."""
+    """The distance between neighbours, if only low, low + step, low + 2 step, … are searched."""
     integer: bool = False
     """Whether only whole numbers are searched."""
 
@@ -52,7 +52,7 @@ class Range(Spec):
         if self.log and self.low <= 0:
             raise ValueError(f"log = true needs low above 0, not {self.low:g}")
         if self.log and self.step is not None:
-            raise ValueError("log = true and step exclude each other")
+            raise ValueError("log = true and step can't be used together")
         if self.step is not None and (self.high - self.low) / self.step > 1e9:
             raise ValueError(f"steps of {self.step:g} from {self.low:g} to {self.high:g} are too many")
         if self.integer and not all(float(x).is_integer() for x in (self.low, self.high, self.step or 1)):
@@ -104,13 +104,13 @@ class Range(Spec):
 
 
 class Values(Spec):
-    """One of some values: a list, or a table of named values where each is a list or table itself."""
+    """One of several values: a list, or a table of named values where each is a list or table itself."""
 
     values: Annotated[tuple[Any, ...] | dict[str, Any], Field(min_length=1, max_length=256)]
     """A list, or a table of label = value, where each value is a list or a table itself."""
     then: dict[str, dict[str, Searched]] = {}
-    """Label -> what is searched besides where that label is chosen, by dotted path, such as a range that fits one
-    optimizer alone."""
+    """Label -> what is searched in addition if that label is chosen, by dotted path, such as a range that only makes
+    sense for one optimizer."""
 
     @model_validator(mode="before")
     @classmethod
@@ -126,9 +126,9 @@ class Values(Spec):
         try:
             labels = self.labels()
         except TypeError:
-            raise ValueError("values are numbers, texts, true or false, and lists and tables of these") from None
+            raise ValueError("values must be numbers, texts, true or false, or lists and tables of these") from None
         if len(set(labels)) != len(labels):  # 1, 1.0 and true are the same to Optuna
-            raise ValueError(f"a value stands twice in {labels}")
+            raise ValueError(f"a value is listed twice in {labels}")
         return self
 
     @model_validator(mode="after")
@@ -236,7 +236,7 @@ def _with_elements(base: Sequence[Any], over: Mapping[str, Any], where: str) -> 
     for key in over:
         if key not in places:
             last = f", 0 to {len(base) - 1}" if base else ""
-            raise StudyFileError(f"{where}: there is no element {shown(key)}; the list has {len(base)}{last}")
+            raise StudyFileError(f"{where}: there is no element {shown(key)}; the list has {len(base)} elements{last}")
     return list(merge(places, over, where).values())
 
 

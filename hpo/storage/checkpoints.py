@@ -54,16 +54,16 @@ class DatabaseCheckpoints:
             return content
         if len(content) > LARGEST_IN_DATABASE:
             raise CheckpointError(
-                f"the checkpoint has {len(content) >> 20} MiB, the database takes {LARGEST_IN_DATABASE >> 20}: it "
-                "is not kept, and an interrupted trial begins anew",
-                hint="keep checkpoints elsewhere: --checkpoints URL",
+                f"the checkpoint has {len(content) >> 20} MiB, the database takes {LARGEST_IN_DATABASE >> 20} MiB at "
+                "most: it is not kept, so an interrupted trial starts over",
+                hint="keep checkpoints outside the database: --checkpoints URL",
             )
         try:
             return IN_PARTS + self._parts.write(lease, content, use)
         except Exception as error:
             if not is_database_error(error) and not isinstance(error, StorageError):
                 raise
-            raise CheckpointError(f"the database does not take the checkpoint: {reason(error)}") from error
+            raise CheckpointError(f"the database refused the checkpoint: {reason(error)}") from error
 
     def fetch(self, kept: bytes) -> bytes:
         """The checkpoint that `kept` is or refers to.
@@ -75,7 +75,7 @@ class DatabaseCheckpoints:
             return self._parts.read(kept.removeprefix(IN_PARTS))
         if kept.startswith(REFERENCE):
             raise CheckpointError(
-                "the checkpoint lies elsewhere, not in the database", hint="start this worker with --checkpoints too"
+                "the checkpoint is not in the database", hint="start this worker with the same --checkpoints URL"
             )
         return kept
 
@@ -115,13 +115,13 @@ class UrlCheckpoints(DatabaseCheckpoints):
         except Exception as error:  # every kind of file system has errors of its own
             raise UserError(
                 f"--checkpoints {masked(url)!r}: {masked_text(str(error), url)}",
-                hint="a folder that all workers share, or a URL such as s3://bucket/folder (needs s3fs)",
+                hint="give a folder that all workers share, or a URL such as s3://bucket/folder (needs s3fs)",
             ) from None
         if masked(self._root) != self._root:
             # The ledger keeps the path of a checkpoint, and what the ledger keeps must hold no secret.
             raise UserError(
-                f"--checkpoints {masked(url)!r}: with this kind of URL the database would hold its secret",
-                hint="leave the secret to the settings of fsspec, in a file that you alone can read",
+                f"--checkpoints {masked(url)!r}: with this kind of URL, its secret would be stored in the database",
+                hint="put the secret into fsspec's settings, in a file that only you can read",
             )
         self._database = database
 
@@ -176,7 +176,9 @@ class UrlCheckpoints(DatabaseCheckpoints):
         # Whoever writes a row must not choose which file is read or removed: only one of this database can be.
         path, folder = kept.removeprefix(REFERENCE).decode(errors="replace"), f"{self._root}/{self._database}/"
         if not path.startswith(folder) or not _NAME.fullmatch(path.removeprefix(folder)):
-            raise self._error(f"the checkpoint lies at {path}, outside {self._root}, or is another database's")
+            raise self._error(
+                f"the checkpoint is at {path}, which is outside {self._root} or belongs to another database"
+            )
         return path
 
     def _remove_all(self, study: str, begin: str) -> None:

@@ -184,7 +184,7 @@ class StudyRow:
             raise StudyError(f"{self.name} is stopped", hint=f"hpo resume {self.name}")
         if self.state == "failed":
             raise StudyError(
-                f"{self.name} has failed: {self.reason}", hint=f"mend the cause, then: hpo retry {self.name}"
+                f"{self.name} has failed: {self.reason}", hint=f"fix the cause, then: hpo retry {self.name}"
             )
 
 
@@ -317,12 +317,12 @@ def read_cell(row: Row[Any]) -> Cell:
     """A cell from a row that has its columns."""
     values = {name: row._mapping[name] for name in Cell.__dataclass_fields__}
     if row.params is not None:
-        values["params"] = read_table(row.params, f"what the database keeps of the parameters of cell {row.id}")
+        values["params"] = read_table(row.params, f"the stored parameters of cell {row.id}")
     values["metrics"] = {} if row.metrics is None else _numbers(row.metrics, "a trial")
     values["seconds"] = a_duration(row.seconds)
     values |= {"started": a_time(row.started), "finished": a_time(row.finished)}
     if not is_plausible(row.score):
-        raise _changed(f"what the database keeps of the score of cell {row.id}", "a number that can be measured")
+        raise _changed(f"the stored score of cell {row.id}", "a possible number")
     return Cell(**values)
 
 
@@ -361,17 +361,17 @@ def read_curve_point(row: Row[Any]) -> CurvePoint:
 
 
 def _numbers(text: str, of: str) -> Mapping[str, float | None]:
-    found = read_table(text, f"what the database keeps of {of}")
+    found = read_table(text, f"the stored data of {of}")
     for name, value in found.items():
         if not isinstance(value, int | float | None) or not is_plausible(value):
-            raise _changed(f"what the database keeps of {of}, {shown(name)},", "a number that can be measured")
+            raise _changed(f"the stored {shown(name)} of {of}", "a possible number")
     return found
 
 
 def read_environment(text: str) -> Mapping[str, str]:
     """What a worker says of itself. What is no text is left out: one worker must not hide all the others."""
     try:
-        found = read_table(text, "what the database keeps of a worker")
+        found = read_table(text, "the stored data of a worker")
     except StorageError:
         return {}
     return {name: value for name, value in found.items() if isinstance(value, str)}
@@ -394,7 +394,7 @@ def read_table(text: str, what: str) -> dict[str, Any]:
 
 def _changed(what: str, allowed: str) -> StorageError:
     return StorageError(
-        f"{what} is not {allowed}: another program has written it", hint="restore it from a backup of the database"
+        f"{what} is not {allowed}: another program has changed it", hint="restore it from a backup of the database"
     )
 
 

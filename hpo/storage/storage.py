@@ -82,7 +82,7 @@ class Storage:
         found = _identity(self.url)
         self._file = self._file or found  # it may have been made after it was opened
         if self._file != found:
-            raise StorageError(f"{self}: the file was removed or replaced while it was in use")
+            raise StorageError(f"{self}: the file was removed or replaced during use")
 
     def close(self) -> None:
         """Give all connections back."""
@@ -108,11 +108,11 @@ def open_storage(url: str, retry: Retry = NEVER, deadline: Callable[[], float] |
     """
     storage = Storage(parse_url(url), retry, deadline)
     if storage.url.drivername == "sqlite" and not Path(str(storage.url.database)).exists():
-        raise StorageError(f"{storage}: there is no such file", hint="hpo launch-study FILE makes one")
+        raise StorageError(f"{storage}: there is no such file", hint="create it with: hpo launch-study FILE")
     with explained(storage.url):
         found = retry(lambda: _schema_version(storage.engine))
     if found is None:
-        raise StorageError(f"{storage}: this database holds no studies yet", hint="hpo launch-study FILE begins one")
+        raise StorageError(f"{storage}: this database holds no studies yet", hint="launch one: hpo launch-study FILE")
     _check_version(found, storage)
     return storage
 
@@ -165,12 +165,12 @@ def _create_if_missing(storage: Storage) -> None:
 def _check_version(found: int, storage: Storage) -> None:
     if found > tables.SCHEMA_VERSION:
         raise StorageError(
-            f"{storage}: its tables have version {found}, this hpo knows versions up to {tables.SCHEMA_VERSION}",
-            hint="install the hpo that the other nodes use",
+            f"{storage}: its tables have version {found}; this hpo knows versions up to {tables.SCHEMA_VERSION}",
+            hint="install the version of hpo that the other nodes use",
         )
     if found < tables.SCHEMA_VERSION:
         raise StorageError(
-            f"{storage}: its tables have version {found}, this hpo uses version {tables.SCHEMA_VERSION}",
+            f"{storage}: its tables have version {found}; this hpo uses version {tables.SCHEMA_VERSION}",
             hint="stop the workers of the older hpo, then: hpo migrate",
         )
 

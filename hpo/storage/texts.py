@@ -46,5 +46,5 @@ def check_encoding(connection: sqlalchemy.Connection) -> None:
     if encoding not in ENCODINGS:
         raise StorageError(
             f"the database {driver.info.dbname!r} has the encoding {encoding}, which lacks most characters",
-            hint="make one with UTF-8, and move what is there with pg_dump: createdb -E UTF8 -l C -T template0 NAME",
+            hint="create one with UTF-8, and move the data with pg_dump: createdb -E UTF8 -l C -T template0 NAME",
         )

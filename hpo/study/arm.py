@@ -19,21 +19,21 @@ class Arm(Spec):
     """One way of answering the study's question."""
 
     trial: dict[str, Any] = {}
-    """Laid over the study's trial; a table that names another `kind` replaces the whole table."""
+    """Changes to the study's trial, laid over it; a table that names another `kind` replaces the whole table."""
     sampler: Sampler = DEFAULT_SAMPLER
-    """What proposes the points that are tried."""
+    """The sampler that proposes the points to try."""
     search: dict[str, Searched] = Field(default={}, max_length=32)
-    """Dotted path into the trial -> the values or the range searched. Nothing searched: one configuration."""
+    """Dotted path into the trial -> the values or the range to search. If empty, the arm is a single configuration."""
     pruner: Pruner | None = None
-    """A pruner for this arm, in place of the protocol's."""
+    """A pruner for this arm, instead of the protocol's."""
     budget: Budget | None = None
-    """A budget for this arm, in place of the protocol's."""
+    """A budget for this arm, instead of the protocol's."""
     baseline: Name | None = None
-    """The arm that this one is compared with, in place of the protocol's."""
+    """The arm that this one is compared with, instead of the protocol's."""
     way: Name | None = None
-    """The arm's name in a file with settings, which has it once for all of them; nobody writes it."""
+    """The arm's name in a file with settings, where one arm stands for all of them. Filled in by hpo; leave it out."""
     setting: Name | None = None
-    """The setting that the arm is in, in such a study; nobody writes it."""
+    """The setting that the arm is in, in a study with settings. Filled in by hpo; leave it out."""
 
     @model_validator(mode="before")
     @classmethod

@@ -11,21 +11,21 @@ from hpo.spec import Name, Spec
 
 
 class Compared(Spec):
-    """Two arms, and when they are looked at."""
+    """Two arms, and the moment at which they are compared."""
 
     arm: Name
     """The arm that is claimed to differ."""
     than: Name
     """The arm that it is compared with."""
     setting: Name | None = None
-    """The one of the study's settings that is meant; all of them, if not given."""
+    """The setting of the study that the claim is about; all of them if not given."""
     at: float | None = Field(default=None, gt=0.0, lt=1.0)
-    """The moment that is looked at, as a share of the epochs; their end if not given. Not for test, which is scored at
-    the end alone."""
+    """The moment of the comparison, as a share of the epochs; the end if not given. Not for test, which is only scored
+    at the end."""
 
 
 class Pair(Compared):
-    """Two arms of which the difference is taken, seed by seed."""
+    """Two arms whose difference is computed, seed by seed."""
 
 
 class Contrast(Compared):
@@ -75,10 +75,10 @@ class Claim(Spec):
     """The metric of `arm` is less than that of `than`."""
 
     equal: Equality | None = None
-    """The metric of `arm` is that of `than`, but for less than matters."""
+    """The metric of `arm` equals that of `than`, up to a difference that does not matter."""
     matters: PositiveFloat | None = None
-    """The smallest difference from the margin that would matter, in the metric's unit: with it, a claim that is not
-    decided is answered by "no difference that matters" where that much is known. An `equal` has its own."""
+    """The smallest difference from the margin that would matter, in the metric's unit. A claim that is not decided then
+    ends in "no difference that matters" if that is certain. An `equal` claim has `within` instead."""
 
     @model_validator(mode="after")
     def _one_direction(self) -> Self:
@@ -115,17 +115,17 @@ class Claim(Spec):
 
 
 class Published(Spec):
-    """A number that a publication prints, to stand beside the measured one."""
+    """A number from a publication, to be shown beside the measured one."""
 
     arm: Name
     """The arm that repeats it."""
     params: dict[str, Any] = {}
-    """Dotted path -> value, where one configuration of the arm is meant and not its best."""
+    """Dotted path -> value, if the number is for one configuration of the arm and not for its best."""
     metric: MetricName | None = None
-    """What it measures, after the last epoch; the protocol's metric, on test, if not given."""
+    """The metric that it measures, after the last epoch; the protocol's metric, on test, if not given."""
     value: float
-    """The number as it is printed, but accuracies as shares, 0..1."""
+    """The number as printed, except that accuracies are shares, 0..1."""
     runs: int = Field(default=1, ge=1, le=1000)
-    """How many runs it is the mean of, as far as the publication says."""
+    """The number of runs that it is the mean of, if the publication says so."""
     where: str = Field(min_length=1, max_length=200)
-    """Where it is printed, for example "table 2"."""
+    """Place in the publication, for example "table 2"."""

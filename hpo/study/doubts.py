@@ -24,7 +24,7 @@ def _rates_tuned_for_one(study: StudySpec) -> Iterator[str]:
                 if rates[tuned] and not rates[fixed]:
                     yield (
                         f"the learning rate is searched in {tuned} ({', '.join(rates[tuned])}) and fixed in {fixed}: a "
-                        "difference may come from that alone"
+                        "difference may be due to that alone"
                     )
 
 

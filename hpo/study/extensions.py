@@ -33,7 +33,7 @@ def extended(study: StudySpec, by: Extension) -> StudySpec:
         return StudySpec.model_validate_json(more.model_dump_json())
     except ValidationError as error:
         lines = "\n".join(explain(error, json.loads(more.model_dump_json())))
-        raise StudyError(f"{study.name} can't have so much more:\n{lines}") from None
+        raise StudyError(f"{study.name} can't be extended by that much:\n{lines}") from None
 
 
 def _with_more_seeds(study: StudySpec, more: int) -> Confirm:
@@ -45,10 +45,10 @@ def _with_more_seeds(study: StudySpec, more: int) -> Confirm:
         return confirm.model_copy(update={"most": confirm.most + more})
     if study.claims:
         raise StudyError(
-            f"{study.name} was launched for {confirm.seeds} seeds, and the test of its claims counts on it: whoever "
-            "looks and then adds seeds errs more often than it says",
-            hint=f"ask again in a study of its own, whose seeds are new: --name NAME --set "
-            f"protocol.seed={study.protocol.seed + 1}; or declare beforehand that seeds may be added: "
+            f"{study.name} was launched with {confirm.seeds} seeds, and the test of its claims relies on that number: "
+            "adding seeds after looking at the results makes a false verdict more likely than the p value says",
+            hint=f"repeat the question in a new study, with new seeds: --name NAME --set "
+            f"protocol.seed={study.protocol.seed + 1}; or declare in the study file that seeds may be added: "
             'confirm = { seeds = 5, most = 40, until = "decided" }',
         )
     return confirm.model_copy(update={"seeds": confirm.seeds + more})
@@ -58,9 +58,9 @@ def _refuse_listed_points(study: StudySpec) -> None:
     listed = [name for name, arm in study.arms.items() if not arm.sampler.proposes]
     if listed:
         raise StudyError(
-            f"{study.name}: {', '.join(listed)} would stay as it is, for a grid is a whole, and the others would have "
-            "more compute",
-            hint="a finer grid is a study of its own",
+            f"{study.name}: {', '.join(listed)} can't be extended, since a grid lists all of its points; the other "
+            "arms would have more compute",
+            hint="launch a new study for a finer grid",
         )
 
 

@@ -89,7 +89,7 @@ def _refused(lines: list[str]) -> StudyFileError:
 def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > LARGEST_FILE:
-            raise StudyFileError(f"{path}: larger than {LARGEST_FILE} bytes, which no study file is")
+            raise StudyFileError(f"{path}: larger than {LARGEST_FILE} bytes, the most a study file may have")
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # some editors put a mark first
     except OSError as error:
         raise StudyFileError(f"{path}: {error.strerror}", hint="give the path of a study file (TOML)") from None
@@ -109,8 +109,8 @@ def _profiles(path: Path, given: Any) -> dict[str, dict[str, Any]]:
             raise StudyFileError(f"{path}: profiles.{name}: tables are nested more than {DEEPEST_TABLE} deep")
         if "name" in profile:
             raise StudyFileError(
-                f"{path}: profiles.{name}.name: a profile can't name the study, which is called after both",
-                hint="--name on the command line can",
+                f"{path}: profiles.{name}.name: a profile can't name the study, whose name already contains both",
+                hint="leave it out, or give --name on the command line",
             )
     return profiles
 

@@ -23,14 +23,14 @@ MOST_SEARCHES = 100
 
 
 class Budget(Spec):
-    """How much each search of an arm may spend: trials or epochs, and hours if they are to be limited too."""
+    """How much each search of an arm may spend: trials or epochs, and optionally hours."""
 
     trials: PositiveInt | None = None
     """Trials, pruned or not."""
     epochs: PositiveInt | None = None
-    """Epochs trained; what pruning saves goes into further trials of the same arm."""
+    """Epochs trained; epochs that pruning saves go into further trials of the same arm."""
     hours: PositiveFloat | None = None
-    """Once the arm's trials have trained so long together, no further one is begun; those that have begun are
+    """Hours of training, summed over the arm's trials, after which no further trial is started; those that run are
     finished."""
 
     @model_validator(mode="after")
@@ -41,19 +41,19 @@ class Budget(Spec):
 
 
 class Confirm(Spec):
-    """The second phase: the best of each arm trained again with fresh seeds, the same for every arm."""
+    """The second phase: the best configurations of each arm are trained again with fresh seeds, the same for every
+    arm."""
 
     top: int = Field(default=1, ge=1, le=100)
-    """How many of an arm's configurations are confirmed, the best ones by the metric."""
+    """The number of configurations per arm that are confirmed: the best ones by the metric."""
     seeds: int = Field(default=5, ge=1, le=1000)
-    """Fresh seeds for each of them; with `until`, how many are added at once."""
+    """Fresh seeds for each of them; with `until`, the number that is added at a time."""
     vary: tuple[Source, ...] = ("init", "order")
-    """What differs from seed to seed: the weights that training begins with (`init`), all that is drawn while training
-    (`order`), which data is held out (`split`). The rest is drawn alike for all seeds, so that the spread shows what
-    varies alone."""
+    """What differs from seed to seed: the initial weights (`init`), everything random during training (`order`), which
+    data is held out (`split`). The rest is the same for all seeds, so that the spread shows only what varies."""
     until: Literal["decided"] | None = None
-    """Add seeds to the arms of claims until these are decided, or the arms have `most`. The verdicts then rest on tests
-    that are valid however often one looks."""
+    """Add seeds to the arms of claims until the claims are decided, or the arms have `most`. The verdicts then rest on
+    tests that stay valid however often one looks at the results."""
     most: int | None = Field(default=None, ge=2, le=1000)
     """The most seeds of a configuration, with `until`."""
 
@@ -86,43 +86,43 @@ class Protocol(Spec):
     """How the arms are made comparable."""
 
     budget: Budget | None = None
-    """What each arm may spend in each of its searches. Without one, sampled arms may spend as many epochs as the
+    """What each arm may spend in each of its searches. If not given, sampled arms may spend as many epochs as the
     largest grid."""
     pruner: Pruner = NO_PRUNER
-    """What stops trials of the sampled arms; a grid is run in full unless its arm states a pruner of its own."""
+    """The pruner that stops bad trials of the sampled arms; a grid is run in full unless its arm has its own pruner."""
     confirm: Confirm | None = None
-    """The second phase. Without it the search is all there is, and nothing is scored on test."""
+    """The second phase. If not given, the study ends with the search, and nothing is scored on test."""
     searches: int = Field(default=1, ge=1, le=MOST_SEARCHES)
-    """Whole searches of every arm, each with its own proposals and seeds, its own budget and its own confirm phase.
-    With several, claims are about the arms as ways of searching, paired search by search; with one, about the
-    configurations that its searches happened to choose."""
+    """The number of complete searches of every arm, each with its own proposals, seeds, budget and confirm phase. With
+    several, claims are about the arms as ways of searching, paired search by search; with one, they are about the
+    configurations that this one search happened to choose."""
     vary_split: bool = False
-    """Give every search a validation split of its own, the same for all arms: then the spread between searches is also
-    that of the choice of the data that is held out."""
+    """Give every search its own validation split, the same for all arms: the spread between searches then includes the
+    choice of the held-out data."""
     seed: NonNegativeInt = 0
     """Fixes initializations, batch orders and proposals."""
     seeding: Literal["derived", "counted"] = "derived"
-    """How the seeds of trials follow from `seed`: derived, so that studies with different ones share none; or counted
-    up from it, as before they were derived, for one search alone."""
+    """How the seeds of trials follow from `seed`: "derived", so that studies with different seeds share none; or
+    "counted" up from it, as in early versions, which only works with one search."""
     repeats: int = Field(default=1, ge=1, le=1000)
     """Seeds per grid point in the search phase."""
     metric: MetricName | None = None
-    """What trials are judged by, on validation: by it configurations are chosen, trials pruned, and samplers learn from
-    it. The validation accuracy if not given; `validation_loss` is the other one."""
+    """What trials are judged by, on validation: it decides which configurations are chosen and which trials are pruned,
+    and samplers learn from it. The validation accuracy if not given; the alternative is `validation_loss`."""
     select: Literal["last", "best"] = "last"
-    """The epoch of which the metric is a trial's score in the search. Test, curves and claims are of the last epoch in
-    any case."""
+    """The epoch whose metric is a trial's score in the search. Test, curves and claims always use the last epoch."""
     audit: int = Field(default=0, ge=0, le=1000)
-    """So many pruned trials of each search are run to their end after it, to measure how often pruning was
+    """The number of pruned trials of each search that are run to their end after it, to measure how often pruning was
     wrong."""
     share_prefixes: bool = False
-    """Train once what trials with the same seed have in common at their beginning, as schedules with the same first
-    stages; only where it is known beforehand, so for grids that are not pruned and in the confirm phase. Every trial
+    """Train only once what trials with the same seed have in common at their beginning, such as the first stages of a
+    schedule. This needs trials that are known beforehand: grids without pruning, and the confirm phase. Every trial
     still counts with all its epochs."""
     keep_weights: bool = False
-    """Keep the weights of every confirm trial after its last epoch, for `hpo fetch`, where checkpoints are kept."""
+    """Keep the weights of every confirm trial after its last epoch, for `hpo fetch`; they are kept with the
+    checkpoints."""
     attempts: PositiveInt = 5
-    """How often a cell is tried without an epoch of progress before it is set aside as failed."""
+    """How often a trial is tried without an epoch of progress before it is set aside as failed."""
     baseline: Name | None = None
     """The arm that the others are compared with; the first one if not given."""
 

@@ -72,7 +72,7 @@ def read_rehearsal(text: str | None) -> Rehearsal | None:
     try:
         return None if text is None else Rehearsal.model_validate_json(text)
     except ValidationError:
-        log.warning("what is kept of the study's rehearsal can't be read by this version of hpo: left out")
+        log.warning("the study's stored rehearsal can't be read by this version of hpo, and is left out")
         return None
 
 
@@ -90,7 +90,7 @@ def rehearsed(study: StudySpec, file: Path) -> Rehearsal | None:
     except MachineError:  # the code is elsewhere, where the workers are: nobody can tell
         return found
     if code != found.code:
-        log.warning("the program is not what it was when it was rehearsed: hpo rehearse %s", file)
+        log.warning("the program has changed since it was rehearsed; rehearse it again: hpo rehearse %s", file)
         return None
     return found
 
@@ -107,5 +107,5 @@ def _kept(file: Path) -> Rehearsal | None:
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it is not what hpo rehearse writes"
+        why = error.strerror if isinstance(error, OSError) else "it was not written by hpo rehearse"
         raise StudyFileError(f"{path} can't be read: {why}", hint=f"remove it, then: hpo rehearse {file}") from None

@@ -26,12 +26,12 @@ MOST_ARMS = 100
 
 
 class Setting(Spec):
-    """A circumstance in which every arm runs."""
+    """A condition under which every arm runs."""
 
     trial: dict[str, Any] = {}
-    """Laid over the study's trial, and below each arm's own."""
+    """Changes to the study's trial, laid over it before each arm's own."""
     at: dict[Name, Annotated[float, Field(ge=-1e6, le=1e6)]] = Field(default={}, max_length=16)
-    """Where the setting lies along what a claim's `along` names, such as `hidden = 50`; a logarithm where steps are
+    """The setting's value for a claim's `along`, such as `hidden = 50`; give the logarithm if settings differ by
     factors."""
 
 
@@ -107,7 +107,7 @@ def _with_shared_search(table: dict[str, Any]) -> dict[str, Any]:
     except (ValueError, AttributeError):
         return table
     if not any(map(_samples, arms.values())):
-        raise StudyFileError('search: no arm has a sampler that proposes, such as { kind = "tpe" }, to search it with')
+        raise StudyFileError('search: no arm has a sampler that proposes points, such as { kind = "tpe" }')
     more = {name: arm | {"search": shared | own[name]} if _samples(arm) else arm for name, arm in arms.items()}
     return {key: value for key, value in table.items() if key != "search"} | {"arms": more}
 
@@ -155,7 +155,7 @@ def slopes(levels: Sequence[float]) -> list[float]:
     middle = sum(levels) / len(levels)
     squares = sum((level - middle) ** 2 for level in levels)
     if squares == 0:
-        raise ValueError("all settings lie at the same place")
+        raise ValueError("all settings have the same value")
     return [(level - middle) / squares for level in levels]
 
 

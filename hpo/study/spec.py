@@ -45,7 +45,7 @@ class Source(Spec):
 
 
 class Extension(Spec):
-    """What `hpo extend` has added to a study that was under way, and how far the study was by then."""
+    """What `hpo extend` has added to a study that was under way, and how far the study had come by then."""
 
     more_trials: PositiveInt | None = None
     """Further trials for every arm."""
@@ -54,18 +54,18 @@ class Extension(Spec):
     more_seeds: PositiveInt | None = None
     """Further seeds for every configuration that is confirmed."""
     when_done: NonNegativeInt
-    """Trials that were done, whose results could be seen."""
+    """Trials that were done by then, so that their results could be seen."""
     of_planned: NonNegativeInt
-    """Trials that there were."""
+    """Trials that were planned by then."""
 
 
 class StudySpec(Spec):
     """One question, the arms that answer it, and how they are compared. `hpo.study.file` checks it as a whole."""
 
     name: Name
-    """What the study is called in the storage and in commands."""
+    """Name of the study, in the storage and in commands."""
     title: str = Field(default="", max_length=1000)
-    """The question, in a line."""
+    """The question, in one line."""
     trial: dict[str, Any]
     """A complete trial; see the trial's own fields."""
     protocol: Protocol = Protocol()
@@ -75,13 +75,13 @@ class StudySpec(Spec):
     claims: tuple[Claim, ...] = ()
     """Statements that the study tests."""
     published: tuple[Published, ...] = ()
-    """Printed numbers, to stand beside the measured ones."""
+    """Published numbers, to be shown beside the measured ones."""
     source: Source | None = None
-    """Where the experiment comes from."""
+    """The publication that the experiment comes from."""
     extensions: tuple[Extension, ...] = ()
-    """What `hpo extend` has added; it writes this itself."""
+    """What `hpo extend` has added. Filled in by hpo; leave it out."""
     settings: dict[Name, Setting] = Field(default={}, max_length=100)
-    """Circumstances in which every arm runs, such as sizes of a net, by name."""
+    """Conditions under which every arm runs, such as sizes of a network, by name."""
 
     @model_validator(mode="after")
     def _metrics_named(self) -> Self:
@@ -205,13 +205,13 @@ class StudySpec(Spec):
 class StudyFile(StudySpec):
     """One question, the arms that answer it, and how they are compared.
 
-    `hpo.study.file` checks it as a whole. What it makes of it, and what is stored, is the study without profiles.
+    `hpo.study.file` checks it as a whole. What is stored is the study with its profile applied.
     """
 
     search: dict[str, Searched] = Field(default={}, max_length=32)
-    """What every arm searches that has a sampler which proposes, besides its own."""
+    """What every arm with a proposing sampler searches, in addition to its own `search`."""
     profiles: dict[Name, dict[str, Any]] = {}
-    """Settings by name, of which `--profile NAME` lays one set over the rest of the file."""
+    """Variants by name; `--profile NAME` lays one of them over the rest of the file."""
 
 
 def read_study(name: str, stored: str, version: str) -> StudySpec:
@@ -224,7 +224,7 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
         table = json.loads(stored)
     except (ValueError, RecursionError):
         raise StudyError(
-            f"what the database keeps of the study {name!r} is not JSON: another program has written it",
+            f"the study {name!r} in the database is not valid JSON: another program has changed it",
             hint=f"restore it from a backup of the database, or remove the study: hpo delete {name}",
         ) from None
     if isinstance(table, dict) and isinstance(protocol := table.get("protocol"), dict):
@@ -234,8 +234,8 @@ def read_study(name: str, stored: str, version: str) -> StudySpec:
     except ValidationError as error:
         [first, *_] = explain(error, table)
         raise StudyError(
-            f"the study {name!r} was planned by another version of hpo ({version}), unreadable by this one: {first}",
-            hint="use the version that planned it",
+            f"the study {name!r} was planned by another version of hpo ({version}); this one can't read it: {first}",
+            hint=f"use version {version}",
         ) from None
 
 

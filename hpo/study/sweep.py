@@ -44,7 +44,7 @@ def converted(sweep: Mapping[str, Any], name: str, length: int | None, unit: str
         "values": values,
         "reports": {"line": rf"{metric['name']}\D+(?P<validation_{metric['name']}>\S+)"},
     }
-    notes.append("reports: W&B's log is not read; let the program print its metric once a unit, or call hpo.trial()")
+    notes.append("reports: W&B's log is not read; let the program print its metric once per unit, or call hpo.trial()")
     if length is None:
         notes.append("length: a sweep does not say how long a run is; give the number of reports (--length)")
     arm = {"sampler": {"kind": _sampler(sweep, notes)}, "search": search}
@@ -68,12 +68,12 @@ def _searched(path: str, given: Mapping[str, Any], notes: list[str]) -> dict[str
         return [given["value"]]
     if "values" in given:
         if "probabilities" in given:
-            notes.append(f"{path}: probabilities have no counterpart; all values are as likely")
+            notes.append(f"{path}: probabilities have no counterpart; all values are equally likely")
         found = list(given["values"])
         return [found[0]] if len(found) == 1 else {"values": found}
     low, high = given.get("min"), given.get("max")
     if not isinstance(low, int | float) or not isinstance(high, int | float):
-        notes.append(f"{path}: {kind or 'what it says'} has no counterpart; give a range or values")
+        notes.append(f"{path}: {kind or 'this'} has no counterpart; give a range or values")
         return None
     kind = kind or ("int_uniform" if isinstance(low, int) and isinstance(high, int) else "uniform")
     match kind:
@@ -85,11 +85,11 @@ def _searched(path: str, given: Mapping[str, Any], notes: list[str]) -> dict[str
             return {"low": float(low), "high": float(high), "step": float(given.get("q", 1))}
         case "log_uniform_values" | "q_log_uniform_values":
             if "q" in given:
-                notes.append(f"{path}: steps of a logarithm have no counterpart; every number of the range is searched")
+                notes.append(f"{path}: steps on a log scale have no counterpart; all numbers of the range are searched")
             return {"low": float(low), "high": float(high), "log": True}
         case "log_uniform":
             return {"low": math.exp(low), "high": math.exp(high), "log": True}
-    notes.append(f"{path}: {kind} has no counterpart; its range is searched evenly")
+    notes.append(f"{path}: {kind} has no counterpart; its range is searched uniformly")
     return {"low": float(low), "high": float(high)}
 
 
@@ -101,12 +101,13 @@ def _example(searched: Mapping[str, Any]) -> Any:
 
 def _metric(given: Any, notes: list[str]) -> dict[str, Any]:
     if not isinstance(given, Mapping) or "name" not in given:
-        notes.append("metric: the sweep names none; it is called loss here")
+        notes.append("metric: the sweep names none; here it is called loss")
         return {"name": "loss", "goal": "minimize"}
     name = str(given["name"])
     if name.startswith("test"):
         notes.append(
-            f"metric: {name} chooses by test, which nobody should see before the end; report one of validation"
+            f"metric: {name} would choose by test scores, which should not be seen before the end; report a validation "
+            "metric"
         )
     base = re.sub(r"[^A-Za-z0-9_]", "_", SPLIT.sub("", name))
     return {"name": base, "goal": "maximize" if given.get("goal") == "maximize" else "minimize"}
@@ -131,9 +132,9 @@ def _command(sweep: Mapping[str, Any], values: list[str], notes: list[str]) -> s
 def _sampler(sweep: Mapping[str, Any], notes: list[str]) -> str:
     method = str(sweep.get("method", "bayes"))
     if method == "bayes":
-        notes.append("method: bayes is a Gaussian process there; tpe is taken here")
+        notes.append("method: bayes is a Gaussian process in W&B; tpe is used here")
     if method not in SAMPLERS:
-        notes.append(f"method: {method} has no counterpart; random is taken")
+        notes.append(f"method: {method} has no counterpart; random is used")
     return SAMPLERS.get(method, "random")
 
 
@@ -142,12 +143,12 @@ def _protocol(sweep: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     if sweep.get("method") != "grid":
         cap = sweep.get("run_cap")
         if not isinstance(cap, int):
-            notes.append(f"run_cap: the sweep would go on until it is stopped; {TRIALS} trials here")
+            notes.append(f"run_cap: the sweep would run until it is stopped; here it has {TRIALS} trials")
         protocol["budget"] = {"trials": cap if isinstance(cap, int) else TRIALS}
         if sweep.get("early_terminate"):
             protocol["pruner"] = {"kind": "hyperband"}
-            notes.append("early_terminate: hyperband, with its own settings; see docs/reference.md")
-    notes.append("confirm: a sweep ends with the best of all it has tried; add [protocol.confirm] for a fair number")
+            notes.append("early_terminate: hyperband with its default settings; see docs/reference.md")
+    notes.append("confirm: a sweep reports the best of all its trials; add [protocol.confirm] for an unbiased score")
     handled = {
         "method",
         "metric",

@@ -41,10 +41,10 @@ def _meant(module: str, function: str) -> str:
     dotted = ".".join(path.with_suffix("").parts) if path.suffix == ".py" or "/" in module else module
     if all(part.isidentifier() for part in dotted.split(".")):
         if function.isidentifier():
-            return f"a module is named without .py and with dots: did you mean {dotted}:{function}?"
+            return f"write a module with dots and without .py: did you mean {dotted}:{function}?"
         if not function:
-            return f"the function is missing: {dotted}:FUNCTION"
-    return "write for example my_package.models:build"
+            return f"the function is missing: write {dotted}:FUNCTION"
+    return "write, for example, my_package.models:build"
 
 
 Target = Annotated[str, Field(max_length=256), AfterValidator(_importable)]
@@ -58,7 +58,7 @@ def _finite(arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
     try:
         json.dumps(arguments, allow_nan=False)
     except ValueError:
-        raise ValueError("numbers must be finite: the database keeps no inf and no nan") from None
+        raise ValueError("numbers must be finite: the database can't store inf or nan") from None
     return arguments
 
 
@@ -84,7 +84,7 @@ def import_target(target: Target, what: str) -> Callable[..., Any]:
         said = str(error) if isinstance(error, ImportError | AttributeError) else raised(error)
         raise TargetError(
             f"the {what}'s target {target} can't be imported: {said}",
-            hint="install its package where the worker runs, or name its folder in PYTHONPATH",
+            hint="install its package where the worker runs, or add its folder to PYTHONPATH",
         ) from error
     finally:
         _remember({module, *sys.modules} - (before - {module}))
@@ -142,6 +142,6 @@ def _is_allowed(module: str) -> bool:
 def _not_allowed(module: str, why: str = "") -> TargetError:
     allowed = _allowed()
     return TargetError(
-        f"{why}this worker may not import {module}; it may import {', '.join(allowed) or 'nothing of a study'}",
+        f"{why}this worker may not import {module}; it may import {', '.join(allowed) or 'no modules for a study'}",
         hint=f"if you trust that code, start the worker with HPO_CUSTOM_TARGETS={','.join([*allowed, module])}",
     )

@@ -50,7 +50,7 @@ class _Artifacts(FileSystemArtifactStore):
         try:
             return super().open_reader(artifact_id)
         except ArtifactNotFound:
-            raise HTTPError(404, "this artifact is not in the folder of artifacts that is served here") from None
+            raise HTTPError(404, "this artifact is not in the artifact folder of this dashboard") from None
 
 
 class _Server(ThreadingMixIn, WSGIServer):
@@ -84,7 +84,7 @@ def serve(
     try:
         server = make_server(HOST, port, app, server_class=_Server, handler_class=_Quiet)
     except OSError as error:
-        raise UserError(f"port {port}: {error.strerror}", hint="choose another with --port") from None
+        raise UserError(f"port {port}: {error.strerror}", hint="choose another port with --port") from None
     with server:
         Thread(target=server.serve_forever, daemon=True).start()
         ready(f"http://{HOST}:{server.server_port}/dashboard")

@@ -70,7 +70,7 @@ def summary(alive: Sequence[WorkerRow]) -> Iterator[str]:
     )
     mixed = [key for key in MATTERS if differ(key, alive)]
     if len(kinds) > 1 or mixed:
-        yield f"they differ in {', '.join([*(['device'] if len(kinds) > 1 else []), *mixed])}"
+        yield f"the workers differ in {', '.join([*(['device'] if len(kinds) > 1 else []), *mixed])}"
     for key in ("driver", "commit"):
         if known := sorted({worker.environment.get(key, "") for worker in alive} - {""}):
             yield f"{key}: {', '.join(known)}"

@@ -41,8 +41,8 @@ class SlowWorker:
     def in_words(self, unit: str) -> str:
         """A line for people."""
         return (
-            f"slow: {self.host}, process {self.pid}: {self.seconds:.3g} seconds for each {unit} of {self.arm}, and "
-            f"{self.others_seconds:.3g} for others on the same device: {self.times:.1f} times as long"
+            f"slow: {self.host}, process {self.pid}: {self.seconds:.3g} seconds per {unit} of {self.arm}, others "
+            f"on the same kind of device {self.others_seconds:.3g}: {self.times:.1f} times as long"
         )
 
 

@@ -115,11 +115,11 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     if standing.failed > SHOWN_ERRORS:
         yield Text(f"and {count(standing.failed - SHOWN_ERRORS, 'more failed trial')}")
     if standing.failed:
-        yield Text(f"mend the cause, then: hpo retry {row.name}")
+        yield Text(f"fix the cause, then: hpo retry {row.name}")
     if standing.state == "stopped":
-        yield Text(f"to go on: hpo resume {row.name}")
+        yield Text(f"to continue: hpo resume {row.name}")
     if stale := sum(arm.stale for arm in progress):
-        yield Text(f"stale leases: {stale}, free for the next worker that claims")
+        yield Text(f"stale leases: {stale}; other workers can take over these trials")
     if standing.seconds_left:
         yield Text(f"time left: {about(standing.seconds_left)}")
 
@@ -187,7 +187,7 @@ def _read(row: StudyRow) -> StudySpec | StudyError:
         return error
     except (LookupError, TypeError, ValueError, ArithmeticError, StudyFileError):  # of values that no model looks into
         return StudyError(
-            f"what the database keeps of the study {row.name!r} makes no sense: another program has changed it",
+            f"the stored data of the study {row.name!r} is inconsistent: another program has changed it",
             hint=f"restore it from a backup of the database, or remove the study: hpo delete {row.name}",
         )
     return study

@@ -37,7 +37,7 @@ def run_cell(session: Session, studies: Studies, lease: Lease) -> None:
         _CellRun(session, studies, study, lease).run()
     except Interrupted:  # while its images were read: nothing has been trained here
         session.ledger.release(lease)
-        log.info("cell %d: let go before it began", cell.id)
+        log.info("cell %d: given back before it began", cell.id)
     except (LeaseLost, MachineError, SickMachine, StudyError):
         raise
     except Exception as error:
@@ -59,7 +59,7 @@ class _CellRun:
     def run(self) -> None:
         cell, attempts = self._lease.cell, self._study.spec.protocol.attempts
         if cell.attempts > attempts:
-            self._fail(cell.error or f"{cell.attempts - 1} workers in a row vanished without finishing an epoch")
+            self._fail(cell.error or f"{cell.attempts - 1} workers in a row disappeared before they finished an epoch")
             return
         kept = self._ledger.checkpoint(self._lease) if cell.claims > 1 else None
         place, later, shared_after = self._find_prefix()
@@ -114,7 +114,7 @@ class _CellRun:
             if trials.pruner(cell).at_rung(point.at) and value is not None:
                 trial.report(value, point.at)
         trials.flush(trial)
-        log.info("cell %d: goes on after epoch %d of cell %d", cell.id, place.epochs, place.cell)
+        log.info("cell %d: continues after epoch %d of cell %d", cell.id, place.epochs, place.cell)
         return self._fetched(kept)
 
     def _fetched(self, kept: bytes) -> bytes | None:
@@ -125,7 +125,7 @@ class _CellRun:
             return None
 
     def _begin_anew(self, error: CheckpointError) -> None:
-        log.warning("cell %d: %s; the trial begins anew", self._lease.cell.id, error)
+        log.warning("cell %d: %s; the trial starts over", self._lease.cell.id, error)
         self._ledger.go_on_from(self._lease, None)  # what another cell had trained for this one it trains itself now
 
     def _train(self, reporter: Reporter) -> Result:
@@ -150,7 +150,9 @@ class _CellRun:
         self._ledger.release(self._lease, saved)
         reporter.kept(saved)
         reporter.show_end("interrupted")
-        log.info("cell %d: let go after %d epochs, to be continued", self._lease.cell.id, self._length_so_far(reporter))
+        log.info(
+            "cell %d: given back after %d epochs, to be continued", self._lease.cell.id, self._length_so_far(reporter)
+        )
 
     def _is_too_large(self, error: Exception) -> bool:
         machine = self._session.machine(self._study.spec.trainer)
@@ -159,7 +161,7 @@ class _CellRun:
     def _end_as_too_large(self, trial: Trial, reporter: Reporter) -> None:
         """A point of the search for which no device of this size has memory is a bad one: trying again is no help."""
         device = self._session.machine(self._study.spec.trainer).description
-        reason = f"out of memory, with nothing else on {device}"
+        reason = f"out of memory, although nothing else runs on {device}"
         self._finish(trial, reporter, Result(finished=False), "diverged", reason)
         failures.point_failed(self._session, self._lease, reason)
 

@@ -43,7 +43,7 @@ def failed(session: Session, study: Study, lease: Lease, error: Exception) -> No
         session.ledger.release(lease, reason=reason)
         raise SickMachine(
             f"{len(session.health.in_a_row(lease.study_uuid))} trials in a row raised on this machine before their "
-            f"first epoch, while others train theirs: {reason}",
+            f"first epoch, while other workers train theirs: {reason}",
             hint="compare this machine with the others: hpo nodes",
         )
     _of_the_trial(session, study, lease, text, reason)
@@ -60,11 +60,11 @@ def point_failed(session: Session, lease: Lease, reason: str) -> None:
 def _of_the_device(session: Session, lease: Lease, reason: str) -> None:
     session.health.device_failures += 1
     session.ledger.release(lease, reason=reason)
-    log.error("cell %d: given back, for the device failed: %s", lease.cell.id, reason)
+    log.error("cell %d: given back, because the device failed: %s", lease.cell.id, reason)
     if session.health.device_failures >= MOST_DEVICE_FAILURES:
         raise SickMachine(
             f"the device has failed {session.health.device_failures} times in a row: {reason}",
-            hint="see what else uses it, or whether it is faulty: nvidia-smi",
+            hint="check with nvidia-smi what else uses it, and whether it is faulty",
         )
 
 
@@ -79,7 +79,7 @@ def _of_the_trial(session: Session, study: Study, lease: Lease, text: str, reaso
     cell, most = lease.cell, study.spec.protocol.attempts
     if cell.attempts < most:
         session.ledger.retry_later(lease, text, reason)
-        log.error("cell %d: attempt %d of %d failed, to be tried again", cell.id, cell.attempts, most)
+        log.error("cell %d: attempt %d of %d failed; it will be tried again", cell.id, cell.attempts, most)
     elif _says_something_of_the_trial(session, lease):
         session.ledger.fail(lease, text, reason, study.trials.failure(lease))
         session.checkpoints.forget(lease)
@@ -87,7 +87,7 @@ def _of_the_trial(session: Session, study: Study, lease: Lease, text: str, reaso
     else:
         session.health.leave_to_others(cell.id)
         session.ledger.retry_later(lease, text, reason, counted=False)
-        log.error("cell %d: attempt %d of %d failed, left to other workers", cell.id, cell.attempts, most)
+        log.error("cell %d: attempt %d of %d failed; it is left to other workers", cell.id, cell.attempts, most)
 
 
 def _says_something_of_the_trial(session: Session, lease: Lease) -> bool:

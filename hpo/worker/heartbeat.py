@@ -87,7 +87,9 @@ class Heartbeat:
             except Exception as error:  # whatever it is: a thread that died of it would lose the cell
                 log.warning("the lease could not be renewed, trying again: %s", reason(error))
                 if lease is not None and time.monotonic() - reached > 2 * self._lease_seconds:
-                    log.warning("cell %d: not renewed for two lease lengths, training stops", lease.cell.id)
+                    log.warning(
+                        "cell %d: its lease was not renewed for two lease lengths; training stops", lease.cell.id
+                    )
                     self._lose(lease)
 
     def _lose(self, lease: Lease | None) -> None:

@@ -73,7 +73,7 @@ def write_temporary_file() -> None:
         place = f"{folder}: " if folder else ""
         raise MachineError(
             f"a temporary file of {PROBE_BYTES >> 10} KiB can't be written: {place}{error.strerror}",
-            hint="make room there, or name another folder in TMPDIR",
+            hint="free some space there, or set TMPDIR to another folder",
         ) from error
 
 

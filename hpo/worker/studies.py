@@ -76,7 +76,7 @@ class Studies:
         if (lease.study_uuid, found.fingerprint) in self._checked:
             return
         if not self._session.ledger.same_data(lease.study_id, found.fingerprint):
-            raise DataError(f"{found.what} are not those that the study began with", hint=found.hint)
+            raise DataError(f"{found.what} differ from those that the study started with", hint=found.hint)
         self._checked.add((lease.study_uuid, found.fingerprint))
 
     def _read(self, lease: Lease) -> Study:
@@ -99,7 +99,7 @@ def _check_trials(spec: StudySpec, row: StudyRow) -> None:
         except StudyFileError as error:
             [first, *_] = str(error).splitlines()
             raise StudyError(
-                f"the study {row.name!r} was planned by another version of hpo ({row.hpo_version}), unreadable by "
-                f"this one: {first}",
-                hint="use the version that planned it",
+                f"the study {row.name!r} was planned by another version of hpo ({row.hpo_version}); this one "
+                f"can't read it: {first}",
+                hint=f"use version {row.hpo_version}",
             ) from None

@@ -54,7 +54,7 @@ class Watchdog:
             if self._stop.is_set():
                 asked_at = asked_at or time.monotonic()
                 if min(time.monotonic() - asked_at, pulse.age()) > SHUTDOWN_GRACE_SECONDS:
-                    self._give_up(WorkLeft("asked to stop, and hung"), counted=False)
+                    self._give_up(WorkLeft("asked to stop, but hangs"), counted=False)
             elif self._heartbeat.held is not None and pulse.age() > self._stall_seconds:
                 self._give_up(SickMachine(f"no progress for {self._stall_seconds:g} seconds"), counted=True)
 

@@ -71,8 +71,8 @@ def work(storage: Storage, names: Sequence[str], options: WorkerOptions, stop: E
         if not is_database_error(error):
             raise
         raise HpoError(
-            f"the database has been away for too long: {reason(error)}",
-            hint="start the worker again; what it trained since its last checkpoint is trained again",
+            f"the database could not be reached for too long: {reason(error)}",
+            hint="start the worker again; it repeats what it trained since its last checkpoint",
         ) from error
 
 
@@ -163,7 +163,7 @@ class Worker:
                 idle = min(1.3 * idle, MOST_IDLE_SECONDS)
         self._storage.check_file()  # what was written last may be in a file that is not there any more
         if not self._options.forever and self._anything_open():
-            raise WorkLeft("asked to stop; what is left can go on with any worker")
+            raise WorkLeft("asked to stop; any worker can continue with the rest")
 
     def _claim(self) -> Lease | None:
         """The next cell; one that has raised here only if there is no other."""
@@ -200,7 +200,7 @@ class Worker:
         self._health.leave_out(lease.study_uuid, error)
         self._ledger.release(lease, reason=str(error))
         self._ledger.note_trouble(self._id, f"can't train {name}: {error}")
-        log.error("cell %d: given back, and %s is left out: %s (%s)", lease.cell.id, name, error, error.hint)
+        log.error("cell %d: given back; this worker leaves %s out: %s (%s)", lease.cell.id, name, error, error.hint)
 
     def _activity(self) -> list[Activity]:
         """What has happened in the studies that this worker can train."""
@@ -227,7 +227,7 @@ class Worker:
             spec = read_study(row.name, row.spec, row.hpo_version)
         except StudyError as error:
             self._health.leave_out(row.uuid, error)
-            log.error("%s is left out: %s (%s)", row.name, error, error.hint)
+            log.error("this worker leaves %s out: %s (%s)", row.name, error, error.hint)
             return 0
         return advance(self._storage, row, spec, self._planned.setdefault(row.uuid, {}))
 
@@ -241,7 +241,8 @@ class Worker:
         for row in self._ledger.studies(self._names):
             if self._names and row.state == "failed":
                 raise HpoError(
-                    f"{row.name} has failed: {row.reason}", hint=f"hpo status {row.name}, hpo retry {row.name}"
+                    f"{row.name} has failed: {row.reason}",
+                    hint=f"see hpo status {row.name}, then: hpo retry {row.name}",
                 )
 
     def _sign_off(self, reason: str | None = None) -> None:

@@ -48,7 +48,7 @@ def test_half_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
     *_, error, hint = ended.stderr.splitlines()
     assert re.fullmatch(r"error: 2 of 4 trials failed: \w+\.py:\d+ in \w+: .*no\.such\.layer.*", error)
     (logs,) = re.findall(r"^logs: (.*)$", ended.stderr, flags=re.MULTILINE)
-    assert f"hint: logs: {logs}; mend the cause, then: hpo retry half, and the same command again" == hint
+    assert f"hint: logs: {logs}; fix the cause, then: hpo retry half, and give the same command again" == hint
     assert "no.such.layer" in (Path(logs) / "worker-0.log").read_text()
     for form in ("half.md", "half.html"):
         written = (folder / "hpo-reports" / "half" / form).read_text()
@@ -64,12 +64,12 @@ def test_all_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
     file.write_text(study_file(make_study(arms, "all")))
     ended = hpo(sqlite_url, "launch-study", str(file), "--workers", "1", "--device", "cpu")
     assert 1 == ended.exit_code, ended.output
-    assert "started anew" not in ended.stderr
+    assert "starting again" not in ended.stderr
     *_, error, hint = ended.stderr.splitlines()
     assert re.fullmatch(
         r"error: all has failed: its first trials all failed: \w+\.py:\d+ in .*no\.such\.layer.*", error
     )
-    assert "mend the cause, then: hpo retry all, and the same command again" in hint
+    assert "fix the cause, then: hpo retry all, and give the same command again" in hint
 
 
 def test_a_stopped_study_stays_stopped(sqlite_url: str, folder: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_failed_study_waits_for_a_person(sqlite_url: str, folder: Path) -> Non
     said = "s has failed: its first trials all failed: net.py:3 in f: OSError: x"
     for command in (("launch-study", str(file), "--workers", "0"), ("resume", "s")):
         refused = hpo(sqlite_url, *command)
-        expected = f"error: {said}\nhint: mend the cause, then: hpo retry s\n"
+        expected = f"error: {said}\nhint: fix the cause, then: hpo retry s\n"
         assert (2, expected) == (refused.exit_code, refused.stderr)
     assert "s: failed\n" == hpo(sqlite_url, "stop", "s").stderr
     assert hpo(sqlite_url, "report", "s").stdout.startswith("INCOMPLETE")

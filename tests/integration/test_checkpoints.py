@@ -193,7 +193,7 @@ def test_a_name_of_parts_that_nobody_gives(opened: Storage, named: str) -> None:
 def test_a_worker_without_the_url(opened: Storage, tmp_path: Path) -> None:
     """It says what it needs."""
     kept = at(str(tmp_path), opened).keep(claim(opened), b"x")
-    with pytest.raises(CheckpointError, match="the checkpoint lies elsewhere") as error:
+    with pytest.raises(CheckpointError, match="the checkpoint is not in the database") as error:
         in_database(opened).fetch(kept)
     assert "--checkpoints" in error.value.hint
 
@@ -276,7 +276,7 @@ def test_a_damaged_checkpoint(postgres_url: str, tmp_path: Path, damage: bytes) 
     crew = Crew(postgres_url, tmp_path)
     crew.start()
     check_study(postgres_url, study.name, crew)
-    assert "the checkpoint is damaged; the trial begins anew" in crew.said()
+    assert "the checkpoint is damaged; the trial starts over" in crew.said()
     cell = the_cell(storage, row)
     assert undisturbed_curve(study, cell) == stored_curve(storage, row, cell)
     storage.close()

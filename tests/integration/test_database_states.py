@@ -173,7 +173,7 @@ def test_a_checkpoint_that_is_never_taken(
     Worker(storage, [], WorkerOptions(device="cpu", checkpoint_seconds=0.0), Event()).run()
     cell = the_cell(storage, row)
     assert ("done", 3) == (cell.state, len(storage.ledger.curves(row.id)))
-    assert "the database does not take the checkpoint" in caplog.text
+    assert "the database refused the checkpoint" in caplog.text
 
 
 def test_the_isolation_that_a_role_is_given(storage: Storage, postgres_url: str) -> None:

@@ -65,7 +65,7 @@ def test_it_keeps_to_the_rules(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert found.is_fit, said
     weak = {finding.about for finding in found.findings if finding.outcome != "good"}
     can_be_saved = found.checkpoint_bytes is not None
-    assert (set() if can_be_saved else {"goes on where it was stopped"}) == weak, said
+    assert (set() if can_be_saved else {"continues where it was stopped"}) == weak, said
 
 
 @pytest.mark.parametrize("folder", [each for each in EXAMPLES if each.name in SHORTER], ids=name)

@@ -116,11 +116,11 @@ def test_twice_while_it_runs(storage: Storage) -> None:
 @pytest.mark.parametrize(
     ("made", "options", "said"),
     [
-        (study({"trials": 2}), [], "by what is it to be extended?"),
+        (study({"trials": 2}), [], "nothing says how much more the study is to do"),
         (study({"trials": 2}), ["--epochs=2"], "protocol.budget counts trials, not epochs"),
         (study({"trials": 2}), ["--trials=2", "--epochs=2"], "protocol.budget counts trials, not epochs"),
         (study({"epochs": 6}), ["--trials=2"], "protocol.budget counts epochs, not trials"),
-        (make_study(), ["--trials=2"], "only would stay as it is, for a grid is a whole"),
+        (make_study(), ["--trials=2"], "only can't be extended, since a grid lists all of its points"),
         (make_study(), ["--seeds=2"], "has no confirm phase"),
     ],
 )

@@ -65,7 +65,7 @@ def test_a_trial_that_takes_its_workers_with_it(storage: Storage, postgres_url: 
     work_here(storage)
     cell = the_cell(storage, row)
     assert ("failed", 4) == (cell.state, cell.claims)
-    assert "3 workers in a row vanished without finishing an epoch" == cell.error
+    assert "3 workers in a row disappeared before they finished an epoch" == cell.error
     (trial,) = optuna_trials(postgres_url, study)
     assert (TrialState.FAIL, cell.trial_id) == (trial.state, trial._trial_id)
 
@@ -84,7 +84,7 @@ def test_a_trial_that_diverges(storage: Storage, postgres_url: str) -> None:
 
 
 def test_other_images(storage: Storage, crew: Crew) -> None:
-    """A worker whose images are not those that the study began with says so, exits 2, and gives the cell back."""
+    """A worker whose images differ from those that the study started with says so, exits 2, and gives the cell back."""
     study = make_study()
     row = begin_study(storage, study)
     with storage.engine.begin() as connection:
@@ -92,8 +92,8 @@ def test_other_images(storage: Storage, crew: Crew) -> None:
     (worker,) = crew.start(1, study.name)
     assert 2 == worker.process.wait(60.0)
     errors = [line for line in crew.said().splitlines() if line.startswith("error: ")]
-    assert ["error: the digits images on this machine are not those that the study began with"] == errors
+    assert ["error: the digits images on this machine differ from those that the study started with"] == errors
     assert "Traceback" not in crew.said()
     cell = the_cell(storage, row)
     assert ("planned", 0) == (cell.state, cell.attempts)
-    assert "are not those that the study began with" in str(cell.reason)
+    assert "differ from those that the study started with" in str(cell.reason)

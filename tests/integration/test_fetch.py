@@ -68,7 +68,7 @@ def test_of_another_arm_and_seed(sqlite_url: str, tmp_path: Path, monkeypatch: p
     net = hpo.load_net(f"{STUDY.name}-slow.pt")
     assert ("slow", SECOND) == (net.about["arm"], net.about["seed"])
     again = run(storage, *arguments)
-    assert (2, True) == (again.exit_code, "is there already" in again.stderr)
+    assert (2, True) == (again.exit_code, "already exists" in again.stderr)
     assert 0 == run(storage, *arguments, "--force").exit_code
     delete_study(storage, STUDY.name)
     with storage.engine.connect() as connection:
@@ -91,7 +91,7 @@ def test_kept_as_files(sqlite_url: str, tmp_path: Path) -> None:
     assert 0 == run(storage, "clean", "--checkpoints", str(files)).exit_code
     assert 2 * 2 == len(list(files.rglob("*.pt")))
     without = run(storage, "fetch", STUDY.name, "-o", str(tmp_path / "net.pt"))
-    assert "the checkpoint lies elsewhere" in without.stderr and "Traceback" not in without.stderr
+    assert "the checkpoint is not in the database" in without.stderr and "Traceback" not in without.stderr
     assert not (tmp_path / "net.pt").exists()
     file = tmp_path / "net.pt"
     assert 0 == run(storage, "fetch", STUDY.name, "-o", str(file), "--checkpoints", str(files)).exit_code
@@ -102,7 +102,7 @@ def test_kept_as_files(sqlite_url: str, tmp_path: Path) -> None:
 def test_what_can_t_be(sqlite_url: str, tmp_path: Path) -> None:
     """Nothing was kept, there is no such seed, or the file is another one: one message that says what to do."""
     storage = done(open_storage(sqlite_url), make_study(confirm={"seeds": 1}))
-    for options, said in (([], "say keep_weights = true in [protocol]"), (["--seed=7"], "has no confirm seed 7")):
+    for options, said in (([], "set keep_weights = true in [protocol]"), (["--seed=7"], "has no confirm seed 7")):
         failed = run(storage, "fetch", "digits", "-o", str(tmp_path / "net.pt"), *options)
         assert (2, True) == (failed.exit_code, said in failed.stderr), failed.stderr
     (tmp_path / "other.pt").write_bytes(b"PK")

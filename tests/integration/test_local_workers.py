@@ -135,10 +135,10 @@ def test_a_gpu_that_is_not_there(storage: Storage, postgres_url: str) -> None:
 
 
 def test_a_study_that_has_failed(storage: Storage, postgres_url: str) -> None:
-    """Nobody is started anew for it: a person must mend the cause."""
+    """Nobody is started anew for it: a person must fix the cause."""
     storage.ledger.fail_study(begin_study(storage, make_study(TWO)).id, "no good")
     with launched(postgres_url, ["digits"]) as process:
         said, _ = process.communicate()
     assert 2 == process.returncode, said
     assert "digits has failed: no good" in said and "hpo retry digits" in said
-    assert "started anew" not in said
+    assert "starting again" not in said

@@ -24,7 +24,7 @@ def test_a_lease_that_cannot_be_renewed(own_postgres: PostgresServer, tmp_path: 
     wait_until(lambda: the_cell(storage, row).state == "leased")
     storage.close()
     own_postgres.stop()
-    wait_until(lambda: "not renewed for two lease lengths, training stops" in crew.said())
+    wait_until(lambda: "not renewed for two lease lengths; training stops" in crew.said())
     own_postgres.start()
     check_study(url, "digits", crew)
     assert "; dropped" in crew.said()

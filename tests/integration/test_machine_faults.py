@@ -40,7 +40,7 @@ def test_out_of_memory(postgres_url: str) -> None:
     failed, fine = storage.ledger.cells(row.id)
     assert ("failed", "done") == (failed.state, fine.state)
     assert "allocate memory" in (failed.error or "")
-    assert "attempt 1 of 2 failed, to be tried again" in done.stderr
+    assert "attempt 1 of 2 failed; it will be tried again" in done.stderr
     assert "set aside as failed" in done.stderr
     storage.close()
 
@@ -57,7 +57,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     # The journal may grow to the size of the database as it is now, and no further.
     done = worker(url, "--retry-for=1", "--checkpoint-every=0", limit=f"trap '' XFSZ; ulimit -f {size + 8}")
     assert done.returncode == 1, done.stderr
-    assert "error: the database has been away for too long: " in done.stderr
+    assert "error: the database could not be reached for too long: " in done.stderr
     assert "full" in done.stderr or "disk I/O error" in done.stderr
     assert "Traceback" not in done.stderr
 

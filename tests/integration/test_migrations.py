@@ -175,7 +175,7 @@ def test_an_older_database(storage_url: str, request: pytest.FixtureRequest) -> 
     storage.close()
 
     request.getfixturevalue("next_version")
-    versions = f"its tables have version {tables.SCHEMA_VERSION - 1}, this hpo uses version {tables.SCHEMA_VERSION}"
+    versions = f"its tables have version {tables.SCHEMA_VERSION - 1}; this hpo uses version {tables.SCHEMA_VERSION}"
     for way in (open_storage, create_storage):  # a launch does not migrate either
         with pytest.raises(StorageError, match=versions) as error:
             way(storage_url)

@@ -189,7 +189,9 @@ def test_an_optuna_study_of_that_name(storage: Storage, storage_url: str, tmp_pa
     launch = ["launch-study", str(file), "--workers", "0"]
     answer = CliRunner().invoke(cli, launch, env={"HPO_STORAGE": storage_url})
     assert 2 == answer.exit_code
-    assert "tiny/tpe: there is an Optuna study of this name that hpo has not made (12 trials)" in answer.stderr
+    assert (
+        "tiny/tpe: there is already an Optuna study of this name that hpo did not create (12 trials)" in answer.stderr
+    )
     assert "--name" in answer.stderr
     assert "optuna delete-study --study-name tiny/tpe" in answer.stderr
     assert before == rows(storage)
@@ -211,6 +213,8 @@ def test_ours_is_known_by_its_mark(storage: Storage, change: str) -> None:
     with storage.engine.begin() as connection:
         connection.execute(text(change))
     before = rows(storage)
-    with pytest.raises(StudyError, match="digits/tpe: there is an Optuna study of this name that hpo has not made"):
+    with pytest.raises(
+        StudyError, match="digits/tpe: there is already an Optuna study of this name that hpo did not create"
+    ):
         begin_study(storage, STUDY)
     assert before == rows(storage)

@@ -207,7 +207,7 @@ def test_a_value_that_no_optimizer_has(storage: Storage, script: Path) -> None:
     moving = {"width": {"strength": 1.0, "policy": {"kind": "ramp", "direction": "up"}}}
     _, [cell] = run(storage, study_of(script, values=moving, attempts=1))
     assert "failed" == cell.state
-    assert "the study moves width, which no optimizer has that was driven: ask for trial.moved(at)['width']" in str(
+    assert "the study moves width, but no optimizer given to drive() has it: read trial.moved(at)['width']" in str(
         cell.error
     )
 
@@ -225,8 +225,8 @@ def test_feedback(storage: Storage, script: Path) -> None:
     [
         ("raises", {}, "the program has ended with exit code 1; its last output: "),
         ("exits", {}, "the program has ended after 2 of 6 units"),
-        ("hangs", {"silence": 0.5}, "the program has said nothing for 0.5 seconds"),
-        ("undriven", {}, "the study moves lr, weight_decay, which the program has not asked for"),
+        ("hangs", {"silence": 0.5}, "the program has not reported anything for 0.5 seconds"),
+        ("undriven", {}, "the study moves lr, weight_decay, but the program does not ask for them"),
         ("floods", {}, "the program reports 301 numbers; at most 256 are kept"),
         (
             "",
@@ -437,7 +437,7 @@ def test_a_script_with_a_checkpoint_of_its_own(
     assert ("finished", 6) == (cell.ended, cell.epochs), cell.error
     assert expected == curve(storage, cell)
     assert firsts == [*map(int, (tmp_path / "started").read_text().split())]
-    assert bool(broken) == ("the program did not go on from" in crew.said())
+    assert bool(broken) == ("the program did not continue from" in crew.said())
     storage.close()
 
 
@@ -553,9 +553,9 @@ def test_two_programs_that_ignore_their_seeds(tmp_path: Path, sqlite_url: str) -
     ("test", "said"),
     [
         ("cat {dir}/nothing", "the program has ended with exit code 1"),
-        ("echo test loss 0.31 after 12 s", "it has to be a number, or JSON by name"),
-        ("echo nan", "the program gives test_loss = nan on test, which is not a number"),
-        ("echo {{}}", "gave no test_loss"),
+        ("echo test loss 0.31 after 12 s", "it must be a number, or JSON by name"),
+        ("echo nan", "the program gave test_loss = nan on test, which is not a number"),
+        ("echo {{}}", "did not give test_loss"),
     ],
 )
 def test_a_test_command_that_gives_no_score(
@@ -702,7 +702,7 @@ def test_ranks_that_go_apart(storage: Storage, tmp_path: Path, monkeypatch: pyte
     study = parse({"name": "apart", "trial": trial, "arms": {"a": {}}, "protocol": {"attempts": 1}})
     _, [cell] = run(storage, study)
     assert "failed" == cell.state
-    said = "rank 0 has come to report() at 1, rank 1 to drive() or moved() at 0: all ranks make the same calls"
+    said = "rank 0 is at report() at 1, rank 1 at drive() or moved() at 0: all ranks must make the same calls"
     assert said in (cell.error or "")
 
 
@@ -723,11 +723,15 @@ def test_out_of_memory_is_a_bad_point(
     _, cells = run(storage, study, "cuda")
     large = [cell for cell in cells if cell.params and cell.params.get("values.width", 0) > 5]
     assert [("diverged", 1, unit, None)] * 2 == [(cell.ended, cell.claims, cell.epochs, cell.score) for cell in large]
-    assert all(str(cell.reason).startswith("out of memory, with nothing else on NVIDIA H100") for cell in large)
+    assert all(
+        str(cell.reason).startswith("out of memory, although nothing else runs on NVIDIA H100") for cell in large
+    )
     assert ["finished"] * 3 == [cell.ended for cell in cells if cell not in large]
     answer = CliRunner().invoke(cli, ["report", study.name], env={"HPO_STORAGE": sqlite_url})
     assert answer.exit_code == 0, answer.output
-    assert "2 of 4 trials diverged, 2 of them for want of memory on the device" in " ".join(answer.output.split())
+    assert "2 of 4 trials diverged, 2 of them because the device had too little memory" in " ".join(
+        answer.output.split()
+    )
 
 
 @pytest.mark.parametrize(
@@ -841,7 +845,7 @@ def test_what_was_learned_without_a_word(
         "test": "sh -c 'echo 0.25'",
     }
     protocol = {"confirm": {"seeds": 2}, "keep_weights": True, "attempts": 1}
-    with pytest.raises(StudyFileError, match="where the program keeps what it has learned is not known"):
+    with pytest.raises(StudyFileError, match="where the program saves its weights is not known"):
         parse({"name": "silent", "trial": trial, "protocol": protocol, "arms": {"a": {}}})
     trial["resume"] = {"file": "state"}
     run(storage, parse({"name": "silent", "trial": trial, "protocol": protocol, "arms": {"a": {}}}))
@@ -851,4 +855,4 @@ def test_what_was_learned_without_a_word(
 
     trial["values"] = {"leaves": "no"}
     _, cells = run(storage, parse({"name": "none", "trial": trial, "protocol": protocol, "arms": {"a": {}}}))
-    assert "has left no" in str(next(cell.error for cell in cells if cell.phase == "confirm"))
+    assert "has not written" in str(next(cell.error for cell in cells if cell.phase == "confirm"))

@@ -66,8 +66,8 @@ def test_a_good_one(tmp_path: Path) -> None:
         ({"seed": "7"}, "another seed gives other numbers", "bad", "they are the same"),
         ({"report": "0.0"}, "another seed gives other numbers", "bad", "from beginning to end: does it train at all"),
         ({"seed": "None"}, "the same seed gives the same numbers", "weak", "a trial can't be repeated"),
-        ({"keep": "[]"}, "goes on where it was stopped", "bad", "with other numbers: validation_loss after 2"),
-        ({"keep": "[]"}, "goes on where it was saved, if it is killed", "bad", "with other numbers"),
+        ({"keep": "[]"}, "continues where it was stopped", "bad", "with other numbers: validation_loss after 2"),
+        ({"keep": "[]"}, "continues where it was saved, if it is killed", "bad", "with other numbers"),
         (
             {"report": "{'loss': net.place}, test_loss=net.place"},
             "keeps test out of the search",
@@ -75,7 +75,7 @@ def test_a_good_one(tmp_path: Path) -> None:
             "it tells test_loss in the search",
         ),
         ({"report": "float('nan')"}, "runs to its end", "bad", "validation_loss is nan"),
-        ({"test": "{'error': 1.0}"}, "is scored on test in the confirm phase", "bad", "gave no test_loss"),
+        ({"test": "{'error': 1.0}"}, "is scored on test in the confirm phase", "bad", "did not give test_loss"),
     ],
 )
 def test_a_broken_rule_is_found(tmp_path: Path, changes: dict[str, str], about: str, outcome: str, words: str) -> None:
@@ -96,7 +96,7 @@ def test_one_that_cannot_be_saved(tmp_path: Path) -> None:
     }
     found = rehearse(parse({"name": "s", "trial": trial, "arms": {"a": {}}}), "a", "cpu")
     outcomes = {finding.about: finding.outcome for finding in found.findings}
-    assert "weak" == outcomes["goes on where it was stopped"]
+    assert "weak" == outcomes["continues where it was stopped"]
     assert (None, True) == (found.checkpoint_bytes, found.is_fit)
 
 
@@ -181,13 +181,13 @@ confirm = {{ seeds = 8 }}
     assert 0 == overruled.returncode, overruled.stderr
     told = " ".join(overruled.stdout.split())
     assert "launched with --despite-rehearsal: another seed gives other numbers: they are the same" in told
-    assert "a measured the same under all its 8 seeds" in told
+    assert "a measured the same with all its 8 seeds" in told
     assert 0 == launched(tmp_path).returncode  # it is there, and goes on
 
     script.write_text(SCRIPT.format(**GOOD))
     mended = launched(tmp_path, "--name=mended")
     assert 0 == mended.returncode, mended.stderr
-    assert "the program is not what it was when it was rehearsed: hpo rehearse study.toml" in mended.stderr
+    assert "the program has changed since it was rehearsed; rehearse it again: hpo rehearse study.toml" in mended.stderr
     assert "despite" not in mended.stdout
     assert 0 == CliRunner().invoke(cli, ["rehearse", "study.toml", "--device=cpu"]).exit_code
     again = launched(tmp_path, "--name=again")

@@ -157,8 +157,8 @@ def test_deleted_and_renamed_in_the_dashboard(
     assert undisturbed.trials == told(storage_url)
     check_links(storage, storage_url, STUDY)
     said = [record.getMessage() for record in caplog.records if "was missing" in record.getMessage()]
-    assert "the Optuna study digits/tpe was missing: made again with 3 trials" == said[0]
-    assert "the Optuna study digits/random was missing: made again with 5 trials" == said[1]
+    assert "the Optuna study digits/tpe was missing: created again with 3 trials" == said[0]
+    assert "the Optuna study digits/random was missing: created again with 5 trials" == said[1]
     assert "attempt" not in caplog.text
     copied = optuna.load_study(study_name="mine", storage=storage_url)
     assert 5 == len(copied.trials)
@@ -183,7 +183,7 @@ def test_repaired_by_command(storage: Storage, storage_url: str, monkeypatch: py
         return answer.stderr
 
     lines = repair().splitlines()
-    assert "the Optuna study digits/tpe was missing: made again with 8 trials" == lines[0]
+    assert "the Optuna study digits/tpe was missing: created again with 8 trials" == lines[0]
     assert 4 == len(lines)
     assert before == told(storage_url)
     check_links(storage, storage_url, STUDY)
@@ -319,7 +319,9 @@ def test_another_study_in_its_place(storage: Storage, storage_url: str) -> None:
     trials, lease = begun(storage, storage_url)
     optuna.delete_study(study_name="digits/arm", storage=storage_url)
     optuna.create_study(study_name="digits/arm", storage=storage_url, direction="maximize")
-    with pytest.raises(StudyError, match="digits/arm: there is an Optuna study of this name that hpo has not made"):
+    with pytest.raises(
+        StudyError, match="digits/arm: there is already an Optuna study of this name that hpo did not create"
+    ):
         trials.begin(lease)
     assert [] == optuna.load_study(study_name="digits/arm", storage=storage_url).trials
 
@@ -346,5 +348,5 @@ def test_under_two_workers(postgres_url: str, crew: Crew, gate: Gate) -> None:
     cells = check_study(postgres_url, study.name, crew)
     check_links(storage, postgres_url, study)
     assert {1} == {cell.claims for cell in cells}
-    assert "the Optuna study digits/arm was missing: made again" in crew.said()
+    assert "the Optuna study digits/arm was missing: created again" in crew.said()
     storage.close()

@@ -221,7 +221,7 @@ def test_a_worker_may_not_make_an_optuna_study_again(server: PostgresServer) -> 
     assert trial.params == again.params
 
     optuna.delete_study(study_name="gone/only", storage=owner.optuna)
-    with pytest.raises(StudyError, match="this database role may not make it again") as error:
+    with pytest.raises(StudyError, match="this database role may not create it again") as error:
         trials.begin(lease)
     assert "hpo repair gone" in error.value.hint
     [repaired] = repair(owner.database, row.id, row.uuid, study)

@@ -73,9 +73,9 @@ def test_tables_of_a_newer_version(storage_url: str) -> None:
     """They are left alone; the message names both versions and what to do."""
     execute(storage_url, "update hpo_version set version = 99")
     for way in (open_storage, create_storage):
-        with pytest.raises(StorageError, match="its tables have version 99, this hpo knows") as error:
+        with pytest.raises(StorageError, match="its tables have version 99; this hpo knows") as error:
             way(storage_url)
-        assert "install the hpo that the other nodes use" == error.value.hint
+        assert "install the version of hpo that the other nodes use" == error.value.hint
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_optunas_tables_of_another_release(storage_url: str, revision: str, hint
     if not has_studies:
         for table in reversed(tables.metadata.sorted_tables):
             execute(storage_url, f"drop table {table.name}")
-    said = rf"Optuna's tables have version {revision}, the Optuna that is installed here needs v3\.2\.0\.a"
+    said = rf"Optuna's tables have version {revision}; the Optuna that is installed here needs v3\.2\.0\.a"
     with pytest.raises(StorageError, match=said) as error:
         create_storage(storage_url)
     assert hint in error.value.hint

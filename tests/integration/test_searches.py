@@ -183,7 +183,7 @@ def test_seeds_are_not_added_to_a_test_that_counts_on_their_number(sqlite_url: s
     begin_study(storage, study(budget={"trials": 3}, confirm={"seeds": 2}))
     refused = hpo(storage, "extend", "digits", "--seeds=3")
     assert 2 == refused.exit_code
-    for part in ("was launched for 2 seeds", "protocol.seed=1", 'until = "decided"'):
+    for part in ("was launched with 2 seeds", "protocol.seed=1", 'until = "decided"'):
         assert part in refused.output
     assert 2 == find_study(storage, "digits")[1].protocol.confirm.seeds  # type: ignore[union-attr]
     storage.close()

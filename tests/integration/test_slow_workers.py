@@ -40,7 +40,7 @@ def test_a_slow_worker_is_named(storage_url: str) -> None:
         return done.stdout
 
     slow = [line for line in said().splitlines() if line.startswith("slow: ")]
-    assert ["slow: throttled, process 2: 8 seconds for each epoch of grid, and 2 for others on the same device: "] == [
+    assert ["slow: throttled, process 2: 8 seconds per epoch of grid, others on the same kind of device 2: "] == [
         line.removesuffix("4.0 times as long") for line in slow
     ]
     (study,) = json.loads(said("--json"))["studies"]

@@ -84,14 +84,14 @@ def test_disturbed_in_the_middle(
     cluster.ask("scancel", "--batch", "--signal=USR1", f"{job}_2")  # what Slurm sends before the time is up
 
     logs = [logs_folder / f"{job}_{task}.log" for task in range(NODES)]
-    wait_until(lambda: all("let go after" in log.read_text() for log in logs))
+    wait_until(lambda: all("given back after" in log.read_text() for log in logs))
     gate.open()
     wait_until(lambda: sorted(cluster.states(job)) == ["CANCELLED", "COMPLETED", "COMPLETED"])
     cells = check_study(postgres_url, study.name, crew)
     assert [(EPOCHS, 2)] * NODES == [(cell.epochs, cell.claims) for cell in cells]
     said = [log.read_text() for log in logs]
     assert [2, 1, 2] == [log.count("GPUs: 0,1\n") for log in said]
-    assert [1, 1, 1] == [log.count("let go after") for log in said]
+    assert [1, 1, 1] == [log.count("given back after") for log in said]
     assert [1, 1, 1] == [log.count("[0] exit code 4\n") for log in said]
     assert [1, 0, 1] == [log.count("[0] exit code 0\n") for log in said]
     assert password not in "".join(said)

@@ -86,7 +86,7 @@ def test_started_seen_and_stopped(
         assert 0 == CliRunner().invoke(cli, ["nodes", "--here"], env={"HPO_STORAGE": postgres_url}).exit_code
 
         again = start("n2")  # the same machine by another name
-        assert "n2: workers run here already (process " in again.stderr
+        assert "n2: workers are already running here (process " in again.stderr
         assert 1 == again.exit_code
     finally:
         stopped = ask("stop-workers", "--host=n1")
@@ -94,7 +94,7 @@ def test_started_seen_and_stopped(
     cell = the_cell(storage, row)
     assert "planned" == cell.state and 2 <= cell.epochs < EPOCHS
     assert "[0] exit code 4" in log.read_text()
-    assert "no workers run here" in ask("stop-workers", "--host=n1").stderr
+    assert "no workers are running here" in ask("stop-workers", "--host=n1").stderr
     assert 1 == CliRunner().invoke(cli, ["nodes", "--here"], env={"HPO_STORAGE": postgres_url}).exit_code
 
     gate.open()

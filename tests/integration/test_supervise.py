@@ -63,7 +63,7 @@ def test_who_is_started_anew(script: str, starts: int, code: int, said: list[str
     shells = Shells(tmp_path, script)
     (ended,) = supervise(shells, 1, said.append, Event(), restarts=QUICK)
     assert (starts, code) == (len(shells.started), ended.code)
-    assert starts - 1 == sum("started anew in" in line for line in said)
+    assert starts - 1 == sum("starting again in" in line for line in said)
 
 
 def test_a_long_life_is_a_new_beginning(said: list[str], tmp_path: Path) -> None:
@@ -86,9 +86,9 @@ def test_last_words(said: list[str], tmp_path: Path) -> None:
     assert [
         "[0] exit code 1: it is 0",
         "[0] hint: wait",
-        "[0] started anew in 0.01 s (1 of 2)",
+        "[0] starting again in 0.01 s (1 of 2)",
         "[0] exit code 1: working",
-        "[0] started anew in 0.02 s (2 of 2)",
+        "[0] starting again in 0.02 s (2 of 2)",
         "[0] exit code 2: it is 2",
         "[0] hint: wait",
     ] == said
@@ -136,7 +136,7 @@ def test_one_that_does_not_stop(said: list[str], tmp_path: Path) -> None:
     shells, stop = Shells(tmp_path, f"trap '' TERM; touch {ready}; while :; do sleep 0.05; done"), Event()
     (ended,) = supervise(shells, 1, said.append, stop, lambda: stop.set() if ready.exists() else None, grace=0.1)
     assert -signal.SIGKILL == ended.code
-    assert ["[0] has not ended in time and is killed; another worker goes on with its trial"] == said[:1]
+    assert ["[0] has not ended in time and is killed; another worker continues its trial"] == said[:1]
 
 
 def test_nobody_is_left(said: list[str], tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_one_exit_code_for_all(codes: list[int], expected: int) -> None:
 
 
 def test_what_no_longer_goes_on_needs_no_worker(tmp_path: Path, said: list[str]) -> None:
-    """A worker that failed because its study did is not started anew."""
+    """A worker that failed because its study did is not started again."""
     shells = Shells(tmp_path, "exit 1")
     (ended,) = supervise(shells, 1, said.append, Event(), restarts=QUICK, goes_on=lambda: False)
     assert (1, 1) == (len(shells.started), ended.code)

@@ -68,7 +68,7 @@ def test_in_the_middle_of_a_search(storage: Storage) -> None:
     assert ["done", "leased", *["planned"] * 4] == states(storage, row, "two")
     assert not is_done(storage, row, study(1.0))
     report = verdict(storage, row.name)
-    assert "one: the time limit ended its search, 3 of 6 trials were not begun" in report.failures
+    assert "one: the time limit ended its search, 3 of 6 trials did not start" in report.failures
     storage.ledger.release(of_two)
 
 

@@ -74,7 +74,7 @@ def test_weights_that_do_not_fit() -> None:
     assert "Error(s) in loading state_dict for Linear: size mismatch for weight" in cause(kept(raised.value))
 
 
-@pytest.mark.parametrize("text", ["3 workers in a row vanished", "Traceback (most recent call last):\n"])
+@pytest.mark.parametrize("text", ["3 workers in a row disappeared", "Traceback (most recent call last):\n"])
 def test_what_is_no_traceback(text: str) -> None:
     """A sentence stays as it is."""
     assert text.strip() == cause(text)

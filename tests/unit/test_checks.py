@@ -152,8 +152,8 @@ def test_a_moment_of_test() -> None:
     """Test is scored in the end alone, unless the trial asks for more."""
     moment = ('than = "grid" }', 'than = "grid", metric = "test_accuracy", at = 0.5 }')
     (line,) = said(moment)
-    assert "claims.0.greater.at: test_accuracy is scored after the last epoch alone;" in line
-    assert "let trial.test_curve = true" in line
+    assert "claims.0.greater.at: test_accuracy is scored only after the last epoch;" in line
+    assert "set trial.test_curve = true" in line
     asked = STUDY.replace(*moment).replace("\nepochs = 4\n", "\nepochs = 4\ntest_curve = true\n")
     assert 0.5 == parse(tomllib.loads(asked)).claims[0].comparison.at
 
@@ -213,7 +213,7 @@ def test_elements_of_lists() -> None:
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("model.hidden.2", "arms.grid.trial.model.hidden: there is no element '2'; the list has 2, 0 to 1"),
+        ("model.hidden.2", "arms.grid.trial.model.hidden: there is no element '2'; the list has 2 elements, 0 to 1"),
         ("model.hidden.-1", "arms.grid.trial.model.hidden: a list [ … ] is needed, not {'-1': 16}"),
         ("gradient_norms.0", "arms.grid.trial.gradient_norms: a list is needed before its elements can be set"),
         ("model.hidden.0.x", "arms.grid.trial.model.hidden.0: input should be a valid integer, not {'x': 16}"),

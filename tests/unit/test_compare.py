@@ -140,7 +140,7 @@ def test_without_a_confirm_phase_the_repeats_are_compared_on_validation() -> Non
 
 ABOUT = "This is about what one search of ramp and one of grid chose."
 """What a claim on arms that search says of them."""
-OF_EQUAL = "A study of its own would take {} seeds, if all differ as much."
+OF_EQUAL = "A new study would need {} seeds, if all differ by as much."
 
 
 # Differences over three seeds of +0.05, +0.06, +0.07: 0.06 ± 4.3027 * 0.01 / sqrt(3), which is 0.06 ± 0.0248.
@@ -184,8 +184,11 @@ def test_a_difference_equal_to_the_margin_but_for_rounding_does_not_exceed_it() 
 @pytest.mark.parametrize(
     ("ramp", "reason"),
     [
-        ([], f"ramp - grid, test accuracy: no seed in common so far; an interval needs two. {ABOUT}"),
-        ([0.85], f"ramp - grid, test accuracy: +5.00 points over 1 paired seed; an interval needs two. {ABOUT}"),
+        ([], f"ramp - grid, test accuracy: no seed in common so far; an interval needs at least two. {ABOUT}"),
+        (
+            [0.85],
+            f"ramp - grid, test accuracy: +5.00 points over 1 paired seed; an interval needs at least two. {ABOUT}",
+        ),
     ],
 )
 def test_fewer_than_two_common_seeds_decide_nothing(ramp: list[float], reason: str) -> None:
@@ -208,10 +211,10 @@ def test_the_reason_names_difference_interval_seeds_and_p() -> None:
 @pytest.mark.parametrize(
     ("seeds", "claims", "verdict", "end"),
     [
-        (2, 1, "undecided", f"all equal, which takes 6 to make an interval. {ABOUT} {OF_EQUAL.format(6)}"),
-        (5, 1, "undecided", f"all equal, which takes 6 to make an interval. {ABOUT} {OF_EQUAL.format(6)}"),
+        (2, 1, "undecided", f"all are equal, and an interval then needs 6. {ABOUT} {OF_EQUAL.format(6)}"),
+        (5, 1, "undecided", f"all are equal, and an interval then needs 6. {ABOUT} {OF_EQUAL.format(6)}"),
         (6, 1, "supported", f"points over 6 paired seeds (p = 0.031); all of it is above 0. {ABOUT}"),
-        (6, 2, "undecided", f"above 0, but too narrowly for so many claims. {ABOUT} {OF_EQUAL.format(7)}"),
+        (6, 2, "undecided", f"above 0, but not clearly enough for this number of claims. {ABOUT} {OF_EQUAL.format(7)}"),
         (7, 2, "supported", "(p = 0.016, 0.031 corrected for the number of claims); all of it is above 0."),
     ],
 )
@@ -241,7 +244,11 @@ def test_claims_are_corrected_for_their_number() -> None:
     ("by", "needed", "outlook"),
     [
         # Effects, in standard deviations of 0.01: 1.0 as measured, 3.48 at the far end of the interval.
-        (0.05, 10, "about 3 seeds if the difference is +8.48, 10 if it is as measured; none decides if there is none."),
+        (
+            0.05,
+            10,
+            "about 3 seeds if the difference is +8.48, 10 if it is as measured; if there is no difference, no",
+        ),
         (0.06, None, "about 4 seeds if the difference is +3.52, more than 1000 if it is as measured;"),
         (0.0595, None, "about 4 seeds if the difference is +8.48, more than 1000 if it is as measured;"),
     ],
@@ -252,7 +259,7 @@ def test_how_many_seeds_another_study_would_take(by: float, needed: int | None, 
     result = compare(study(confirm={"seeds": 3}, claims=[claim(by=by)]), cells).claims[0]
     assert ("undecided", needed) == (result.verdict, result.needed)
     assert outlook in result.reason
-    assert result.reason.endswith(" 3 seeds find differences from 3.26 points on.")
+    assert result.reason.endswith(" 3 seeds can find differences of at least 3.26 points.")
 
 
 def test_comparisons_with_the_baseline() -> None:
@@ -312,7 +319,7 @@ def test_unfinished_studies_say_what_is_missing() -> None:
         "grid: confirm phase, 3 of 3 trials not done yet",
         "ramp: confirm phase, 1 of 3 trials not done yet",
         "slow: search phase, 1 of 4 trials not done yet",
-        "new: search phase not begun",
+        "new: the search phase has not begun",
     ) == report.unfinished
     assert ("undecided", True) == (report.claims[0].verdict, report.claims[0].provisional)
     assert (7, None) == (arm_of(report, "slow").search.epochs, report.search_ratio)
@@ -341,7 +348,7 @@ def test_failed_trials_are_reported_and_do_not_keep_a_study_open() -> None:
     assert ((), ()) == (report.unfinished, report.failures)
     assert (
         "ramp: confirm phase, 1 of 3 trials failed: net.py:3 in f: OSError: x",
-        "mend the cause, then: hpo retry sample",
+        "fix the cause, then: hpo retry sample",
     ) == report.incomplete
     assert ramp.difference is not None
     assert 2 == ramp.difference.n
@@ -355,7 +362,7 @@ def test_a_claim_on_an_arm_with_a_failed_trial_is_incomplete(phase: str) -> None
     hurt, sound = compare(spec, cells).claims
     assert ("incomplete", True, None) == (hurt.verdict, hurt.provisional, hurt.needed)
     assert ("incomplete", "supported") == (hurt.shown, sound.shown)
-    assert hurt.reason.endswith("It can't be judged: 1 trial of ramp failed.")
+    assert hurt.reason.endswith("The claim can't be judged: 1 trial of ramp failed.")
     assert hurt.difference is not None
 
 
@@ -366,7 +373,7 @@ def test_a_study_that_was_stopped_early_judges_nothing() -> None:
     report = compare(spec, cells, stopped_early="its first trials all failed: x")
     assert ("incomplete", True) == (report.claims[0].verdict, report.claims[0].provisional)
     assert "the study was stopped early: its first trials all failed: x" == report.incomplete[0]
-    assert report.claims[0].reason.endswith("It can't be judged: the study was stopped early.")
+    assert report.claims[0].reason.endswith("The claim can't be judged: the study was stopped early.")
 
 
 def test_an_earlier_choice_is_left_out() -> None:
@@ -377,10 +384,10 @@ def test_an_earlier_choice_is_left_out() -> None:
     report = compare(study(arms=("grid",), confirm={"seeds": 1}), cells + now_chosen)
     grid = arm_of(report, "grid")
     assert ({"lr.peak": 0.1}, 1, 2) == (grid.configuration, grid.confirm.cells, grid.confirm.epochs)
-    assert ("grid: 3 trials of an earlier choice, left out since the search was completed",) == report.failures
+    assert ("grid: 3 trials of an earlier choice, left out after the search was completed",) == report.failures
 
 
-MAY_COME = "A difference may come from that."
+MAY_COME = "A difference may be due to that."
 
 
 @pytest.mark.parametrize(
@@ -388,7 +395,7 @@ MAY_COME = "A difference may come from that."
     [
         ((100, 100), 1.0, "Compute: equal; the arms' search phases spent 100 epochs each."),
         ((100, 105), 1.05, "Compute: equal; the arms' search phases spent 100 to 105 epochs."),
-        ((6, 5), 1.2, "Compute: equal up to less than one trial; the arms' search phases spent 5 to 6 epochs."),
+        ((6, 5), 1.2, "Compute: equal to within one trial; the arms' search phases spent 5 to 6 epochs."),
         (
             (6, 4),  # one more trial of two epochs would have fitted
             1.5,
@@ -497,7 +504,7 @@ def test_a_seed_that_changes_nothing_is_no_second_result() -> None:
     [found] = report.claims
     assert ("undecided", None) == (found.verdict, found.needed)
     for arm in scores:
-        said = f"{arm} measured the same under all its 8 seeds: it ignores the seed, so this is one result, not 8"
+        said = f"{arm} measured the same with all its 8 seeds: it ignores the seed, so this is one result, not 8"
         assert said in found.reason
         assert said in report.failures
     apart = {own[0].id for own in seeds.values()}
@@ -517,4 +524,4 @@ def test_a_claim_that_decides_nothing_makes_no_other_easier() -> None:
     both = compare(study(confirm={"seeds": 5}, claims=[claim(), loss]), lost).claims
     assert alone.p_corrected is not None and both[0].p_corrected is not None
     assert ("undecided", pytest.approx(2 * alone.p_corrected)) == (both[1].verdict, both[0].p_corrected)
-    assert None is both[1].p_corrected and "those that survived decide nothing" in both[1].reason
+    assert None is both[1].p_corrected and "those that remain can't decide the claim" in both[1].reason

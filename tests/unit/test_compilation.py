@@ -74,8 +74,8 @@ def test_what_compiling_costs(caplog: pytest.LogCaptureFixture) -> None:
     """Seconds of the first step, once; what is there already costs nothing."""
     first, again = steps(caplog, 3), steps(caplog, 3)
     assert 1 == len(first) == len(again)
-    assert re.fullmatch(r"compile = true: the first step, which compiled the net, took \d+\.\d seconds", first[0])
-    assert "which took the net as it was compiled before" in again[0]
+    assert re.fullmatch(r"compile = true: the first step, which compiled the network, took \d+\.\d seconds", first[0])
+    assert "which reused the network that was compiled before" in again[0]
 
 
 @pytest.mark.usefixtures("without_inductor")
@@ -84,9 +84,9 @@ def test_torch_gives_up(caplog: pytest.LogCaptureFixture) -> None:
     moving = {"kind": "dropout", "strength": 0.05, "policy": {"kind": "ramp", "direction": "down"}}
     said = steps(caplog, 16, batch_size=10, regularizers={"dropout": moving})
     assert 2 == len(said)
-    assert "torch has compiled the net in 8 steps" in said[1]
+    assert "torch has compiled the network in 8 steps" in said[1]
     assert "gives up: what changes from here on is trained uncompiled" in said[1]
-    assert "which compiled the net" in steps(caplog, 1)[0]
+    assert "which compiled the network" in steps(caplog, 1)[0]
 
 
 @pytest.mark.usefixtures("without_inductor")
@@ -94,7 +94,7 @@ def test_many_nets_in_one_worker(caplog: pytest.LogCaptureFixture) -> None:
     """Each is compiled: torch's limit is one of the process, and a worker lives for many trials."""
     for width in range(4, 16):
         (said,) = steps(caplog, 1, model={"kind": "mlp", "hidden": [width]})
-        assert "which compiled the net" in said
+        assert "which compiled the network" in said
 
 
 def test_without_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

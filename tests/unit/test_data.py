@@ -124,8 +124,8 @@ def test_validation_refused(validation: Any) -> None:
     [
         (Digits, {"validation": 1500}, "holds out 1,500 of 1,438 training images; it must be 1 to 1,437"),
         (Digits, {"validation": 0.0001}, "holds out 0 of 1,438"),
-        (Digits, {"validation": 1430}, "leaves 8 images to train on; one of each class makes at least 10"),
-        (Digits, {"train_limit": 9}, "9 images are too few: one of each class makes at least 10"),
+        (Digits, {"validation": 1430}, "leaves 8 images to train on; at least 10 are needed"),
+        (Digits, {"train_limit": 9}, "9 images are too few: at least 10 are needed"),
         (Cifar10, {"validation": 50_000}, "holds out 50,000 of 50,000"),
         (Cifar100, {"train_limit": 99}, "at least 100"),
         (partial(Npz, file="x.npz"), {"train_limit": 1}, "at least 2"),
@@ -375,7 +375,7 @@ def test_images_of_any_size(pets: Path) -> None:
     wide[:, :4], wide[:, -4:] = 255, 255
     save(pets / "train/cat/0.png", wide)
     save(pets / "train/cat/1.png", wide.transpose(1, 0, 2))
-    with pytest.raises(DataError, match="all must have one size") as raised:
+    with pytest.raises(DataError, match="all must have the same size") as raised:
         PETS.load()
     assert "`size = 32`" in raised.value.hint
     cut = ImageFolder(folder="pets", size=4).load()
@@ -393,7 +393,7 @@ def test_transparency_is_dropped_and_said(pets: Path, caplog: pytest.LogCaptureF
     dataset = PETS.load()
     assert np.array_equal(image[:, :, :3].transpose(2, 0, 1), dataset.train.inputs[0].numpy())
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert ["1 of 8 images are transparent in parts; their transparency is dropped"] == warnings
+    assert ["1 of 8 images are partly transparent; the transparency is dropped"] == warnings
 
 
 def wrong_size(pets: Path) -> None:
@@ -407,7 +407,7 @@ def wrong_size(pets: Path) -> None:
         (wrong_size, r"train/dog/1\.png is 7 x 5 pixels, .*train/cat/0\.png is 6 x 4"),
         (
             lambda pets: (pets / "train/dog/1.png").write_bytes(b"no image"),
-            r"can't read the image .*dog/1\.png: it is none of PNG",
+            r"can't read the image .*dog/1\.png: the format must be one of PNG",
         ),
         (lambda pets: (pets / "train/dog/0.png").rename(pets / "train/cat.png"), None),
         (lambda pets: (pets / "test/dog/9.bmp").unlink(), r"test/dog holds no image"),
@@ -503,7 +503,10 @@ def test_npz_errors(folders: Path, wrong: dict[str, Any], named: str) -> None:
             "for values from 0 to 1, (inputs * 255).round().astype(numpy.uint8)",
         ),
         ({"test_inputs": pixels(3, 3, 4, 4).astype(int)}, "for values from 0 to 255, inputs.astype(numpy.uint8)"),
-        ({"test_inputs": pixels(3, 3, 4, 4) > 9}, "for pixels of False and True, (inputs * 255).astype(numpy.uint8)"),
+        (
+            {"test_inputs": pixels(3, 3, 4, 4) > 9},
+            "for pixels that are False or True, (inputs * 255).astype(numpy.uint8)",
+        ),
         ({"train_labels": np.eye(3)[[0, 1, 2, 0, 1, 2]]}, "labels.argmax(axis=1)"),
     ],
 )
@@ -707,9 +710,9 @@ def test_train_limit() -> None:
         (
             made((4, 4, 4)),
             Npz(file="x", validation=3, train_limit=2),
-            r"1 of 3 classes, the first 'c2'.*the 2 to train on",
+            r"1 of 3 classes, the first 'c2'.*the 2 training images",
         ),
-        (made((9, 1)), Digits(validation=9), r"'c\d', have no image among the 1 to train on \(of 10"),
+        (made((9, 1)), Digits(validation=9), r"'c\d', have no image among the 1 training images \(of 10"),
         (made((4, 4), classes=3), Digits(), r"'c2', have no image"),
     ],
 )

@@ -219,7 +219,7 @@ def test_a_file_that_changes_while_it_is_read(folder: Path, monkeypatch: pytest.
 def test_a_file_that_does_not_come_to_rest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is refused in words, and nothing is kept."""
     source, cache = restless(folder, 3, monkeypatch), DataCache()
-    with pytest.raises(DataError, match="the files of the npz images change while they are read"):
+    with pytest.raises(DataError, match="the files of the npz images changed while they were read"):
         cache.load(source)
     assert source.load().fingerprint == cache.load(source).fingerprint
 

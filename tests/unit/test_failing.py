@@ -26,7 +26,7 @@ def test_the_cause_is_told_once_with_its_place() -> None:
     assert error is not None
     said = "mynet.py:12 in forward: RuntimeError: mat1 and mat2 shapes cannot be multiplied"
     assert f"6 of 6 trials failed: {said}" == str(error)
-    assert "logs: /tmp/hpo-s; mend the cause, then: hpo retry s, and the same command again" == error.hint
+    assert "logs: /tmp/hpo-s; fix the cause, then: hpo retry s, and give the same command again" == error.hint
     assert 1 == error.exit_code
 
 
@@ -40,7 +40,7 @@ def test_several_causes() -> None:
     assert [
         "a: confirm phase, 1 of 1 trial failed: x",
         "a: search phase, 4 of 5 trials failed: y (2 times); z (1 time); and 1 other cause",
-        "mend the cause, then: hpo retry s",
+        "fix the cause, then: hpo retry s",
     ] == list(failed_trials("s", by_phase))
 
 
@@ -57,4 +57,4 @@ def test_a_study_that_was_not_done() -> None:
     assert "hpo resume moving" in stopped.hint
     failed = not_done(replace(running, state="failed", reason="its first trials all failed: x"), LOGS)
     assert (1, "moving has failed: its first trials all failed: x") == (failed.exit_code, str(failed))
-    assert "logs: /tmp/hpo-s; mend the cause, then: hpo retry moving" in failed.hint
+    assert "logs: /tmp/hpo-s; fix the cause, then: hpo retry moving" in failed.hint

@@ -45,7 +45,7 @@ def test_what_the_driver_lists(text: str, expected: list[Card], nvidia_smi: Nvid
         ("echo 'NVIDIA-SMI has failed: no driver'; exit 9", "nvidia-smi failed: NVIDIA-SMI has failed: no driver"),
         ("echo 'Failed to initialize NVML' >&2; exit 255", "nvidia-smi failed: Failed to initialize NVML"),
         ("exit 3", "nvidia-smi failed: exit code 3"),
-        ("true", "nvidia-smi lists none"),
+        ("true", "nvidia-smi lists no GPU"),
     ],
 )
 def test_why_there_is_none(script: str, reason: str, nvidia_smi: NvidiaSmi) -> None:
@@ -92,7 +92,7 @@ def test_what_cuda_visible_devices_names(text: str, expected: tuple[str, ...], m
     """As CUDA reads it; the driver is not asked then."""
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", text)
     assert expected == named(text) == visible().names
-    assert ("" if expected else "CUDA_VISIBLE_DEVICES names none") == visible().why_none
+    assert ("" if expected else "CUDA_VISIBLE_DEVICES names no GPU") == visible().why_none
 
 
 def test_which_of_how_many(nvidia_smi: NvidiaSmi) -> None:

@@ -110,10 +110,10 @@ def test_several_devices_for_each_worker(monkeypatch: pytest.MonkeyPatch) -> Non
     shown = CliRunner().invoke(cli, [*command, "2"])
     assert "CUDA_VISIBLE_DEVICES=0,1 hpo worker --device=cuda\n" == shown.stdout
     too_few = CliRunner().invoke(cli, [*command, "3"])
-    assert (2, True) == (too_few.exit_code, "--devices-per-worker 3: 2 GPUs are here" in too_few.stderr)
+    assert (2, True) == (too_few.exit_code, "--devices-per-worker 3: this machine has 2 GPUs" in too_few.stderr)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     none = CliRunner().invoke(cli, [*command, "2"])
-    assert "--devices-per-worker 2: no GPUs are here (CUDA_VISIBLE_DEVICES names none)" in none.stderr
+    assert "--devices-per-worker 2: this machine has no GPUs (CUDA_VISIBLE_DEVICES names no GPU)" in none.stderr
     both = CliRunner().invoke(cli, [*command, "2", "--workers-per-device", "2"])
     assert (2, True) == (both.exit_code, "leave one of them out" in both.stderr)
 

@@ -51,7 +51,7 @@ def test_a_gpu_that_torch_cannot_use(name: str, listing: str, nvidia_smi: Nvidia
         choose_device(name)
     assert 2 == caught.value.exit_code
     assert f"--device {name!r}: torch can't use a GPU here: Found no NVIDIA driver" in str(caught.value)
-    assert "GPU-22222222-aaaa-bbbb-cccc-000000000002 install a " in caught.value.hint
+    assert "GPU-22222222-aaaa-bbbb-cccc-000000000002, install a " in caught.value.hint
     assert "--device cpu" in caught.value.hint
     assert CPU == choose_device("cpu")
 
@@ -70,7 +70,7 @@ def test_a_gpu_that_was_handed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
     with pytest.raises(UserError) as caught:
         choose_device("auto")
-    assert "to use 1 install" in caught.value.hint
+    assert "to use 1, install" in caught.value.hint
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "cpu1")
     assert CPU == choose_device("auto")
 
@@ -151,7 +151,7 @@ def test_no_home_folder(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_device_that_does_not_compute() -> None:
     """It is the machine that is sick; torch's device without numbers stands for it."""
-    with pytest.raises(SickMachine, match=r"the device meta does not compute: Tensor.item\(\) cannot be called"):
+    with pytest.raises(SickMachine, match=r"the device meta can't compute: Tensor.item\(\) cannot be called"):
         compute(torch.device("meta"))
 
 

@@ -74,6 +74,6 @@ def test_told_once_in_plain_words() -> None:
     fixed = [*trials("a", 1.0, 1.0, 1.0, arm="fixed"), *trials("c", 12.0, 12.0, 12.0, arm="fixed")]
     (slow,) = slow_workers([*FAST, *trials("c", 9.0, 9.0, 9.0), *fixed], WORKERS)
     assert slow.in_words("epoch") == (
-        "slow: host-c, process 2: 12 seconds for each epoch of fixed, and 1 for others on the same device: "
+        "slow: host-c, process 2: 12 seconds per epoch of fixed, others on the same kind of device 1: "
         "12.0 times as long"
     )

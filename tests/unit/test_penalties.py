@@ -59,5 +59,5 @@ def test_masked_before_it_is_penalized() -> None:
 
 def test_none_at_all() -> None:
     """A study that states none by a name that is known is told which there are."""
-    with pytest.raises(ValueError, match="called as a penalty is: sparse_gradient, l2, l1, l_half, tikhonov"):
+    with pytest.raises(ValueError, match="with the name of a penalty: sparse_gradient, l2, l1, l_half, tikhonov"):
         Penalties(hpo.trial(lr=0.1), nn.Linear(2, 2))

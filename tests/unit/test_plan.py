@@ -173,7 +173,7 @@ def test_arm_plans(arms: dict[str, Any], protocol: dict[str, Any], expected: lis
         (
             {f"t{number}": TPE for number in range(21)},
             {"budget": {"trials": 10_000}},
-            r"^arms: 210,000 trials in all, at most 200,000 are allowed in one study, .*; make several studies of it$",
+            r"^arms: 210,000 trials in all, at most 200,000 are allowed in one study.*; split it into several studies$",
         ),
     ],
 )

@@ -316,7 +316,7 @@ def test_acts_only_there(spec: Any, acts_on: set[str]) -> None:
         ({"kind": "weight_decay"}, "exactly one of `strength` and `timescale`"),
         ({"kind": "weight_decay", "strength": 0.1, "timescale": 0.1}, "exactly one of `strength` and `timescale`"),
         ({"kind": "weight_decay", "timescale": 0.0}, "greater than 0"),
-        ({"kind": "weight_decay", "timescale": 0.1, "coupled": True}, "that of decoupled decay"),
+        ({"kind": "weight_decay", "timescale": 0.1, "coupled": True}, "only decoupled decay has one"),
         ({"kind": "l2", "strength": 0.1, "on": []}, "at least 1 item"),
         ({"kind": "l3", "strength": 0.1}, "expected tags: 'weight_decay', "),
     ],

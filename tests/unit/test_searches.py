@@ -246,5 +246,5 @@ def test_a_moment_is_not_compared_with_itself() -> None:
     against = {"arm": "g", "than": "t", "at": 0.99}
     equal = {"arm": "g", "than": "t", "metric": "validation_loss", "within": 0.1, "against": against}
     claim = {"text": "x", "equal": equal}
-    with pytest.raises(StudyFileError, match="the two moments are the same epoch"):
+    with pytest.raises(StudyFileError, match="both moments are the same epoch"):
         parse(given | {"claims": [claim]})

@@ -266,7 +266,7 @@ MISTAKES = [
     ('kind = "median"', 'kind = "mean"', ["protocol.pruner", "unknown kind 'mean'", "did you mean 'median'"]),
     ('kind = "tpe"', 'kind = "tpa"', ["arms.direction.sampler", "unknown kind 'tpa'", "did you mean 'tpe'"]),
     ("[0.03, 0.1, 0.3]", "[]", ['arms.grid.search."lr.peak".values', "at least 1 item"]),
-    ("[0.03, 0.1, 0.3]", "[0.1, 0.1]", ['arms.grid.search."lr.peak"', "stands twice"]),
+    ("[0.03, 0.1, 0.3]", "[0.1, 0.1]", ['arms.grid.search."lr.peak"', "is listed twice"]),
     ("[0.03, 0.1, 0.3]", "0.1", ['arms.grid.search."lr.peak".values', "list", "not 0.1"]),
     ("[0.03, 0.1, 0.3]", "[0.1, -1]", ["arms.grid.trial.lr.peak", "greater than 0", "not -1"]),
     ("[0.03, 0.1, 0.3]", '["fast"]', ["arms.grid.trial.lr.peak", "number", "'fast'"]),
@@ -312,7 +312,7 @@ MISTAKES = [
     (
         '[arms.feedback]\nsampler = { kind = "tpe" }',
         '[arms.feedback]\nsampler = { kind = "cmaes" }',
-        ["cmaes needs 2"],
+        ["cmaes can only search ranges, 2"],
     ),
     (
         '[arms.direction]\nsampler = { kind = "tpe" }',
@@ -333,7 +333,7 @@ MISTAKES = [
     ('arm = "feedback"', 'arm = "feedbak"', ["claims.0.greater.arm", "'feedbak'", "did you mean 'feedback'"]),
     ('than = "grid"', 'than = "feedback"', ["claims.0.greater", "with itself"]),
     ('than = "grid"', 'than = "none"', ["claims.0.greater.than", "grid, direction, feedback"]),
-    ('than = "grid"', 'than = "grid", at = 0.5', ["claims.0.greater.at: test_accuracy is scored after the last"]),
+    ('than = "grid"', 'than = "grid", at = 0.5', ["claims.0.greater.at: test_accuracy is scored only after the last"]),
     (
         'than = "grid"',
         'than = "grid", against = { arm = "gird", than = "grid" }',

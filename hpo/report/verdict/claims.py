@@ -94,7 +94,7 @@ class _Judged:
             *(self._outlook() if is_open else ()),
             *(f"{seed_ignored(arm, n)}." for arm, n in ignored.items()),
             self._left_out(lost),
-            f"It can't be judged: {', '.join(missing)}." if missing else "",
+            f"The claim can't be judged: {', '.join(missing)}." if missing else "",
         ]
         return ClaimResult(
             text=self.claim.text,
@@ -161,19 +161,19 @@ class _Judged:
         """The difference, what it rests on, and where its interval lies."""
         difference, p = self.test.difference, decision.p_corrected
         if difference is None:
-            return f"no {self.noun} in common so far; an interval needs two"
+            return f"no {self.noun} in common so far; an interval needs at least two"
         points = " points" if self.metric.share else ""
         found = f"{change(difference, self.metric)}{points} over {count(difference.n, f'paired {self.noun}')}"
         if difference.p is None or self.test.p is None:
-            return f"{found}; an interval needs two"
+            return f"{found}; an interval needs at least two"
         if difference.low is None:
             if difference.std:
-                return f"{found}; too few for an interval that is valid whenever one looks"
-            return f"{found}; all equal, which takes {equal_seeds(LEVEL)} to make an interval"
+                return f"{found}; too few for an interval that stays valid however often one looks"
+            return f"{found}; all are equal, and an interval then needs {equal_seeds(LEVEL)}"
         uncorrected = "" if p in (None, self.test.p) else f", {probability(p)} corrected for the number of claims"
         where = self._where(difference, decision)
         if p is not None and self.test.p < LEVEL <= p:
-            where += ", but too narrowly for so many claims"
+            where += ", but not clearly enough for this number of claims"
         return f"{found} ({p_value(self.test.p)}{uncorrected}); {where}"
 
     def _where(self, difference: Paired, decision: Decision) -> str:
@@ -184,7 +184,7 @@ class _Judged:
             width = number((high - low) / 2, self.metric)
             middle = "" if self.claim.margin == 0 else f" of {signed(self.claim.margin, self.metric)}"
             its = "it" if self.study.protocol.is_sequential else "its 90 % interval"
-            return f"{its} lies within {width}{middle}, so there is none that matters"
+            return f"{its} lies within {width}{middle}, so there is no difference that matters"
         if self.claim.equal:
             limit = signed(low if difference.difference < 0 else high, self.metric)  # type: ignore[arg-type]
         else:
@@ -211,7 +211,7 @@ class _Judged:
             return
         if not difference.std or difference.low is None or difference.high is None:
             if (needed := self._needed()) is not None:
-                yield f"A study of its own would take {needed} {noun}, if all differ as much."
+                yield f"A new study would need {needed} {noun}, if all differ by as much."
             return
         if self.claim.equal:
             return
@@ -219,16 +219,16 @@ class _Judged:
         farthest = max((difference.low, difference.high), key=lambda end: abs(end - margin))
         fewest = seeds_needed(Paired(difference.n, farthest, None, None, None, difference.std), margin, self.level)
         measured = seeds_needed(difference, margin, self.level)
-        nothing = "" if self.claim.matters else "; none decides if there is none"
+        nothing = "" if self.claim.matters else "; if there is no difference, no number decides it"
         if fewest is not None:
             as_measured = f"{measured}" if measured is not None else f"more than {MOST_SEEDS}"
             yield (
-                f"A study of its own would take about {fewest} {noun} if the difference is "
+                f"A new study would need about {fewest} {noun} if the difference is "
                 f"{signed(farthest, self.metric)}, {as_measured} if it is as measured{nothing}."
             )
         least = smallest_effect(difference.n, self.level) * difference.std
         unit = " points" if self.metric.share else ""
-        yield f"{difference.n} {noun} find differences from {number(least, self.metric)}{unit} on."
+        yield f"{difference.n} {noun} can find differences of at least {number(least, self.metric)}{unit}."
 
     def _lost(self) -> dict[str, int]:
         """Arm -> under how many units it has no value; those that it has are the luckier ones."""
@@ -247,7 +247,7 @@ class _Judged:
             return ""
         under = {arm: f"{count(n, self.noun)} that diverged or overflowed" for arm, n in lost.items()}
         lines = [f"{arm} has no {self.metric.words} under {units}" for arm, units in under.items()]
-        return f"Left out: {', '.join(lines)}; those that survived decide nothing."
+        return f"Left out: {', '.join(lines)}; those that remain can't decide the claim."
 
 
 def chosen_by(study: StudySpec, names: Iterable[str]) -> str:
@@ -261,5 +261,5 @@ def chosen_by(study: StudySpec, names: Iterable[str]) -> str:
 def seed_ignored(arm: str, seeds: int) -> str:
     """What the trials of an arm show that are the same under all seeds."""
     return (
-        f"{arm} measured the same under all its {seeds} seeds: it ignores the seed, so this is one result, not {seeds}"
+        f"{arm} measured the same with all its {seeds} seeds: it ignores the seed, so this is one result, not {seeds}"
     )

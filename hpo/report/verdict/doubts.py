@@ -47,8 +47,8 @@ def _edges(study: StudySpec, arm: str, cells: Sequence[Cell]) -> Iterator[str]:
             if at_end and 2 * len(at_end) > len(values):
                 of = f", in {len(at_end)} of {len(values)} searches" if len(values) > 1 else ""
                 yield (
-                    f"{arm}: the {name} that was chosen ({at_end[0]:.4g}{of}) lies at the {which} end of what was "
-                    "searched: a better one may lie beyond"
+                    f"{arm}: the {name} that was chosen ({at_end[0]:.4g}{of}) is at the {which} end of what was "
+                    "searched: there may be a better one beyond it"
                 )
 
 
@@ -85,8 +85,8 @@ def _luck(study: StudySpec, by_arm: Mapping[str, Sequence[Cell]]) -> Iterator[st
     if found:
         of = "finished configurations" + ("" if study.protocol.searches == 1 else " of a search")
         yield (
-            f"it is luck which of these was chosen, for they lie within {SURE:g} standard deviations of the difference "
-            f"of two seeds: {', '.join(found)} {of}"
+            f"which of these was chosen is a matter of luck, since they lie within {SURE:g} standard deviations of the "
+            f"difference between two seeds: {', '.join(found)} {of}"
         )
 
 
@@ -132,6 +132,6 @@ def _paces(study: StudySpec, cells: Sequence[Cell]) -> Iterator[str]:
         fast, slow = min(paces, key=paces.__getitem__), max(paces, key=paces.__getitem__)
         if (ratio := paces[slow] / paces[fast]) > SLOWER:
             yield (
-                f"{count(1, study.unit)} of {slow} took {ratio:.2g} times as long as one of {fast}: what is equal in "
-                f"{study.unit}s is not equal in time"
+                f"{count(1, study.unit)} of {slow} took {ratio:.2g} times as long as one of {fast}: arms that are "
+                f"equal in {study.unit}s are not equal in time"
             )

@@ -34,7 +34,7 @@ def failed_trials(study: str, cells: Sequence[Cell], stopped_early: str | None =
         own = [cell for cell in cells if (cell.arm, cell.phase) == (arm, phase)]
         yield f"{arm}: {phase} phase, {how_many(own)} failed: {causes(own)}"
     if phases or stopped_early:
-        yield f"mend the cause, then: hpo retry {study}"
+        yield f"fix the cause, then: hpo retry {study}"
 
 
 def how_many(cells: Sequence[Cell]) -> str:
@@ -59,7 +59,7 @@ def trials_failed(study: str, cells: Sequence[Cell], logs: Path) -> HpoError | N
         return None
     return HpoError(
         f"{how_many(cells)} failed: {causes(cells)}",
-        hint=f"logs: {logs}; mend the cause, then: hpo retry {study}, and the same command again",
+        hint=f"logs: {logs}; fix the cause, then: hpo retry {study}, and give the same command again",
     )
 
 
@@ -68,6 +68,8 @@ def not_done(row: StudyRow, logs: Path) -> HpoError:
     if row.state == "failed":
         return HpoError(
             f"{row.name} has failed: {row.reason}",
-            hint=f"logs: {logs}; mend the cause, then: hpo retry {row.name}, and the same command again",
+            hint=f"logs: {logs}; fix the cause, then: hpo retry {row.name}, and give the same command again",
         )
-    return WorkLeft(f"{row.name} is stopped", hint=f"hpo resume {row.name}, and the same command again")
+    return WorkLeft(
+        f"{row.name} is stopped", hint=f"resume it with hpo resume {row.name}, then give the same command again"
+    )

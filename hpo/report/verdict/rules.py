@@ -23,8 +23,8 @@ EQUAL = 1.05
 
 SOURCES: dict[Source, str] = {
     "init": "the weights that training begins with",
-    "order": "what is drawn while training",
-    "split": "the data that is held out",
+    "order": "everything that is random while training",
+    "split": "which data is held out",
 }
 """What may vary from seed to seed, in words."""
 
@@ -38,12 +38,12 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
     yield (
         f"Search: an arm's best configuration has the {metric.highest} {metric.words} {last} (the mean of its repeats; "
         f'one that diverged {diverged}, a pruned one does not compete). "Search best" is the {metric.highest} of all '
-        "tried: optimistic."
+        "that were tried, which is optimistic."
     )
     if confirm is None:
         yield (
-            "No confirm phase: an arm is judged on validation, by the very trials that its configuration was "
-            "chosen by, which is optimistic too. Nothing is scored on test."
+            "No confirm phase: an arm is judged on validation, by the same trials that its configuration was chosen "
+            "from, which is optimistic too. Nothing is scored on test."
         )
     else:
         best = "best configuration" if confirm.top == 1 else f"{confirm.top} best configurations"
@@ -56,7 +56,7 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
         )
         if set(confirm.vary) != {"init", "order"}:
             varied = ", ".join(SOURCES[source] for source in confirm.vary)
-            yield f"From seed to seed this differs, and nothing else: {varied}."
+            yield f"Only this differs from seed to seed: {varied}."
     yield from _searches(study)
     for extension in study.extensions:
         yield _extension(extension, study.unit, declared=study.protocol.is_sequential)
@@ -64,8 +64,8 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
     noun = unit_noun(study)
     yield (
         f"Intervals: {100 * CONFIDENCE:g} % t intervals over {plural(noun)}, of means and of differences paired by "
-        f"{noun} (to {baseline}). They do not cover the choice of data, nor the number of comparisons. Up to "
-        f"{equal_seeds(level) - 1} equal values show no spread and have none."
+        f"{noun} (to {baseline}). They do not cover the choice of data or the number of comparisons. Up to "
+        f"{equal_seeds(level) - 1} values that are all equal show no spread and get no interval."
     )
     if study.claims:
         yield from _claims(study, level)
@@ -82,13 +82,13 @@ def _searches(study: StudySpec) -> Iterator[str]:
     searches = study.protocol.searches
     if searches > 1:
         yield (
-            f"Searches: every arm searches {searches} times, each time with proposals and seeds of its own. What is "
-            "compared are the arms as ways of searching: search by search, the mean over the seeds of what each chose."
+            f"Searches: every arm searches {searches} times, each time with new proposals and seeds. The arms are "
+            "compared as ways of searching: search by search, by the mean over the seeds of what each search chose."
         )
     elif any(arm.search for arm in study.arms.values()):
         yield (
-            "One search: what is compared are the configurations that one search of each arm chose. Another search "
-            "would have chosen others, and the verdict might be another; protocol.searches asks about the searches."
+            "One search: the configurations that one search of each arm chose are compared. Another search would have "
+            "chosen others, and the verdict might differ; set protocol.searches to compare the searches themselves."
         )
 
 
@@ -97,13 +97,13 @@ def _claims(study: StudySpec, level: float) -> Iterator[str]:
     corrected = "corrected by Holm's method for the number of claims"
     if study.protocol.is_sequential:
         yield (
-            f"Claims: decided if 1 / e < {level:.2f}, {corrected}; e is that of the t statistic mixed over effects, "
-            "valid however often one looks, and the intervals of the differences are its confidence sequences."
+            f"Claims: decided if 1 / e < {level:.2f}, {corrected}; e is the e value of the t statistic mixed over "
+            "effects, valid however often one looks, and the intervals of the differences are its confidence sequences."
         )
     else:
         yield (
             f"Claims: decided if the paired t test of the difference has p < {level:.2f}, two-sided and {corrected}. "
-            f"How many {plural(unit_noun(study))} decide, and what they find, is with a chance of {100 * POWER:g} %."
+            f"How many {plural(unit_noun(study))} are needed, and what they find, is for a power of {100 * POWER:g} %."
         )
     if any(claim.equal or claim.matters for claim in study.claims):
         yield (
@@ -133,8 +133,8 @@ def _extension(by: Extension, unit: str, *, declared: bool) -> str:
     if declared and by.more_seeds and not (by.more_trials or by.more_epochs):
         return f"Extended by up to {more} of each arm, which the design allows for."
     return (
-        f"Extended by {more} when {by.when_done} of {count(by.of_planned, 'trial')} were done: whoever looks at "
-        "results before deciding on more errs more often than the p values say."
+        f"Extended by {more} when {by.when_done} of {count(by.of_planned, 'trial')} were done: looking at "
+        "results before deciding on more makes a false verdict more likely than the p values say."
     )
 
 
@@ -156,16 +156,16 @@ def compute(unit: str, spent: Sequence[int], ratio: float | None, alike: bool, s
     if len(spent) == 1:
         return f"Compute: the search phase spent {count(spent[0], unit)}."
     if ratio is None:
-        return "Compute: an arm has not spent anything yet."
+        return "Compute: at least one arm has not spent anything yet."
     within = " within each setting" if settings > 1 else ""
     if ratio <= EQUAL:
         return f"Compute: equal{within}; the arms' search phases spent {_between(spent, unit)}."
     if alike:
         spend = f"the arms' search phases spent {_between(spent, unit)}"
-        return f"Compute: equal{within} up to less than one trial; {spend}."
+        return f"Compute: equal{within} to within one trial; {spend}."
     return (
         f"Compute: NOT equal{within}; the arms' search phases spent {_between(spent, unit)} (ratio {ratio:.2f}). "
-        "A difference may come from that."
+        "A difference may be due to that."
     )
 
 
@@ -173,7 +173,11 @@ def shared(unit: str, cells: Sequence[Cell]) -> str:
     """How many units were not trained, since another trial had trained them already; empty if none."""
     epochs = sum(cell.leader_epochs or 0 for cell in cells if cell.state == "done")
     share = epochs / max(sum(cell.epochs for cell in cells), 1)
-    return f" Of all {unit}s {epochs} ({share:.1%}) were taken over from a trial that began alike." if epochs else ""
+    return (
+        f" Of all {unit}s {epochs} ({share:.1%}) were taken over from a trial that began the same way."
+        if epochs
+        else ""
+    )
 
 
 def _between(spent: Sequence[int], unit: str) -> str:
@@ -192,15 +196,15 @@ def devices_mixed(cells: Sequence[Cell], devices: Mapping[str, str]) -> str:
     if not mixed:
         return ""
     return (
-        f"Different kinds of device: {'; '.join(mixed)}. The same trial comes out differently on each, so part of a "
-        "difference may come from that."
+        f"Different kinds of device: {'; '.join(mixed)}. The same trial gives different numbers on each, so part of "
+        "a difference may be due to that."
     )
 
 
 def unfinished(arm: ArmResult) -> str:
     """What is still to come for an arm before it can be judged; empty if nothing is."""
     if not arm.search.cells:
-        return f"{arm.name}: search phase not begun"
+        return f"{arm.name}: the search phase has not begun"
     for phase, result in (("search", arm.search), ("confirm", arm.confirm)):
         if result.open:
             return f"{arm.name}: {phase} phase, {result.open} of {count(result.cells, 'trial')} not done yet"
@@ -226,7 +230,7 @@ def failures(arm: ArmResult) -> Iterator[str]:
     """What was tried in an arm and came to nothing, without an error."""
     for phase, result in (("search", arm.search), ("confirm", arm.confirm), ("audit", arm.audit)):
         if result.diverged:
-            why = f", {result.too_large} of them for want of memory on the device" if result.too_large else ""
+            why = f", {result.too_large} of them because the device had too little memory" if result.too_large else ""
             rate = _rate(result.diverged, result.finished + result.diverged) if phase == "confirm" else ""
             yield f"{arm.name}: {phase} phase, {result.diverged} of {count(result.cells, 'trial')} diverged{rate}{why}"
     if arm.configuration is None and arm.search.cells and not arm.search.open:
@@ -245,7 +249,7 @@ def left_out(study: StudySpec, cells: Sequence[Cell], reported: Sequence[Cell]) 
         search = [cell for cell in cells if (cell.arm, cell.phase) == (arm, SEARCH)]
         late = [cell for cell in search if cell.id not in kept and not cell.ended]
         if late:
-            yield f"{arm}: the time limit ended its search, {len(late)} of {count(len(search), 'trial')} were not begun"
+            yield f"{arm}: the time limit ended its search, {len(late)} of {count(len(search), 'trial')} did not start"
         former = [cell for cell in cells if cell.arm == arm and cell.ended and cell.id not in kept]
         if former:
-            yield f"{arm}: {count(len(former), 'trial')} of an earlier choice, left out since the search was completed"
+            yield f"{arm}: {count(len(former), 'trial')} of an earlier choice, left out after the search was completed"

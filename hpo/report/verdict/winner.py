@@ -69,7 +69,7 @@ def _arm(report: Report, name: str | None) -> ArmResult:
         metric = report.objective
         return min(report.arms, key=lambda arm: metric.place(arm.validation.mean if arm.validation else None))
     if name not in arms:
-        raise StudyError(f"{report.name} has no arm {name!r}; its arms are {', '.join(arms)}{did_you_mean(name, arms)}")
+        raise StudyError(f"{report.name} has no arm {name!r}; the arms are {', '.join(arms)}{did_you_mean(name, arms)}")
     return arms[name]
 
 

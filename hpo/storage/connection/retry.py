@@ -52,7 +52,7 @@ class Retry:
                         raise _canceled(error) from error
                 if time.monotonic() - began >= self._seconds_to_go_on():
                     raise
-                log.warning("the database is away, trying again: %s", reason(error))
+                log.warning("the database can't be reached, trying again: %s", reason(error))
             pulse.beat()  # it waits, and does not hang
             # Those that lost it together don't come back together.
             time.sleep(pause * random.uniform(0.5, 1.5))
@@ -69,6 +69,6 @@ NEVER = Retry()
 def _canceled(error: Exception) -> StorageError:
     return StorageError(
         f"the server canceled the same statement {MOST_CANCELED} times: {reason(error)}",
-        hint="a statement_timeout is set for this role or database, and too short; "
+        hint="the statement_timeout of this role or database is too short; raise it, "
         "for example: alter role ROLE set statement_timeout = '60s'",
     )

@@ -55,10 +55,12 @@ _MEND = {
         "check the user and the password; PGPASSWORD or a password file (PGPASSFILE) keeps it out of the URL"
     ),
     "3D000": _Remedy("create the database first, for example: createdb {database}"),
-    "3F000": _Remedy("create the schema that search_path names, or name another"),
-    "42501": _Remedy("the role lacks a right; for one that makes the tables: grant create on schema public to ROLE"),
-    "42P01": _Remedy("a table is missing: hpo migrate makes what is missing and loses nothing"),
-    "42703": _Remedy("a column is missing: are the tables of another version? hpo migrate"),
+    "3F000": _Remedy("create the schema that search_path names, or set search_path to another one"),
+    "42501": _Remedy(
+        "the role lacks a privilege; for the role that creates the tables: grant create on schema public to ROLE"
+    ),
+    "42P01": _Remedy("a table is missing: hpo migrate creates it and keeps all data"),
+    "42703": _Remedy("a column is missing, perhaps since the tables are of another version; update them: hpo migrate"),
 }
 
 #: What libpq says, in English, when no server could be asked for a code.
@@ -78,9 +80,9 @@ _MISSING = "does not exist"
 _SQLITE_PASSES = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL", "SQLITE_NOMEM")
 _SQLITE_MEND = {
     "SQLITE_CANTOPEN": "give a file in a folder that exists and that you may write to",
-    "SQLITE_READONLY": "give a file that you may write to, in a folder that you may write to",
-    "SQLITE_NOTADB": "this file is no SQLite database; name another",
-    "SQLITE_CORRUPT": "the file is damaged; put back a copy of it",
+    "SQLITE_READONLY": "give a file and a folder that you may write to",
+    "SQLITE_NOTADB": "this file is not an SQLite database; give another one",
+    "SQLITE_CORRUPT": "the file is damaged; restore it from a backup",
 }
 
 
@@ -123,7 +125,7 @@ def describe(error: BaseException, url: URL) -> HpoError:
     if hint is not None:
         return StorageError(f"{where}: {reason(error)}", hint=hint.format(database=url.database))
     if passes(error):
-        again = "the database can't be reached, is starting or is busy: try again, and check host and port"
+        again = "the database can't be reached, is starting or is busy: check host and port, and try again"
         return HpoError(f"{where}: {reason(error)}", hint=again)
     return HpoError(f"{where}: {reason(error)}")
 

@@ -54,7 +54,7 @@ def parse_url(text: str) -> URL:
     try:
         url = sqlalchemy.make_url(text)
     except (ArgumentError, ValueError):
-        raise _unreadable("it is no URL", f"write {ALLOWED}, without quotes or blanks around it") from None
+        raise _unreadable("it is not a URL", f"write {ALLOWED}, without quotes or blanks around it") from None
     if url.drivername != "sqlite":
         raise StorageError(f"storage of the kind {url.drivername!r} is not supported", hint=f"write {ALLOWED}")
     if url.database in (None, "", ":memory:"):
@@ -81,10 +81,10 @@ def _postgres_url(rest: str) -> URL:
     login, _, hosts = authority.rpartition("@")
     found = list(_hosts(hosts)) if hosts else []
     if looks_misread(f"{POSTGRES}://{rest}"):
-        raise _unreadable("an @ stands behind a / or ?", HINT)
+        raise _unreadable("it has an @ after a / or ?", HINT)
     user, colon, password = login.partition(":")
     if colon and not user:
-        raise _unreadable("it has a password and no user", f"write {ALLOWED}")
+        raise _unreadable("it has a password but no user", f"write {ALLOWED}")
     path, _, query = after.partition("?")
     url = URL.create(
         POSTGRES,
@@ -98,7 +98,7 @@ def _postgres_url(rest: str) -> URL:
     try:
         dialect().create_connect_args(url)
     except (ArgumentError, ValueError):
-        raise _unreadable("its hosts and ports don't go together", "write ?host=H1,H2&port=P1,P2") from None
+        raise _unreadable("its hosts and ports don't match", "write ?host=H1,H2&port=P1,P2") from None
     return url
 
 
@@ -107,13 +107,13 @@ def _parameters(query: str) -> dict[str, str | tuple[str, ...]]:
     try:
         pairs = parse_qsl(query, strict_parsing=True) if query else []
     except ValueError:
-        raise _unreadable("a parameter in it has no value", "write ?NAME=VALUE&NAME=VALUE") from None
+        raise _unreadable("one of its parameters has no value", "write ?NAME=VALUE&NAME=VALUE") from None
     found: dict[str, list[str]] = {}
     for name, value in pairs:
         found.setdefault(name, []).append(value)
     for name, values in found.items():
         if len(values) > 1 and name != "host":
-            raise _unreadable("a parameter stands in it twice", "each may stand there once")
+            raise _unreadable("one of its parameters is given twice", "give each parameter once")
     return {name: values[0] if len(values) == 1 else tuple(values) for name, values in found.items()}
 
 
@@ -122,13 +122,13 @@ def _hosts(text: str) -> Iterator[tuple[str, str]]:
     for part in text.split(","):
         found = _HOST_AND_PORT.fullmatch(part)
         if found is None:
-            raise _unreadable("one of its hosts can't be read", f"{HINT}; an IPv6 address stands in [ ]")
+            raise _unreadable("one of its hosts can't be read", f"{HINT}; write an IPv6 address in [ ]")
         host = unquote(found["address"] or found["name"])
         port = found["port"] or ""
         if not host:
             raise _unreadable("one of its hosts is empty", f"write {ALLOWED}")
         if _NO_HOST.search(host):
-            raise _unreadable("a host holds a blank, a quote or another character that no host has", HINT)
+            raise _unreadable("a host contains a blank, a quote or another character that is not allowed", HINT)
         if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
             raise _unreadable("a port is not a number between 1 and 65535", HINT)
         yield host, port
@@ -142,7 +142,7 @@ def _with_hosts(url: URL, hosts: list[tuple[str, str]]) -> URL:
     if not others and not host.startswith("/"):
         return url.set(host=host, port=int(port) if port else None)
     if "host" in url.query or "port" in url.query:
-        raise _unreadable("hosts stand in it twice", "write them before the database or in ?host=, not both")
+        raise _unreadable("its hosts are given twice", "write them before the database or in ?host=, not both")
     parameters = {"host": ",".join(host for host, _ in hosts)}
     if any(port for _, port in hosts):
         parameters["port"] = ",".join(port for _, port in hosts)

@@ -47,7 +47,7 @@ class Repaired:
 
     def __str__(self) -> str:
         if self.was_missing:
-            return f"the Optuna study {self.name} was missing: made again with {self.written} trials"
+            return f"the Optuna study {self.name} was missing: created again with {self.written} trials"
         written = [f"{self.written} written again"] if self.written else []
         found = [f"{self.found} found under another id"] if self.found else []
         return f"trials of the Optuna study {self.name} were missing: {', '.join(written + found)}"
@@ -66,8 +66,8 @@ def repair(database: Database, study_id: int, uuid: str, study: StudySpec) -> li
         if sqlstate(error) != _NO_RIGHT:
             raise
         raise StudyError(
-            f"{study.name}: an Optuna study of it is missing, and this database role may not make it again",
-            hint=f"in the role that launches studies: hpo repair {study.name}",
+            f"{study.name}: one of its Optuna studies is missing, and this database role may not create it again",
+            hint=f"run, with the role that launches studies: hpo repair {study.name}",
         ) from error
 
 

@@ -30,10 +30,12 @@ def check_revision(connection: Connection) -> None:
 
     where = masked(connection.engine.url)
     is_older = found in _revisions()
-    upgrade = f"stop all that use it, then: optuna storage upgrade --storage {where}"
+    upgrade = f"stop everything that uses it, then: optuna storage upgrade --storage {where}"
     raise StorageError(
-        f"{where}: Optuna's tables have version {found}, the Optuna that is installed here needs {needed_revision()}",
-        hint=upgrade if is_older else "install the Optuna that the other nodes use: pip install --upgrade optuna",
+        f"{where}: Optuna's tables have version {found}; the Optuna that is installed here needs {needed_revision()}",
+        hint=upgrade
+        if is_older
+        else "install the version of Optuna that the other nodes use: pip install --upgrade optuna",
     )
 
 

@@ -175,7 +175,7 @@ def refuse_foreign(
         count = select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study.id)
         trials: int = connection.execute(count).scalar_one()
         raise StudyError(
-            f"{study.name}: there is an Optuna study of this name that hpo has not made ({trials} trials)",
+            f"{study.name}: there is already an Optuna study of this name that hpo did not create ({trials} trials)",
             hint="give this study another name (--name), or remove the other: "
             f"optuna delete-study --study-name {study.name} --storage URL",
         )

@@ -20,7 +20,7 @@ def arm_mistakes(trial: Mapping[str, Any], name: str, arm: Arm) -> Iterator[str]
         at = f"{where}.{quoted(parameter)}"
         fixed = what.path.split(".")[0]
         if fixed in trainer.fixed:
-            yield f"{at}: {fixed} can't be searched: arms would no longer be comparable; {trainer.fixed[fixed]}"
+            yield f"{at}: {fixed} can't be searched, since arms would no longer be comparable; {trainer.fixed[fixed]}"
         if not arm.sampler.proposes and isinstance(what.searched, Range):
             low, high = what.searched.low, what.searched.high
             yield f"{at}: a grid needs values, for example {{ values = [{low:g}, {high:g}] }}"
@@ -29,7 +29,7 @@ def arm_mistakes(trial: Mapping[str, Any], name: str, arm: Arm) -> Iterator[str]
     ranges = [what for what in arm.search.values() if isinstance(what, Range)]
     fewest = arm.sampler.fewest_ranges
     if fewest and len(ranges) < max(fewest, len(arm.search)):
-        yield f"arms.{name}.sampler: {arm.sampler.kind} needs {fewest} or more ranges and nothing else; use tpe"
+        yield f"arms.{name}.sampler: {arm.sampler.kind} can only search ranges, {fewest} or more; use tpe"
     for part in trainer.shared:
         if part in arm.trial:
             yield f"arms.{name}.trial.{part}: arms must share the study's {part} to be comparable"

@@ -72,7 +72,7 @@ def budget_mistakes(study: StudySpec) -> Iterator[str]:
     if cells > MOST_CELLS_IN_ALL:
         yield (
             f"arms: {cells:,} trials in all, at most {MOST_CELLS_IN_ALL:,} are allowed in one study, since each worker "
-            "looks through all of them; make several studies of it"
+            "looks through all of them; split it into several studies"
         )
 
 

@@ -16,7 +16,7 @@ def same_moments(study: StudySpec) -> Iterator[str]:
         with suppress(KeyError, TypeError, ValueError, OverflowError, StudyFileError):
             if others and _epochs(study, own) == _epochs(study, others[0]):
                 where = f"claims.{number}.{claim.side}.against"
-                yield f"{where}: compares a difference with itself: the two moments are the same {study.unit}"
+                yield f"{where}: compares a difference with itself: both moments are the same {study.unit}"
 
 
 def _epochs(study: StudySpec, pair: Pair) -> list[tuple[str, int]]:

@@ -45,17 +45,17 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     yield from _metric_mistakes(protocol.get("metric"), "protocol.metric", metrics, "validation")
     confirmed = "confirm" in protocol
     if protocol.get("vary_split") is True and trainer_of(trial).drawn_by("split", 0) is None:
-        yield "protocol.vary_split: a program splits its data itself, by its seed, which every search has another of"
+        yield "protocol.vary_split: a program splits its data itself, by its own seed, new in each search; leave it out"
     varied = _table(protocol.get("confirm")).get("vary")
     if varied is not None and set(_list(varied)) != {"init", "order"} and trainer_of(trial).drawn_by("init", 0) is None:
-        yield "protocol.confirm.vary: a program draws everything by the one seed that it is given; leave it out"
+        yield "protocol.confirm.vary: a program gets one seed for everything that is random; leave it out"
     is_sequential = _table(protocol.get("confirm")).get("until") is not None
     if is_sequential and not _list(table.get("claims")):
         yield "protocol.confirm.until: the study makes no claim that could be decided; leave it out, or add [[claims]]"
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
     if protocol.get("keep_weights") is True and not trainer_of(trial).keeps_weights(trial):
-        yield "protocol.keep_weights: where the program keeps what it has learned is not known; say it in trial.resume"
+        yield "protocol.keep_weights: where the program saves its weights is not known; name the file in trial.resume"
     for number, raw in enumerate(_list(table.get("claims"))):
         claim = _well_formed(Claim, raw)
         if claim is not None:
@@ -76,9 +76,9 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
 def _followed_mistakes(comparison: Contrast, where: str) -> Iterator[str]:
     """What keeps seeds from being added until a claim is decided."""
     if any(pair.at is not None for pair in comparison.pairs):
-        yield f"{where}.at: with protocol.confirm.until claims are about the end; ask in another study"
+        yield f"{where}.at: with protocol.confirm.until claims must be about the end; make this one in another study"
     if (comparison.metric or "").startswith("train"):
-        yield f"{where}.metric: with protocol.confirm.until claims are about validation or test"
+        yield f"{where}.metric: with protocol.confirm.until claims must be about validation or test"
 
 
 def _trial_mistakes(trial: Any, arms: Mapping[str, Arm]) -> Iterator[str]:
@@ -116,7 +116,7 @@ def _written_out_mistakes(
         yield f"arms.{name}.baseline: {baseline} is itself compared with another arm"
     for key in ("way", "setting"):
         if key in raw and raw[key] is not None and not (name == f"{raw.get('way')}_{raw.get('setting')}" and settings):
-            yield f"arms.{name}.{key}: nobody writes it; give every setting a table [settings.NAME]"
+            yield f"arms.{name}.{key}: hpo fills this in, leave it out; give every setting a table [settings.NAME]"
 
 
 def _metric_mistakes(name: Any, where: str, metrics: Collection[str], split: str = "") -> Iterator[str]:
@@ -143,9 +143,9 @@ def _setting_mistakes(comparison: Contrast, where: str, settings: Mapping[str, A
     found = [_table(_table(setting).get("at")).get(comparison.along) for setting in settings.values()]
     levels = [level for level in found if isinstance(level, int | float)]
     if not levels or len(levels) < len(found):
-        yield f"{where}.along: not every setting says where it lies along {shown(comparison.along)}, in its `at`"
+        yield f"{where}.along: not every setting has a value for {shown(comparison.along)} in its `at`"
     elif max(levels) - min(levels) < NEAREST:
-        yield f"{where}.along: all settings lie at the same place along {shown(comparison.along)}"
+        yield f"{where}.along: all settings have the same value of {shown(comparison.along)}"
 
 
 def _claim_mistakes(comparison: Contrast, where: str, arms: Mapping[str, Any], confirmed: bool) -> Iterator[str]:
@@ -157,9 +157,9 @@ def _claim_mistakes(comparison: Contrast, where: str, arms: Mapping[str, Any], c
             if arm not in arms and arm not in ways:
                 yield f"{at}.{role}: {_no_such_arm(arm, ways or arms)}"
         if ways and (pair.arm in ways) != (pair.than in ways):
-            yield f"{at}: compares one of them in all settings with the other in one; give both by the arm's own name"
+            yield f"{at}: compares an arm in all settings with one in a single setting; give both by the arm's own name"
         if comparison.along is not None and pair.arm in arms:
-            yield f"{at}.along: a trend is one over all settings; leave `setting` out"
+            yield f"{at}.along: a trend is over all settings; leave `setting` out"
         if pair.arm == pair.than:
             yield f"{at}: compares {pair.arm!r} with itself"
     if len(set(comparison.pairs)) < len(comparison.pairs):
@@ -177,8 +177,8 @@ def _moment_mistakes(comparison: Contrast, where: str, trial: Mapping[str, Any])
     for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
         if pair.at is not None:
             yield (
-                f"{at}.at: {metric} is scored after the last epoch alone; name a metric of validation or train, or of "
-                "images let trial.test_curve = true"
+                f"{at}.at: {metric} is scored only after the last epoch; name a metric of validation or train, or, for "
+                "images, set trial.test_curve = true"
             )
 
 
@@ -192,8 +192,8 @@ def _steered_mistakes(
     for arm in arms:
         if (arm in compared or arms[arm].way in compared) and _steers_by_validation(trial, arms[arm]):
             yield (
-                f"{where}.metric: a policy of {arm} answers to validation itself, which is then no fair score of it; "
-                "claim it of test, or of images hold out a part to steer by (trial.data.steer)"
+                f"{where}.metric: a policy of {arm} reacts to validation, which is then not an unbiased score; claim "
+                "something about test, or, for images, hold out a part for the policy (trial.data.steer)"
             )
 
 

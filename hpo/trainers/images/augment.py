@@ -8,13 +8,13 @@ from hpo.spec import Spec
 
 
 class Augment(Spec):
-    """What is done to training images, in this order; nothing if left out. Noise is the regularizer `input_noise`."""
+    """Changes to the training images, in this order; none if left out. For noise use the regularizer `input_noise`."""
 
     crop: int = Field(default=0, ge=0, le=64)
-    """Pixels of black around the image, out of which a window of the image's size is cut."""
+    """Pixels of black padding around the image, from which a window of the image's size is cut at random."""
     flip: bool = False
-    """Mirror every other image, left to right."""
+    """Mirror half of the images, chosen at random, left to right."""
     rotate: float = Field(default=0.0, ge=0.0, le=180.0)
-    """Turn by up to so many degrees either way; what comes in from outside is black."""
+    """The largest rotation in degrees, in either direction; pixels from outside the image are black."""
     cutout: int = Field(default=0, ge=0, le=1024)
-    """Cover a square of so many pixels a side with the mean colour (DeVries and Taylor 2017)."""
+    """The side in pixels of a square that is covered with the mean colour (DeVries and Taylor 2017)."""

@@ -67,14 +67,14 @@ class CompilationLog:
             self._times_compiled += 1
             self._seconds += seconds
         if self._steps == 1:
-            what = "compiled the net" if self._times_compiled else "took the net as it was compiled before"
+            what = "compiled the network" if self._times_compiled else "reused the network that was compiled before"
             log.info("compile = true: the first step, which %s, took %.1f seconds", what, seconds)
         if not self._gives_up and _has_given_up():
             self._gives_up = True
             log.warning(
-                "compile = true: torch has compiled the net in %d steps, which took %.1f seconds, and gives up: what "
-                "changes from here on is trained uncompiled; something that torch compiles in keeps moving, such as "
-                "the share of a dropout that a policy moves",
+                "compile = true: torch has compiled the network in %d steps, which took %.1f seconds, and gives up: "
+                "what changes from here on is trained uncompiled; a value that torch compiles in keeps changing, such "
+                "as the share of a dropout that a policy moves",
                 self._times_compiled,
                 self._seconds,
             )

@@ -27,7 +27,7 @@ MARKS = ("CUDA error", "CUDA driver error", "CUDA out of memory", "CUBLAS_STATUS
 ASSERTED = "device-side assert"
 SLOW_BFLOAT16 = "HPO_SLOW_BFLOAT16"
 """1: trials in bfloat16 are trained on a processor without instructions for it, too."""
-HOW_ALL_THE_SAME = f"{SLOW_BFLOAT16}=1 in the environment of the worker lets it train them all the same"
+HOW_ALL_THE_SAME = f"{SLOW_BFLOAT16}=1 in the environment of the worker lets it train them anyway"
 
 
 class TorchMachine:
@@ -84,9 +84,9 @@ def _check_gpu(name: str, index: int) -> None:
         raise UserError(f"--device {name!r}: torch can't use a GPU here: {_why_no_gpu()}", hint=_what_to_install())
     seen, named = torch.cuda.device_count(), len(gpus.named(os.environ.get(gpus.VARIABLE, "")))
     if index >= seen:
-        raise UserError(f"--device {name!r}: there is no such device here; torch sees {seen}, from cuda:0 on")
+        raise UserError(f"--device {name!r}: there is no such device here; torch sees {seen}, counted from cuda:0")
     if seen < named:
-        log.warning("%s names %d devices, of which torch sees %d", gpus.VARIABLE, named, seen)
+        log.warning("%s names %d devices, but torch sees %d", gpus.VARIABLE, named, seen)
 
 
 def _why_no_gpu() -> str:
@@ -95,7 +95,7 @@ def _why_no_gpu() -> str:
         torch.cuda.init()  # type: ignore[no-untyped-call]
     except Exception as error:
         return str(error).partition("\n")[0]
-    return "it sees none"
+    return "torch sees no GPU"
 
 
 def _what_to_install() -> str:
@@ -103,10 +103,10 @@ def _what_to_install() -> str:
     if not here.names:
         return f"{here.why_none}; --device cpu trains on the CPU"
     if torch.version.cuda is None:
-        needed = "a torch that is built for CUDA"
+        needed = "a torch that was built for CUDA"
     else:
-        needed = f"a driver for CUDA {torch.version.cuda} or newer, or a torch built for the CUDA that the driver has"
-    return f"to use {', '.join(here.names)} install {needed}; --device cpu trains on the CPU"
+        needed = f"a driver for CUDA {torch.version.cuda} or newer, or a torch that was built for the driver's CUDA"
+    return f"to use {', '.join(here.names)}, install {needed}; --device cpu trains on the CPU"
 
 
 def configure_torch(device: torch.device) -> None:
@@ -165,7 +165,7 @@ def lacks(precision: str, device: torch.device) -> str | None:
         return None
     return (
         f"{processor() or 'this processor'} has no bf16 instructions (avx512_bf16, amx_bf16), so bfloat16 would be 2 "
-        "to 13 times slower than float32; a GPU or a newer processor is faster"
+        "to 13 times slower than float32; use a GPU or a newer processor"
     )
 
 
@@ -209,10 +209,10 @@ def compute(device: torch.device) -> None:
     except (ImportError, OSError) as error:
         raise MachineError(f"what training needs can't be imported here: {_line(error)}") from error
     except RuntimeError as error:
-        raise SickMachine(f"the device {device} does not compute: {_line(error)}") from error
+        raise SickMachine(f"the device {device} can't compute: {_line(error)}") from error
     expected = (64.0**3, 64.0**2 * (1 - 0.5 * 64))
     if found != expected:
-        raise SickMachine(f"the device {device} computes wrongly: {found} in place of {expected}")
+        raise SickMachine(f"the device {device} gives wrong results: {found} instead of {expected}")
 
 
 def device_failed(error: BaseException) -> bool:

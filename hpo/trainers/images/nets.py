@@ -25,7 +25,7 @@ def packed(weights: bytes, trial: Mapping[str, Any], about: Mapping[str, Any]) -
     Raises:
         CheckpointError: the weights can't be read.
     """
-    state = _read(io.BytesIO(weights), "what is kept of the weights")
+    state = _read(io.BytesIO(weights), "the stored weights")
     buffer = io.BytesIO()
     torch.save({"format": FORMAT, **about, "trial": dict(trial), **state}, buffer)
     return buffer.getvalue()
@@ -56,7 +56,7 @@ def load_net(file: str | Path) -> Net:
     """
     state = _read(io.BytesIO(Path(file).read_bytes()), str(file))
     if state.get("format") != FORMAT:
-        raise CheckpointError(f"{file}: no file of `hpo fetch`, or of a newer hpo")
+        raise CheckpointError(f"{file} was not written by `hpo fetch`, or was written by a newer hpo")
     shape, mean, std = tuple(state["shape"]), state["mean"], state["std"]
     net = TrialSpec.model_validate(state["trial"]).model.build(shape, state["classes"])
     net.load_state_dict(state["model"])

@@ -31,7 +31,7 @@ def overview(trial: TrialSpec) -> RenderableType:
     dataset = cache.load(trial.data)
     found = described(dataset, cache.splits(trial.data, True, torch.device("cpu")))
     missing = lacks(trial.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    return found if missing is None else Group(found, Text(f"\nno worker here would train it: {missing}"))
+    return found if missing is None else Group(found, Text(f"\nno worker on this machine can train it: {missing}"))
 
 
 def described(dataset: Dataset, splits: Splits) -> RenderableType:
@@ -42,7 +42,7 @@ def described(dataset: Dataset, splits: Splits) -> RenderableType:
     lines = [
         f"{count(channels, 'channel')} of {height} x {width} pixels (height x width)",
         f"mean {_per_channel(splits.mean)}, standard deviation {_per_channel(splits.std)}",
-        "  per channel, of the training images, where black is 0 and white is 1",
+        "  per channel of the training images; black is 0, white is 1",
         f"fingerprint {dataset.fingerprint[:16]}",
     ]
     if left_out:

@@ -30,11 +30,11 @@ class PlateauState:
 
 
 class Plateau(Spec):
-    """When validation has not improved for `patience` epochs, the learning rate is multiplied by `factor` from there
-    on, and the count begins anew.
+    """When validation has not improved for `patience` epochs, the learning rate is multiplied by `factor` from then
+    on, and the count starts over.
 
-    It comes on top of the schedule `lr`, which `constant` leaves to it alone. PyTorch's ReduceLROnPlateau waits one
-    epoch longer than its `patience` says.
+    It comes on top of the schedule `lr`; with the schedule `constant` it is all that changes the rate. PyTorch's
+    ReduceLROnPlateau waits one epoch longer than its `patience` says.
     """
 
     patience: PositiveInt
@@ -44,9 +44,9 @@ class Plateau(Spec):
     metric: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
     """What has to improve: the loss falls, or the accuracy rises."""
     min_delta: NonNegativeFloat = 0.0
-    """How much it must be better than the best one before it to be an improvement."""
+    """How much better than the best value so far it must be to count as an improvement."""
     floor: float = Field(default=0.0, ge=0.0, lt=1.0)
-    """The learning rate stays at this share of the scheduled one, or above."""
+    """The smallest share of the scheduled learning rate to which it is lowered."""
 
     def __call__(self, state: PlateauState, validation: Score) -> PlateauState:
         now = validation.loss if self.metric == "validation_loss" else 1.0 - validation.accuracy

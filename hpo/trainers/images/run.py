@@ -368,7 +368,7 @@ class Run:
         except Exception as error:  # torch raises many kinds for what it can't read, none of which helps the caller
             raise CheckpointError(f"the checkpoint can't be read ({type(error).__name__})") from error
         if version != CHECKPOINT_VERSION:
-            raise CheckpointError(f"the checkpoint has version {version}, this hpo writes {CHECKPOINT_VERSION}")
+            raise CheckpointError(f"the checkpoint has version {version}; this hpo uses version {CHECKPOINT_VERSION}")
         # That of another trial will do as well, if the two are the same up to there.
         if prefix != self._prefix.digest(step):
             raise CheckpointError("the checkpoint belongs to another trial")

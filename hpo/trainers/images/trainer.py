@@ -32,9 +32,9 @@ class ImageTrainer:
     """Nets that classify images: data, models, optimizers, schedules, regularizers and policies by their names."""
 
     fixed = {
-        "data": "make each value a study of its own",
-        "epochs": "make each value an arm of its own",
-        "batch_size": "make each value an arm of its own, or search the strength of a regularizer of kind 'batch_size'",
+        "data": "make a separate study for each value",
+        "epochs": "make a separate arm for each value",
+        "batch_size": "make a separate arm for each value, or search the strength of a 'batch_size' regularizer",
     }
     shared = ("data",)
 
@@ -89,7 +89,7 @@ class ImageTrainer:
         return {"images": length * images, "steps": length * steps}
 
     def summary(self, trial: Mapping[str, Any]) -> str:
-        return f"data: {trial['data']['kind']}; to see what its images are: hpo check --data"
+        return f"data: {trial['data']['kind']}; to see its images: hpo check --data"
 
     def look_at_data(self, config: TrialSpec) -> RenderableType:
         from hpo.trainers.images.overview import overview

@@ -19,64 +19,66 @@ from hpo.trainers.moving.schedules import Schedule
 
 
 class EarlyStopping(Spec):
-    """The trial is finished when validation accuracy has not improved for `patience` epochs (Prechelt 1998).
+    """The trial ends when validation accuracy has not improved for `patience` epochs (Prechelt 1998).
 
-    The epochs that are saved count as not spent. The curve is what was trained, whatever is scored in the end.
+    The epochs that are saved count as not spent. The curve shows what was trained, whatever is scored in the end.
     """
 
     patience: PositiveInt
     """Epochs without an improvement."""
     min_delta: NonNegativeFloat = 0.0
-    """How much (share, 0..1) an accuracy must exceed the best one before it to be an improvement."""
+    """How much (share, 0..1) an accuracy must exceed the best one so far to count as an improvement."""
     score: Literal["last", "best"] = "last"
-    """Whose net is scored on validation and on test in the end, and kept: that of the last epoch, or, as Prechelt has
-    it, that of the epoch with the highest validation accuracy, the first of several, also where no epoch was saved. A
-    pruned trial is scored by its last epoch in any case."""
+    """Which epoch's network is scored on validation and on test in the end, and kept: that of the last epoch, or, as in
+    Prechelt, that of the epoch with the highest validation accuracy (the first of several), even if training did not
+    end early. A pruned trial is always scored by its last epoch."""
 
 
 class TrialSpec(Spec):
-    """One trial: data, model, optimizer, learning rate and regularizers, for so many epochs."""
+    """One trial: data, model, optimizer, learning rate and regularizers, and the number of epochs."""
 
     epochs: int = Field(ge=1, le=100_000)
     """Passes over the training images."""
     batch_size: int = Field(ge=1, le=65_536)
-    """Images per optimizer step, which the regularizer `batch_size` may multiply; an epoch's short last batch is left
-    out."""
+    """Images per optimizer step, which the regularizer `batch_size` may multiply; an incomplete last batch of an epoch
+    is left out."""
     data: Data
     """The images, and how they are divided."""
     augment: Augment = Augment()
-    """What is done to the training images at random."""
+    """Random changes to the training images."""
     model: Model
-    """The net."""
+    """The network."""
     optimizer: Optimizer
-    """What turns gradients into steps."""
+    """The rule that turns gradients into steps."""
     lr: Schedule
     """The learning rate, as a schedule."""
     plateau: Plateau | None = None
-    """Lowers the scheduled learning rate where validation no longer improves."""
+    """Lowers the scheduled learning rate when validation no longer improves."""
     clip_norm: PositiveFloat | None = None
-    """Gradients longer than this are shortened to it (Pascanu et al. 2013): the 2-norm over all parameters together, of
-    the loss's gradient alone; penalties and weight decay come after it."""
+    """Gradients longer than this are shortened to it (Pascanu et al. 2013). It limits the 2-norm over all parameters
+    together, of the loss's gradient only; penalties and weight decay are added afterwards."""
     regularizers: dict[Name, RegularizerSpec] = {}
-    """What acts on training besides the loss, each under a name of your choice by which its strength is traced."""
+    """What acts on training besides the loss, each under a name of your choice; curves trace its strength by that
+    name."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """The numbers of the forward and backward pass; weights and updates have 32 bits in any case. For bfloat16 a worker
-    needs a GPU, or a processor with instructions for it."""
+    """The number format of the forward and backward pass; weights and updates always have 32 bits. For bfloat16 a
+    worker needs a GPU, or a processor with instructions for it."""
     compile: bool = False
-    """Compile the net with torch.compile, which takes 10 to 100 seconds at the beginning of every trial. The worker's
-    log says how long it took, and if torch gives up because what it compiled in keeps moving, as a share of dropout."""
+    """Compile the network with torch.compile, which takes 10 to 100 seconds at the beginning of every trial. The
+    worker's log says how long it took, and whether torch gives up because a value that it compiled in keeps changing,
+    such as the share of a dropout."""
     early_stopping: EarlyStopping | None = None
-    """When to end before the last epoch."""
+    """The rule for ending before the last epoch."""
     init_seed: int | None = Field(default=None, ge=0, lt=2**32)
-    """Draws the weights that training begins with, in place of the trial's own seed."""
+    """Seed for the initial weights, instead of the trial's own seed."""
     order_seed: int | None = Field(default=None, ge=0, lt=2**32)
-    """Draws what is random in training, in place of the trial's own seed: the order of the images, augmentation,
+    """Seed for what is random during training, instead of the trial's own seed: the order of the images, augmentation,
     dropout, noise."""
     test_curve: bool = False
-    """Score test after every epoch of the confirm phase, not after the last one alone, for figures and for claims `at`
-    an earlier moment. Nothing is chosen by it."""
+    """Score test after every epoch of the confirm phase and not only after the last one, for figures and for claims
+    `at` an earlier moment. Nothing is chosen by it."""
     gradient_norms: tuple[str, ...] = ()
-    """Parameters by their dotted module path, for example `linear1.weight`."""
+    """Parameters whose gradient norms are recorded, by their dotted module path, for example `linear1.weight`."""
 
     @model_validator(mode="after")
     def _reports_what_policies_look_at(self) -> Self:

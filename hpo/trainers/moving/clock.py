@@ -48,7 +48,7 @@ class Clock:
 
 
 class Length(Spec):
-    """What has a length, in epochs or in optimizer steps: exactly one of the two."""
+    """A length, in epochs or in optimizer steps: exactly one of the two."""
 
     epochs: PositiveInt | None = None
     """Its length in epochs; exactly one of `epochs` and `steps`."""

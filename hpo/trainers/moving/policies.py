@@ -29,26 +29,26 @@ class Hold(Spec):
 
 
 class Ramp(Spec):
-    """The strength moves between itself and `factor` times the strength, over the whole trial.
+    """The strength moves between its stated value and `factor` times that value, over the whole trial.
 
-    `up` goes from strength to strength x factor, `down` the same way backwards, so both directions pass through the
-    same strengths and differ in their order alone (Lu 2017, "pull-up" and "pull-down"). With `to` it goes from the
-    strength to `to` times the strength instead, which may be nothing.
+    `up` goes from strength to strength x factor, `down` goes the same way backwards, so both directions pass through
+    the same strengths and differ only in their order (Lu 2017, "pull-up" and "pull-down"). With `to` it goes from the
+    strength to `to` times the strength instead; `to` may be 0.
     """
 
     kind: Literal["ramp"] = "ramp"
     direction: Literal["up", "down"]
     """Whether the strength rises or falls."""
     factor: float = Field(default=10.0, gt=1.0)
-    """The highest strength by the lowest."""
+    """The ratio of the highest strength to the lowest."""
     to: NonNegativeFloat | None = None
-    """Where it ends, as a multiple of the strength, in place of `factor`: below 1 for `down`, above 1 for `up`; 0 with
-    another shape than geometric."""
+    """Where it ends, as a multiple of the strength, instead of `factor`: below 1 for `down`, above 1 for `up`; 0 only
+    with a shape other than geometric."""
     shape: Literal["geometric", "linear", "cosine", "steps"] = "geometric"
-    """Equal factors or equal steps in equal times, half a cosine (slow at both ends), or `levels` strengths for equal
-    times, equally far apart."""
+    """Equal factors ("geometric") or equal steps ("linear") in equal times, half a cosine ("cosine", slow at both
+    ends), or `levels` equally spaced strengths for equal times ("steps")."""
     levels: int = Field(default=4, ge=2)
-    """How many strengths the shape "steps" has; the other shapes move at every optimizer step."""
+    """The number of strengths of the shape "steps"; the other shapes move at every optimizer step."""
 
     @model_validator(mode="after")
     def _ends_where_it_goes(self) -> Self:
@@ -95,24 +95,24 @@ Row = Annotated[tuple[PositiveFloat, NonNegativeFloat], Field(strict=False)]  # 
 class FollowsLr(Spec):
     """Rises as the learning rate falls: strength x (highest lr / lr) ** power, at most `limit` times the strength.
 
-    The highest learning rate is that of the trial so far: while a warm-up lasts, the strength is the stated one.
+    The highest learning rate is that of the trial so far, so the strength keeps its stated value during a warm-up.
 
     The idea of "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks": what the
     falling learning rate takes away of its implicit regularization is given back explicitly. With `power = -1` a
     decoupled weight decay falls with the learning rate (Defazio 2025, arXiv 2506.02285), so that its product with the
     rate falls with the square (Chou 2025, arXiv 2512.08217); `power = -2` couples it to the square. With `table` the
-    factors are written down instead, as there in table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`. It goes by
-    the learning rate itself, in a warm-up as well.
+    factors are given explicitly instead, as in that paper's table 1: `table = [[0.01, 1], [0.001, 8], [0.0001, 16]]`.
+    They depend on the learning rate itself, in a warm-up as well.
     """
 
     kind: Literal["follows_lr"] = "follows_lr"
     power: float = 0.5
-    """How closely: 0 not at all, 1 in inverse proportion; below 0 the strength falls with the learning rate."""
+    """The exponent: 0 for no change, 1 for inverse proportion; below 0 the strength falls with the learning rate."""
     limit: float = Field(default=16.0, ge=1.0)
-    """The strength exceeds the stated one at most by this factor."""
+    """The strength exceeds its stated value by at most this factor."""
     table: tuple[Row, ...] | None = Field(default=None, min_length=1)
-    """Rows, in place of `power` and `limit`: [learning rate, factor]: the strength's factor at or below that learning
-    rate, down to that of the next row; 1 above all rows."""
+    """Rows [learning rate, factor], instead of `power` and `limit`: the strength's factor at or below that learning
+    rate, down to that of the next row; above all rows it is 1."""
 
     @model_validator(mode="after")
     def _one_form(self) -> Self:
@@ -151,11 +151,11 @@ class Feedback(Spec):
     lower_below: float
     """Gap below which the strength falls."""
     factor: float = Field(default=1.5, gt=1.0)
-    """How many times the strength rises or falls at once."""
+    """The factor by which the strength rises or falls at once."""
     every: Duration = Duration(epochs=1)
-    """How often the gap is looked at: at the first optimizer step at or after each multiple of it."""
+    """How often the gap is checked: at the first optimizer step at or after each multiple of it."""
     limit: float = Field(default=100.0, ge=1.0)
-    """The strength stays within this factor of the stated one."""
+    """The strength stays within this factor of its stated value, in both directions."""
 
     @model_validator(mode="after")
     def _thresholds_in_order(self) -> Self:
@@ -181,7 +181,7 @@ class Feedback(Spec):
 
 
 class AccuracyGap(Feedback):
-    """Feedback: train accuracy well above validation accuracy raises the strength, close to it or below lowers it.
+    """Feedback: train accuracy well above validation accuracy raises the strength; close to it or below, it lowers it.
 
     Lu (2017): the gap is train minus validation accuracy of the last evaluation (shares, 0..1). Every `every`, a gap
     above `raise_above` multiplies the strength by `factor`, one below `lower_below` divides it. The strength stays
@@ -189,7 +189,7 @@ class AccuracyGap(Feedback):
 
     Train is measured as validation is: at the end of an epoch, in evaluation mode and without augmentation, on a fixed
     stratified sample of the training images as large as validation. The epoch's running `train_accuracy`, which dropout
-    and augmentation lower, is not looked at; a program is taken at its word.
+    and augmentation lower, is not used; what a program reports is used as it is.
     """
 
     kind: Literal["accuracy_gap"] = "accuracy_gap"
@@ -201,7 +201,7 @@ class AccuracyGap(Feedback):
 
 
 class LossGap(Feedback):
-    """Feedback as by `accuracy_gap`, the gap being validation minus train loss (mean cross-entropy, nats per image)."""
+    """Feedback as by `accuracy_gap`, with validation minus train loss as the gap (cross-entropy, nats per image)."""
 
     kind: Literal["loss_gap"] = "loss_gap"
     looks_at: ClassVar[tuple[str, ...]] = ("validation_loss", "train_loss")
@@ -217,13 +217,13 @@ MeasuredMetric = Annotated[str, StringConstraints(pattern=MEASURED, max_length=8
 
 
 class Gap(Feedback):
-    """Feedback as by `accuracy_gap`, the gap being that of any two metrics that are reported: `of` less `minus`."""
+    """Feedback as by `accuracy_gap`, with the gap between any two reported metrics: `of` minus `minus`."""
 
     kind: Literal["gap"] = "gap"
     of: MeasuredMetric
-    """The metric that is the larger one where the gap is wide: `validation_perplexity`."""
+    """The metric that is larger when the gap is wide, such as `validation_perplexity`."""
     minus: MeasuredMetric
-    """The metric that is taken from it: `train_perplexity`."""
+    """The metric that is subtracted from it, such as `train_perplexity`."""
 
     @property
     def looks_at(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -232,15 +232,15 @@ class Gap(Feedback):
 
 
 class Replay(Spec):
-    """The strengths of another trial, one an epoch, in place of the stated one: what moved it is left behind.
+    """The strengths of another trial, one per epoch, instead of the stated one: a replay without the feedback.
 
-    It tells whether the way that feedback took is worth anything by itself: the same trace in a trial that gives no
-    such feedback. A trace holds the strength of each epoch's last step.
+    It shows whether the path that feedback took is worth anything by itself: the same trace in a trial without that
+    feedback. A trace holds the strength of each epoch's last step.
     """
 
     kind: Literal["replay"] = "replay"
     strengths: tuple[NonNegativeFloat, ...] = Field(min_length=1)
-    """The strength in each epoch, not a factor of the stated one; the last is held to the end."""
+    """The strength in each epoch itself, not a factor of the stated one; the last one is held to the end."""
 
     def __call__(self, strength: float, observation: Observation) -> float:
         return self.strengths[min(observation.clock.epoch, len(self.strengths) - 1)]
@@ -264,12 +264,12 @@ def looks_at_validation(policy: Spec) -> bool:
 
 
 class Governed(Spec):
-    """What every regularizer has: a strength, and the policy that moves it."""
+    """Fields of every regularizer: a strength, and the policy that moves it."""
 
     decides_steps: ClassVar[bool] = False
     """Whether the strength decides which optimizer steps there are."""
     strength: NonNegativeFloat
-    """The strength as stated; the policy multiplies or replaces it as the trial goes on."""
+    """The strength as stated; the policy multiplies or replaces it during the trial."""
     policy: Policy = Hold()
     """How the strength moves while the trial trains."""
 

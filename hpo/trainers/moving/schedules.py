@@ -19,7 +19,7 @@ from hpo.trainers.moving.clock import Clock, Length
 
 
 class Constant(Spec):
-    """`peak`, always."""
+    """The learning rate is always `peak`."""
 
     kind: Literal["constant"] = "constant"
     moves: ClassVar[bool] = False
@@ -56,9 +56,9 @@ class Cosine(Spec):
 
 
 class Exponential(Spec):
-    """peak x exp(-rate t), or what is the same, peak x factor ^ t; t counts whole epochs or optimizer steps.
+    """peak x exp(-rate t), or equivalently peak x factor ^ t; t counts whole epochs or optimizer steps.
 
-    With `rate` the learning rate decay of "Deep learning homework 1" (Miočić), equation 11.
+    With `rate` it is the learning rate decay of "Deep learning homework 1" (Miočić), equation 11.
     """
 
     kind: Literal["exponential"] = "exponential"
@@ -67,7 +67,7 @@ class Exponential(Spec):
     rate: NonNegativeFloat | None = None
     """How much the logarithm of the learning rate falls in one epoch or step; exactly one of `rate` and `factor`."""
     factor: float | None = Field(default=None, gt=0.0, le=1.0)
-    """What is left of the learning rate after one epoch or step, for example 0.95."""
+    """The share of the learning rate that is left after one epoch or step, for example 0.95."""
     per: Literal["epoch", "step"] = "epoch"
     """How often the value moves."""
 
@@ -118,11 +118,11 @@ def _check_floor(floor: float, peak: float) -> None:
 class StageLengths(Spec):
     """Stages one after another: `factors` says how strong each is, `epochs` or `steps` how long.
 
-    Without lengths the stages share the trial equally; the last one lasts to the end in any case.
+    Without lengths the stages share the trial equally; the last one always lasts to the end.
     """
 
     factors: tuple[NonNegativeFloat, ...] = Field(min_length=1)
-    """Multiples of `peak` (or of the strength), one a stage."""
+    """Multiples of `peak` (or of the strength), one per stage."""
     epochs: tuple[PositiveInt, ...] | None = None
     """Length of each stage, in epochs; without `epochs` and `steps` the stages share the trial equally."""
     steps: tuple[PositiveInt, ...] | None = None
@@ -169,17 +169,17 @@ class Stages(StageLengths):
 
 
 class Restarts(Spec):
-    """Warm restarts: `of` runs anew in each cycle, on a clock that begins with the cycle and ends with it.
+    """Warm restarts: the schedule `of` starts over in each cycle, on a clock that begins and ends with the cycle.
 
-    Loshchilov and Hutter, SGDR (2017), there of a cosine. To `of`, a cycle is a whole trial: five equal stages last 50
-    epochs each in a cycle of 250 epochs and 20 in one of 100.
+    Loshchilov and Hutter, SGDR (2017), there with a cosine. For `of`, a cycle is a whole trial: five equal stages last
+    50 epochs each in a cycle of 250 epochs, and 20 each in one of 100.
     """
 
     kind: Literal["restarts"] = "restarts"
     of: Schedule
     """The schedule of one cycle; its `peak` is searched as `lr.of.peak`."""
     epochs: tuple[PositiveInt, ...] = Field(min_length=1)
-    """Length of each cycle; the last one repeats, and the end of the trial cuts off what is left of it."""
+    """Length of each cycle; the last one repeats, and the end of the trial cuts it off."""
 
     @property
     def peak(self) -> float:
@@ -205,7 +205,7 @@ class Warmup(Length):
 
     kind: Literal["warmup"] = "warmup"
     of: Schedule
-    """The schedule that is warmed up to; its `peak` is searched as `lr.of.peak`."""
+    """The schedule that follows the warm-up; its `peak` is searched as `lr.of.peak`."""
 
     @property
     def peak(self) -> float:

@@ -34,7 +34,7 @@ def check_allowed(command: list[str]) -> None:
         if words and command[: len(words)] == words:
             return
     raise TargetError(
-        f"this worker may not run {shlex.join(command)}; it may run {', '.join(_named()) or 'no program of a study'}",
+        f"this worker may not run {shlex.join(command)}; it may run {', '.join(_named()) or 'no programs for a study'}",
         hint=f"if you trust that program, start the worker with {VARIABLE}={shlex.quote(shlex.join(command[:2]))}",
     )
 

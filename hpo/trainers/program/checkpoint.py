@@ -51,10 +51,10 @@ def unpacked(kept: bytes, program: str) -> tuple[Checkpoint, dict[str, bytes]]:
     head, _, content = body.partition(b"\n")
     table = json.loads(head)
     if table.pop("version", None) != VERSION:
-        raise CheckpointError("the checkpoint is one of another version of hpo, or of another trainer")
+        raise CheckpointError("the checkpoint was written by another version of hpo, or by another trainer")
     sizes = table.pop("files")
     if any(name != PurePath(name).name for name in sizes):
-        raise CheckpointError("the checkpoint has files that are outside of the trial's folder")
+        raise CheckpointError("the checkpoint has files outside the trial's folder")
     checkpoint = Checkpoint(**table)
     if checkpoint.program != program:
         raise CheckpointError("the checkpoint belongs to another trial")

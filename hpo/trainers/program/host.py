@@ -76,9 +76,9 @@ class Host:
     def _how_it_ended(self) -> str:
         """How far it came, if it has ended before its time."""
         if not self._has_spoken:
-            return "without a call of hpo.trial()"
+            return "without calling hpo.trial()"
         if self._progress.at == self._progress.config.units:
-            return "after all its units, but without trial.finish()"
+            return "after all its units, but without calling trial.finish()"
         return f"after {self._progress.how_far}"
 
     @property
@@ -119,7 +119,7 @@ class Host:
         try:
             return dict(json.loads(line))
         except (ValueError, TypeError):
-            raise ProgramFailed(f"the program says {line[:80]!r}, which is not a line of JSON") from None
+            raise ProgramFailed(f"the program sent {line[:80]!r}, which is not a line of JSON") from None
 
     def _waits_on(self, program: Program) -> bool:
         """Whether a program that says nothing at this moment will be waited for."""
@@ -129,7 +129,9 @@ class Host:
         if self._asked_to_stop_at is None and self._trial.should_stop():
             self._asked_to_stop_at = time.monotonic()
         if self._was_given_up:
-            log.warning("the program came to no end of a unit within its grace: killed, and begun there where it saved")
+            log.warning(
+                "the program did not reach the end of a unit within its grace: killed; it continues from its last save"
+            )
         return not self._was_given_up
 
     def _answer(self, connection: socket.socket, program: Program, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +146,7 @@ class Host:
                 return self._report(connection, program, at, metrics)
             case {"say": "finish", "metrics": dict(metrics)}:
                 return self._finish(metrics)
-        raise ProgramFailed(f"the program says {str(message)[:200]}, which has no meaning here")
+        raise ProgramFailed(f"the program sent {str(message)[:200]}, which is not expected here")
 
     def _greeting(self) -> dict[str, Any]:
         config = self._progress.config
@@ -178,7 +180,7 @@ class Host:
         self._send(connection, {"save": True})
         message = self._next(connection, program)
         if message != {"say": "saved"}:
-            raise ProgramFailed(f"the program was asked to save and says {message}{program.tail()}")
+            raise ProgramFailed(f"the program was asked to save, but sent {message}{program.tail()}")
         return packed(
             self._progress.checkpoint(self._digest), {file.name: file.read_bytes() for file in self._kept_files()}
         )
@@ -190,7 +192,7 @@ class Host:
 
     def _finish(self, metrics: Mapping[str, Any]) -> dict[str, Any]:
         if self._progress.at < self._progress.config.units:
-            raise ProgramFailed(f"the program has finished after {self._progress.how_far}")
+            raise ProgramFailed(f"the program called trial.finish() too early, after {self._progress.how_far}")
         self._test = self._progress.check_test(metrics)
         self._is_over = True
         return {}

@@ -46,7 +46,7 @@ class Lines:
         try:
             return {name: float(text) for name, text in found.groupdict().items() if text is not None}
         except ValueError:
-            raise ProgramFailed(f"the program reports {line[:200]!r}, where a group is not a number") from None
+            raise ProgramFailed(f"the program reported {line[:200]!r}, in which a group is not a number") from None
 
 
 def table(line: str) -> dict[str, Any]:
@@ -60,5 +60,5 @@ def table(line: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise ProgramFailed(f"the program reports {line[:200]!r}, which is not a JSON object")
+        raise ProgramFailed(f"the program reported {line[:200]!r}, which is not a JSON object")
     return found

@@ -28,4 +28,4 @@ def keep_output(folder: Path, trial: str) -> None:
             source.seek(max(0, written.stat().st_size - MOST_KEPT))
             shutil.copyfileobj(source, target)
     except OSError as error:
-        log.warning("the output of the trial can't be kept in %s: %s", file, error.strerror)
+        log.warning("the trial's output can't be written to %s: %s", file, error.strerror)

@@ -71,17 +71,19 @@ class Program:
             code = self._process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
             if not has_said_all:
-                raise ProgramFailed(f"the program has closed its connection and goes on{self.tail()}") from None
-            log.warning("the program of the trial did not end after its last word: killed")
+                raise ProgramFailed(
+                    f"the program has closed its connection but is still running{self.tail()}"
+                ) from None
+            log.warning("the trial's program did not end after its last message: killed")
             return
         if has_said_all and not (strict and code != 0):
             if code != 0:
-                log.warning("the program of the trial ended with exit code %d after its last word", code)
+                log.warning("the trial's program ended with exit code %d after its last message", code)
         elif code != 0:
             how = f"exit code {code}" if code > 0 else signal.Signals(-code).name
-            raise ProgramFailed(f"the program has ended with {how}{self.tail()}")
+            raise ProgramFailed(f"the program ended with {how}{self.tail()}")
         else:
-            raise ProgramFailed(f"the program has ended {how_far}{self.tail()}")
+            raise ProgramFailed(f"the program ended {how_far}{self.tail()}")
 
     def tail(self) -> str:
         """What it has written last, as the end of a message."""

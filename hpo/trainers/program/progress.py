@@ -57,7 +57,7 @@ class Progress:
         """
         pulse.beat()  # it may train for as long as the study allows without a word
         if time.monotonic() - self._heard_at > self.config.silence:
-            raise ProgramFailed(f"the program has said nothing for {self.config.silence:g} seconds{tail()}")
+            raise ProgramFailed(f"the program has not reported anything for {self.config.silence:g} seconds{tail()}")
 
     def report(self, at: int, metrics: Mapping[str, Any], save: Callable[[], bytes] | None) -> bool:
         """Pass on what was reported of the unit that makes `at`; whether the trial goes on.
@@ -66,7 +66,7 @@ class Progress:
             ProgramFailed: it makes no sense.
         """
         if at != self.at + 1 or at > self.config.units:
-            raise ProgramFailed(f"the program reports unit {at}, after {self.how_far}")
+            raise ProgramFailed(f"the program reported unit {at} after {self.how_far}")
         self.metrics = self._checked(metrics)
         now = time.monotonic()
         evaluation = Evaluation(at, now - self._reported_at, {**self.metrics, **self._traced()})
@@ -93,25 +93,25 @@ class Progress:
         if not self._trial.scores_test:
             return {}
         if wanted not in metrics:
-            raise ProgramFailed(f"the confirm phase is scored on test, and the program gave no {wanted}")
+            raise ProgramFailed(f"the confirm phase is scored on test, but the program did not give {wanted}")
         for name, value in metrics.items():
             if not isinstance(value, int | float) or not math.isfinite(value):
-                raise ProgramFailed(f"the program gives {name} = {value!r} on test, which is not a number")
+                raise ProgramFailed(f"the program gave {name} = {value!r} on test, which is not a number")
         return {name: float(value) for name, value in metrics.items()}
 
     def _checked(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         wanted = f"validation_{self.config.metric.name}"
         if wanted not in metrics:
             said = ", ".join(metrics) or "nothing"
-            raise ProgramFailed(f"the program reports {said}; the study is judged by {wanted}")
+            raise ProgramFailed(f"the program reported {said}, but the study's trials are judged by {wanted}")
         if len(metrics) > MOST_METRICS or any(len(name) > LONGEST_NAME for name in metrics):
             raise ProgramFailed(
-                f"the program reports {len(metrics)} numbers; at most {MOST_METRICS} are kept, with names of at most "
+                f"the program reported {len(metrics)} numbers; at most {MOST_METRICS} are kept, with names of at most "
                 f"{LONGEST_NAME} characters"
             )
         wrong = [name for name, value in metrics.items() if not isinstance(value, int | float)]
         if wrong:
-            raise ProgramFailed(f"the program reports {wrong[0]} = {metrics[wrong[0]]!r}, which is not a number")
+            raise ProgramFailed(f"the program reported {wrong[0]} = {metrics[wrong[0]]!r}, which is not a number")
         return {name: _number(value) for name, value in metrics.items()}
 
     def _traced(self) -> dict[str, float]:
@@ -119,7 +119,7 @@ class Progress:
         moved = self.values.asked
         if self.values.moving and not moved:
             raise ProgramFailed(
-                f"the study moves {', '.join(self.values.moving)}, which the program has not asked for: "
+                f"the study moves {', '.join(self.values.moving)}, but the program does not ask for them: "
                 "call trial.drive(optimizer, at=…) or trial.moved(at)"
             )
         return {name if name == LEARNING_RATE else f"strength.{name}": value for name, value in moved.items()}

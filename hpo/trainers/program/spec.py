@@ -30,13 +30,13 @@ class MetricSpec(Spec):
     """A number that the program reports, of train, of validation and of test."""
 
     name: MetricName
-    """What it is called where it is reported: `loss`."""
+    """Its name in reports, such as `loss`."""
     goal: Goal = "minimize"
     """Whether a higher or a lower value is better."""
     share: bool = False
-    """Whether it is a share, 0..1, to be shown in percent."""
+    """Whether it is a share, 0..1, that is shown in percent."""
     worst: float | None = None
-    """What a trial that diverged counts as; without it such a trial ranks last and decides no claim."""
+    """The value that a diverged trial counts with; if not given, such a trial ranks last and decides no claim."""
 
     def of_all_splits(self) -> dict[str, Metric]:
         """The metric of each split, by name: `validation_loss`."""
@@ -48,7 +48,7 @@ class Strength(Spec):
     """A value that a policy moves, such as a weight decay."""
 
     strength: NonNegativeFloat
-    """The value as stated; the policy multiplies or replaces it as the trial goes on."""
+    """The value as stated; the policy multiplies or replaces it during the trial."""
     policy: Policy = Hold()
     """How it moves while the trial trains."""
 
@@ -104,26 +104,26 @@ def _words(command: str) -> str:
     try:
         words = shlex.split(command)
     except ValueError as error:
-        raise ValueError(f"{error}; it is split into words as a shell would, and run without one") from None
+        raise ValueError(f"{error}; the command is split into words as a shell does, and run without a shell") from None
     if not words:
         raise ValueError("the command is empty")
     return command
 
 
 class Reports(Spec):
-    """Where a program that does not call `hpo.trial()` reports, once a unit: exactly one of the three."""
+    """Where a program that does not call `hpo.trial()` reports, once per unit: exactly one of the three."""
 
     line: str | None = Field(default=None, max_length=1000)
     """A regular expression with named groups that finds a report in a line of the program's output, such as
     `val loss (?P<validation_loss>\\S+)`."""
     file: str | None = Field(default=None, max_length=255, pattern=r"^\w[\w-]*\.jsonl?$")
-    """The name of a file in the trial's folder to which the program appends a line of JSON, such as
-    `{"validation_loss": 0.31}`; the environment variable `HPO_REPORTS` has its path."""
+    """The name of a file in the trial's folder to which the program appends one line of JSON per report, such as
+    `{"validation_loss": 0.31}`; the environment variable `HPO_REPORTS` holds its path."""
     tensorboard: str | None = Field(default=None, max_length=255, pattern=r"^\w[\w-]*$")
-    """The name of a folder in the trial's, `{dir}/runs` for `runs`, to which the program writes TensorBoard's event
-    files: a step at which all of `tags` were written is a report. The worker needs the package tensorboard."""
+    """The name of a subfolder of the trial's folder, `{dir}/runs` for `runs`, to which the program writes TensorBoard
+    event files: a step at which all of `tags` were written is a report. The worker needs the package tensorboard."""
     tags: dict[str, Annotated[str, Field(min_length=1)]] = Field(default={}, max_length=256)
-    """The metrics in the event files, and what each is called there: `{ validation_loss = "val/loss" }`."""
+    """The metrics in the event files, and the name of each there: `{ validation_loss = "val/loss" }`."""
 
     @property
     def named(self) -> tuple[str, ...] | None:
@@ -152,13 +152,13 @@ class Reports(Spec):
 
 
 class Resume(Spec):
-    """How a program that does not call `hpo.trial()` goes on where it was interrupted, from a file that it writes."""
+    """How a program that does not call `hpo.trial()` continues where it was interrupted, from a file that it writes."""
 
     file: str = Field(max_length=255, pattern=r"^\w[\w.-]*$")
-    """The name of its own checkpoint in the trial's folder, which `{dir}` stands for."""
+    """The name of the program's own checkpoint in the trial's folder `{dir}`."""
     add: Annotated[str, Field(max_length=4096), AfterValidator(_words)] | None = None
-    """Words that the command gets besides when it is to go on from the file, such as `--resume {dir}/model.pt`; without
-    them the program sees by the file that it is there."""
+    """Words that are added to the command when it continues from the file, such as `--resume {dir}/model.pt`; without
+    them the program has to look for the file itself."""
 
 
 class ProgramSpec(Spec):
@@ -167,47 +167,45 @@ class ProgramSpec(Spec):
     program: Annotated[str, Field(max_length=4096), AfterValidator(_words)]
     """The command, such as `python train.py`: split into words as a shell would, and run without a shell."""
     code: tuple[Annotated[str, Field(min_length=1, max_length=1024)], ...] = Field(default=(), max_length=256)
-    """Files that the result depends on; a worker on which they are others is refused."""
+    """Files that the result depends on; a worker on which they differ is refused."""
     length: dict[Name, Annotated[int, Field(ge=1, le=100_000_000)]] = Field(min_length=1, max_length=1)
-    """How long a trial is, in a unit of your choice: `{ epochs = 20 }`. The program reports once a unit."""
+    """How long a trial is, in a unit of your choice: `{ epochs = 20 }`. The program reports once per unit."""
     metric: MetricSpec
     """What trials are judged by, on validation."""
     metrics: tuple[MetricSpec, ...] = Field(default=(), max_length=32)
-    """Further metrics that are reported."""
+    """Further metrics that the program reports."""
     values: dict[Name, Value] = Field(default={}, max_length=256)
-    """What the program is given, by name."""
+    """Values that the program is given, by name."""
     reports: Reports | None = None
-    """How a program reports that can't be changed; without it the program calls `hpo.trial()`."""
+    """How a program that can't be changed reports; if not given, the program calls `hpo.trial()`."""
     resume: Resume | None = None
-    """How such a program goes on where it was interrupted; without it the trial begins anew. Its reports need a number
-    called `at` that grows, such as that of the epoch or of the step: by it those are known that it repeats."""
+    """How such a program continues where it was interrupted; if not given, the trial starts over. Its reports need a
+    number called `at` that grows, such as the epoch or the step: it shows which reports the program repeats."""
     test: Annotated[str, Field(max_length=4096), AfterValidator(_words)] | None = None
-    """A command that scores the finished trial on test, in the confirm phase, for such a program: its last line is a
-    number, or JSON by name. `{dir}` is the trial's folder."""
+    """A command that scores the finished trial of such a program on test, in the confirm phase: the last line of its
+    output is a number, or JSON by name. `{dir}` is the trial's folder."""
     silence: PositiveFloat = 3600.0
-    """Seconds without a word from the program after which it counts as hung, and the trial has failed."""
+    """Seconds without a sign of life from the program after which it counts as hung, and the trial as failed."""
     grace: PositiveFloat = 30.0
-    """Seconds that the program has to come to the end of a unit when the trial is to be let go, before it is killed."""
+    """Seconds that the program has to reach the end of a unit when the trial is given back, before it is killed."""
 
     @model_validator(mode="after")
     def _each_metric_once(self) -> Self:
         names = [self.metric.name, *(metric.name for metric in self.metrics)]
         if len(set(names)) < len(names):
-            raise ValueError(f"metrics: a name stands twice in {', '.join(names)}")
+            raise ValueError(f"metrics: a name occurs twice in {', '.join(names)}")
         return self
 
     @model_validator(mode="after")
     def _known_places(self) -> Self:
         if self.reports is not None and (taken := sorted(set(GIVEN) & self.values.keys())):
-            raise ValueError(f"values.{taken[0]}: the name stands for the trial's own; call the value otherwise")
+            raise ValueError(f"values.{taken[0]}: this name is reserved; choose another name for the value")
         known = [*self.values, *GIVEN]
         added = self.resume.add if self.resume else None
         for command in (self.program, self.test or "", added or ""):
             for name in PLACE.findall(command):
                 if name not in known:
-                    raise ValueError(
-                        f"{{{name}}} names nothing; there are {', '.join(known)}{did_you_mean(name, known)}"
-                    )
+                    raise ValueError(f"there is no {{{name}}}; known are {', '.join(known)}{did_you_mean(name, known)}")
         if self.reports is None and self.test is not None:
             raise ValueError("test: a program that calls hpo.trial() scores test itself, in trial.finish(test=…)")
         if self.reports is None and self.resume is not None:
@@ -215,8 +213,8 @@ class ProgramSpec(Spec):
         for name in PLACE.findall(self.program):
             if self.reports is None and name not in TRIALS_OWN:
                 raise ValueError(
-                    f"program: {{{name}}} is for programs that don't call hpo.trial(), whose `reports` say where to "
-                    f"read; one that does is given its values there, and here {{seed}}, {{dir}} and {{length}}"
+                    f"program: {{{name}}} is for programs that don't call hpo.trial() and have `reports`; a program "
+                    f"that calls it gets its values there, and on its command line {{seed}}, {{dir}} and {{length}}"
                 )
         return self
 
@@ -228,12 +226,12 @@ class ProgramSpec(Spec):
             if wanted not in self.reports.named:
                 said = ", ".join(self.reports.named) or "none"
                 raise ValueError(
-                    f"reports.{place}: no {what} is called {wanted}, by which trials are judged; there are {said}"
+                    f"reports.{place}: no {what} is called {wanted}, which trials are judged by; there are {said}"
                 )
             if self.resume is not None and not self.reports.have_marks:
                 raise ValueError(
-                    f"resume: reports.line needs a group called {MARK}, the number of the epoch or of the step, by "
-                    "which a report is known that the program repeats"
+                    f"resume: reports.line needs a group called {MARK}, the number of the epoch or of the step: it "
+                    "shows which reports the program repeats"
                 )
         return self
 
@@ -241,14 +239,14 @@ class ProgramSpec(Spec):
     def _counts_units(self) -> Self:
         for name, value in self.values.items():
             if isinstance(value, Spec) and _counts_steps(value):
-                raise ValueError(f"values.{name}: steps are not known here; count in units, as in `epochs = …`")
+                raise ValueError(f"values.{name}: a program's steps are not known; count in units, as in `epochs = …`")
         return self
 
     @model_validator(mode="after")
     def _reports_what_policies_look_at(self) -> Self:
         for name, value in self.values.items():
             if isinstance(value, Strength) and (said := not_reported(value.policy, self.reported)):
-                raise ValueError(f"values.{name}: {said}; what else the program reports is named in `metrics`")
+                raise ValueError(f"values.{name}: {said}; name whatever else the program reports in `metrics`")
         return self
 
     @model_validator(mode="after")
@@ -257,8 +255,8 @@ class ProgramSpec(Spec):
             moving = [name for name, value in self.values.items() if isinstance(value, Spec) and not stays(value)]
             if moving:
                 raise ValueError(
-                    f"values.{moving[0]} moves, and a program can't follow whose reports are found in what it writes "
-                    "anyway: let it call hpo.trial(), or use `reports = { file = … }` and read HPO_VALUES after each"
+                    f"values.{moving[0]} moves, which a program can't follow if its reports are read from its output: "
+                    "let it call hpo.trial(), or use `reports = { file = … }` and read HPO_VALUES after each report"
                 )
         return self
 

@@ -74,16 +74,16 @@ class ProgramTrainer:
     """Any command that trains: started for each trial, given its values, and told when to stop."""
 
     fixed = {
-        "program": "make each value an arm of its own",
-        "code": "make each value a study of its own",
-        "length": "make each value an arm of its own",
-        "metric": "make each value a study of its own",
-        "metrics": "make each value a study of its own",
-        "reports": "make each value a study of its own",
-        "resume": "make each value a study of its own",
-        "test": "make each value a study of its own",
-        "silence": "state one for all",
-        "grace": "state one for all",
+        "program": "make a separate arm for each value",
+        "code": "make a separate study for each value",
+        "length": "make a separate arm for each value",
+        "metric": "make a separate study for each value",
+        "metrics": "make a separate study for each value",
+        "reports": "make a separate study for each value",
+        "resume": "make a separate study for each value",
+        "test": "make a separate study for each value",
+        "silence": "give one value for all arms",
+        "grace": "give one value for all arms",
     }
     shared = ("metric", "metrics")
 
@@ -155,7 +155,7 @@ class ProgramTrainer:
             raise UserError(f"--device {device!r}: allowed are auto, cpu, cuda, cuda:0, cuda:1, …")
         index = int(found[1] or 0)
         if index >= len(here.names):
-            why = here.why_none or f"there are {len(here.names)} GPUs, from cuda:0 on"
+            why = here.why_none or f"there are {len(here.names)} GPUs, counted from cuda:0"
             raise UserError(f"--device {device!r}: {why}", hint="--device cpu trains on the CPU")
         gpu = here.names[index]
         return ProgramMachine(name, gpu, gpus.model(gpu))
@@ -165,8 +165,8 @@ class ProgramTrainer:
         return Identity(
             self.code(trials),
             what="the program's files on this machine",
-            hint="copy them from a machine that works on the study, or start a new study for other code; what the "
-            "program itself writes must not be named in its command",
+            hint="copy them from a machine that works on the study, or start a new study for other code; a file that "
+            "the program writes must not be named in its command",
         )
 
     def code(self, trials: Sequence[Mapping[str, Any]]) -> str:
@@ -178,7 +178,7 @@ class ProgramTrainer:
             except OSError as error:
                 raise TargetError(
                     f"{name}, on which the result depends, can't be read here: {error.strerror}",
-                    hint="start the worker in the folder that `code` is named from",
+                    hint="start the worker in the folder that the paths in `code` start from",
                 ) from None
             found.update(json.dumps([name, len(content)]).encode() + content)
         return found.hexdigest()

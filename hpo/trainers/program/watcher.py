@@ -68,7 +68,7 @@ class Watcher:
             if self._begin is None:
                 raise
             # Its file may be half written, or be from between two reports: its beginning needs none.
-            raise CheckpointError(f"the program did not go on from {self._resume_file}: {error}") from error
+            raise CheckpointError(f"the program did not continue from {self._resume_file}: {error}") from error
 
     def _run(self) -> Result:
         self._write_values()
@@ -92,7 +92,7 @@ class Watcher:
             ProgramFailed: there is none.
         """
         if self._resume_file is None or not self._resume_file.exists():
-            raise ProgramFailed(f"the program has left no {self._resume_file}, which is to be kept as its weights")
+            raise ProgramFailed(f"the program has not written {self._resume_file}, which should be kept as its weights")
         return self._saved()
 
     def _whole_command(self) -> list[str]:
@@ -136,11 +136,13 @@ class Watcher:
         if self._progress.config.resume is None:
             return True
         if not isinstance(mark, int | float):
-            raise ProgramFailed(f"the program's reports need a number called {MARK}, since it is to be resumed")
+            raise ProgramFailed(f"the program's reports need a number called {MARK}, because `resume` is set")
         if self._marks and mark <= self._marks[-1]:
             return False
         if self._begin is not None and self._marks == self._begin.marks and _leaves_out(self._marks, mark):
-            raise ProgramFailed(f"the program reports {mark:g} next after {self._marks[1]:g}: something is missing")
+            raise ProgramFailed(
+                f"the program reported {mark:g} after {self._marks[1]:g}: reports in between are missing"
+            )
         self._marks = (*self._marks[-1:], float(mark))
         return True
 
@@ -197,7 +199,7 @@ class Watcher:
             score = float(last)
         except ValueError:
             raise ProgramFailed(
-                f"the last line of the test command is {last[:200]!r}; it has to be a number, or JSON by name"
+                f"the last line of the test command is {last[:200]!r}; it must be a number, or JSON by name"
             ) from None
         return self._progress.check_test({f"test_{self._progress.config.metric.name}": score})
 

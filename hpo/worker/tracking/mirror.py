@@ -41,7 +41,7 @@ def open_trackers(named: Iterable[str]) -> Trackers:
 def _opened(text: str) -> Tracker:
     kind, _, where = text.partition(":")
     if kind not in KINDS:
-        raise UserError(f"--track {kind!r}: allowed are {', '.join(KINDS)}, with :WHERE behind it")
+        raise UserError(f"--track {kind!r}: allowed are {', '.join(KINDS)}, each optionally followed by :WHERE")
     module, name = KINDS[kind]
     made = getattr(importlib.import_module(module), name)
     try:
@@ -141,7 +141,7 @@ class _Followed:
 
     def _give_up(self, why: str) -> None:
         self._is_given_up = True
-        log.warning("%s shows no more of %s: %s", self._told.kind, self._run.name, why)
+        log.warning("%s receives no more of %s: %s", self._told.kind, self._run.name, why)
 
 
 class _Told:
@@ -168,7 +168,7 @@ class _Told:
             return
         self._thread.join(LAST_SECONDS)
         if self._thread.is_alive():
-            log.warning("%s was not told all of it within %g seconds", self.kind, LAST_SECONDS)
+            log.warning("%s did not receive everything within %g seconds", self.kind, LAST_SECONDS)
 
     def _serve(self) -> None:
         while (what := self._queue.get()) is not None:

@@ -18,7 +18,7 @@ class Trackio:
         import trackio
 
         if where:
-            raise ValueError("it takes no place; TRACKIO_DIR names its folder")
+            raise ValueError("it does not take a place; set TRACKIO_DIR to its folder")
         self._trackio = trackio
 
     def begin(self, run: Run) -> _Logged:

@@ -14,7 +14,7 @@ done
 pid=$(cat "$folder/pid" 2>/dev/null)
 runs() { [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -q ' start-workers local'; }
 if runs; then
-    echo "workers run here already (process $pid)" >&2
+    echo "workers are already running here (process $pid)" >&2
     exit 2
 fi
 umask 077

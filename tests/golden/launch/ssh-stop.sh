@@ -14,7 +14,7 @@ done
 pid=$(cat "$folder/pid" 2>/dev/null)
 runs() { [ -n "$pid" ] && tr '\0' ' ' 2>/dev/null < "/proc/$pid/cmdline" | grep -q ' start-workers local'; }
 if ! runs; then
-    echo "no workers run here"
+    echo "no workers are running here"
     exit 0
 fi
 kill -TERM "$pid"

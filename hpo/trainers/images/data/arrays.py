@@ -59,7 +59,7 @@ def _images(source: object, part: str, arrays: Mapping[str, Array], classes: int
         given = f"{source}: {part}_labels is {labels.dtype} {labels.shape}"
         raise DataError(
             f"{given}; it must be whole numbers ({len(inputs)},), one per image",
-            hint="for labels of one row an image, labels.argmax(axis=1)" if labels.ndim == 2 else "",
+            hint="for one-hot labels, labels.argmax(axis=1)" if labels.ndim == 2 else "",
         )
     if labels.min() < 0 or labels.max() >= classes:
         given = f"{source}: {part}_labels goes from {labels.min()} to {labels.max()}"
@@ -71,7 +71,7 @@ def _images(source: object, part: str, arrays: Mapping[str, Array], classes: int
 def _as_uint8(inputs: Array) -> str:
     """How such pixels become uint8, if their type is all that is wrong."""
     if inputs.dtype == np.bool_:
-        return "for pixels of False and True, (inputs * 255).astype(numpy.uint8)"
+        return "for pixels that are False or True, (inputs * 255).astype(numpy.uint8)"
     if inputs.dtype.kind == "f":
         return (
             "for values from 0 to 1, (inputs * 255).round().astype(numpy.uint8); "

@@ -102,7 +102,7 @@ def _read(source: Data) -> _Kept:
         if source.identity() == before:
             return _Kept(before, dataset)
     raise DataError(
-        f"the files of the {source.kind} images change while they are read",
+        f"the files of the {source.kind} images changed while they were read",
         hint="wait until they are copied, then try again",
     )
 

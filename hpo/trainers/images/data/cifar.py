@@ -100,7 +100,7 @@ def _load(cifar: type[CIFAR10], download: bool) -> Dataset:
         if not download:
             raise DataError(
                 f"{cifar.__name__} is not in {folder}: files are missing or damaged",
-                hint=f"{move}, or `download = true` in the study's data",
+                hint=f"{move}, or set `download = true` in the study's data",
             ) from error
     with locked(folder):
         try:

@@ -77,7 +77,7 @@ def decode(files: Sequence[Path], size: int | None) -> np.ndarray[Any, Any]:
     finally:
         pool.shutdown(wait=False, cancel_futures=True)  # a thread may hang in a read
     if transparent:
-        _log.warning("%d of %d images are transparent in parts; their transparency is dropped", transparent, len(files))
+        _log.warning("%d of %d images are partly transparent; the transparency is dropped", transparent, len(files))
     return np.ascontiguousarray(pixels[:, :1]) if all_grey else pixels
 
 
@@ -95,7 +95,7 @@ def _read(file: Path, size: int | None) -> _Decoded:
     except (DataError, Interrupted):
         raise
     except UnidentifiedImageError:
-        raise DataError(f"can't read the image {file}: it is none of {', '.join(FORMATS)}") from None
+        raise DataError(f"can't read the image {file}: the format must be one of {', '.join(FORMATS)}") from None
     except Exception as error:  # a damaged file raises anything, from OSError to SyntaxError
         raise DataError(f"can't read the image {file}: {error}") from error
 
@@ -106,7 +106,9 @@ def _check_header(image: Image) -> None:
     if width * height > MOST_PIXELS:
         raise ValueError(f"it has {width} x {height} pixels; at most {MOST_PIXELS // 10**6} million are allowed")
     if image.mode.startswith(("I", "F")):  # converting these to 8 bits would cut off, not scale
-        raise ValueError(f"mode {image.mode}, more than 8 bits per channel; scale it to 0..255 and save it with 8")
+        raise ValueError(
+            f"mode {image.mode} has more than 8 bits per channel; scale it to 0..255 and save it with 8 bits"
+        )
 
 
 def _is_transparent(image: Image) -> bool:
@@ -118,6 +120,6 @@ def _is_transparent(image: Image) -> bool:
 def _other_size(file: Path, shape: tuple[int, ...], first: Path, others: tuple[int, ...]) -> DataError:
     one, two = (f"{width} x {height}" for _, height, width in (shape, others))
     return DataError(
-        f"{file} is {one} pixels, {first} is {two}; all must have one size",
+        f"{file} is {one} pixels, {first} is {two}; all must have the same size",
         hint="`size = 32` in the study's data resizes the shorter side to 32 pixels and cuts the longer one",
     )

@@ -26,7 +26,7 @@ _TEST_SEED = 0
 
 
 class Digits(Source):
-    """8 x 8 grey handwritten digits: 1,438 to learn from, 359 for the end."""
+    """8 x 8 grey handwritten digits: 1,438 for training, 359 for test."""
 
     kind: Literal["digits"] = "digits"
 

@@ -69,7 +69,7 @@ def _folder(variable: str, default: str) -> Path:
 def _stays_inside(path: str) -> str:
     # A study file may come from elsewhere: it must not reach the node's other files.
     if not path.isprintable():
-        raise ValueError(f"{path!r} has control characters or characters that can't be printed")
+        raise ValueError(f"{path!r} contains control characters or characters that can't be printed")
     if "\\" in path or PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
         raise ValueError(f"{path!r} is not a path inside HPO_DATA_DIR: write it relative, with / and without ..")
     return path

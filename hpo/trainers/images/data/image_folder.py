@@ -32,7 +32,7 @@ _Files = dict[str, list[Path]]
 class ImageFolder(UncountedSource):
     """Image files sorted into one folder per class: PNG, JPEG, BMP, GIF, PPM, TIFF or WebP, with 8 bits per channel.
 
-    Links are followed. Transparency is dropped, an EXIF orientation is not heeded, and of several pictures in one file
+    Links are followed. Transparency is dropped, an EXIF orientation is ignored, and of several pictures in one file
     the first counts.
     """
 
@@ -42,8 +42,8 @@ class ImageFolder(UncountedSource):
     """Path relative to `HPO_DATA_DIR` of the folder that holds `train` and `test`."""
 
     size: int | None = Field(default=None, ge=1, le=1024)
-    """Make every image a square of so many pixels a side: its shorter side is resized, its longer one cut off at both
-    ends. Left out, all images must have one size."""
+    """Make every image a square with this side in pixels: its shorter side is resized, its longer side is cropped at
+    both ends. If left out, all images must have the same size."""
 
     def identity(self) -> Identity:
         """The identity of all image files.
@@ -83,7 +83,7 @@ class ImageFolder(UncountedSource):
         train, test = _files(folder / "train"), _files(folder / "test")
         if differing := sorted(train.keys() ^ test.keys()):
             raise DataError(
-                f"{folder}: train and test differ in the classes {', '.join(differing)}; both must have all"
+                f"{folder}: train and test differ in the classes {', '.join(differing)}; both must have the same ones"
             )
         return train, test
 
@@ -100,7 +100,7 @@ def _files(folder: Path) -> _Files:
         raise DataError(f"{folder} has no folders: there must be one for each class")
     for name, images in files.items():
         if not images:
-            raise DataError(f"{folder / name} holds no image; known are {' '.join(sorted(SUFFIXES))}")
+            raise DataError(f"{folder / name} holds no image; known suffixes are {' '.join(sorted(SUFFIXES))}")
     return files
 
 
@@ -125,7 +125,7 @@ def _read_cached(path: Path) -> Dataset | None:
     try:
         return npz.read(path, "NCHW")
     except DataError as error:
-        _log.warning("the cache is damaged, images are decoded again: %s", error)
+        _log.warning("the cache is damaged, so the images are decoded again: %s", error)
         return None
 
 
@@ -138,7 +138,7 @@ def _keep(dataset: Dataset, cached: Path, place: Path) -> None:
                 former.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
-            f"can't write {cached}: {error.strerror}", hint="set HPO_CACHE_DIR to a folder with room"
+            f"can't write {cached}: {error.strerror}", hint="set HPO_CACHE_DIR to a folder with enough space"
         ) from error
 
 

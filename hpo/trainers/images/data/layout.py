@@ -30,12 +30,12 @@ def channels_first(inputs: np.ndarray[Any, Any], layout: Layout | None, name: st
     if layout is None and last and not second:
         raise DataError(
             f"{name} has the shape {inputs.shape}, which looks like (N, H, W, C)",
-            hint='say `layout = "NHWC"` in the study\'s data, or inputs.transpose(0, 3, 1, 2) to (N, C, H, W); '
-            'if it is (N, C, H, W) already, say `layout = "NCHW"`',
+            hint='set `layout = "NHWC"` in the study\'s data, or convert it with inputs.transpose(0, 3, 1, 2); '
+            'if it is (N, C, H, W) already, set `layout = "NCHW"`',
         )
     if layout == "NHWC" and second and not last:
         raise DataError(
             f'{name} has the shape {inputs.shape}, which looks like (N, C, H, W), not `layout = "NHWC"`',
-            hint='say `layout = "NCHW"` in the study\'s data, or nothing',
+            hint='set `layout = "NCHW"` in the study\'s data, or leave it out',
         )
     return inputs.transpose(0, 3, 1, 2) if layout == "NHWC" else inputs

@@ -23,8 +23,8 @@ def check_room(what: object, size: int) -> None:
     memory = memory_bytes()
     if size > memory:
         raise DataError(
-            f"{what} would take {_gigabytes(size)} of memory, this machine has {_gigabytes(memory)}",
-            hint="make it smaller (fewer or smaller images), or work on a machine with more memory",
+            f"{what} would take {_gigabytes(size)} of memory; this machine has {_gigabytes(memory)}",
+            hint="use fewer or smaller images, or a machine with more memory",
         )
 
 

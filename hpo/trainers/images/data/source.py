@@ -27,17 +27,17 @@ class Source(Spec):
     """Whether images can't change without a change of `identity`."""
 
     validation: StrictInt | StrictFloat = 0.1
-    """Training images held out to select on, stratified: a whole number, or a share between 0 and 1."""
+    """Training images held out for validation, stratified: a whole number, or a share between 0 and 1."""
 
     steer: StrictInt | StrictFloat | None = None
-    """Further training images held out, counted as `validation` is: feedback policies look at them in place of
-    validation, so that a strength is steered by images that nobody selects on."""
+    """Further training images held out, given as for `validation`. Feedback policies look at them instead of
+    validation, so that strengths are steered by images that are not used for selection."""
 
     split_seed: int = Field(default=42, ge=0, lt=2**32)
-    """Decides which images are held out, and which remain under `train_limit`; not the trial's seed."""
+    """Seed that decides which images are held out, and which are kept under `train_limit`; not the trial's seed."""
 
     train_limit: int | None = Field(default=None, ge=1)
-    """The most training images that are used, taken after the split, stratified; validation and test stay whole."""
+    """The most training images to use, drawn after the split, stratified; validation and test stay complete."""
 
     @field_validator("validation", "steer")
     @classmethod
@@ -52,7 +52,7 @@ class Source(Spec):
             left -= held_out(part, cls.TRAIN_IMAGES, info.field_name or "")
             if left < cls.CLASSES:
                 raise ValueError(
-                    f"{part} leaves {left} images to train on; one of each class makes at least {cls.CLASSES}"
+                    f"{part} leaves {left} images to train on; at least {cls.CLASSES} are needed, one for each class"
                 )
         return part
 
@@ -60,7 +60,7 @@ class Source(Spec):
     @classmethod
     def _an_image_of_each_class(cls, limit: int | None) -> int | None:
         if limit is not None and limit < cls.CLASSES:
-            raise ValueError(f"{limit} images are too few: one of each class makes at least {cls.CLASSES}")
+            raise ValueError(f"{limit} images are too few: at least {cls.CLASSES} are needed, one for each class")
         return limit
 
     @property
@@ -84,7 +84,7 @@ class UncountedSource(Source):
 
     classes: int | None = Field(default=None, ge=2)
     """How many classes there are. With it the accuracy of guessing, with which a diverged trial counts, is known
-    before the images are read; without it such a trial counts as none right."""
+    before the images are read; without it such a trial counts with an accuracy of 0."""
 
     @property
     def chance(self) -> float | None:

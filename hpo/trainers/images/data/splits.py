@@ -96,16 +96,16 @@ def _check_classes(dataset: Dataset, source: Source, labels: Tensor) -> None:
     told = source.classes if isinstance(source, UncountedSource) else None
     if told is not None and told != len(dataset.classes):
         raise DataError(
-            f"the images have {len(dataset.classes)} classes, not {told}", hint="mend data.classes, or leave it out"
+            f"the images have {len(dataset.classes)} classes, not {told}", hint="correct data.classes, or leave it out"
         )
     if len(dataset.classes) < 2:
         [only] = dataset.classes
-        raise DataError(f"all images belong to one class, {only!r}: there is nothing to tell apart")
+        raise DataError(f"all images belong to one class, {only!r}; classification needs at least two")
     counts = torch.bincount(labels, minlength=len(dataset.classes))
     if empty := [name for name, count in zip(dataset.classes, counts.tolist(), strict=True) if count == 0]:
         raise DataError(
             f"{len(empty)} of {len(dataset.classes)} classes, the first {empty[0]!r}, have no image among "
-            f"the {len(labels)} to train on (of {len(dataset.train)}, with validation = {source.validation}, "
+            f"the {len(labels)} training images (of {len(dataset.train)}, with validation = {source.validation}, "
             f"steer = {source.steer}, train_limit = {source.train_limit})",
             hint="hold out fewer images, or raise train_limit",
         )

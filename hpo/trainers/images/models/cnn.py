@@ -29,19 +29,19 @@ class Cnn(Spec):
     recordable: ClassVar[bool] = True
 
     channels: tuple[_Channels, _Channels, _Channels] = (32, 64, 128)
-    """Channels out of each convolution."""
+    """Output channels of each convolution."""
 
     kernel: Literal[3, 5] = 3
     """Side of each convolution's kernel, in pixels."""
 
     activation: Activation = "relu"
-    """The function after each convolution and its pool."""
+    """The activation function after each convolution and its pooling."""
 
     batch_norm: bool = False
-    """Normalize each convolution over the batch before its pool; it then has no bias of its own."""
+    """Use batch normalization after each convolution, before its pooling; the convolution then has no bias."""
 
     init: Initialization = Default()
-    """How the weights begin."""
+    """How the weights are initialized."""
 
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """A net for images of `shape` (C, H, W), initialized from torch's global generator."""

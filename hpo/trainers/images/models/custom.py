@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def _not_the_loops(args: dict[str, JsonValue]) -> dict[str, JsonValue]:
     if taken := sorted({"shape", "classes"} & set(args)):
-        raise ValueError(f"{' and '.join(taken)} can't be given here: the images decide")
+        raise ValueError(f"{' and '.join(taken)} can't be given here: the images determine it")
     return args
 
 
 class Custom(Spec):
-    """A net of your own, on workers whose `HPO_CUSTOM_TARGETS` names its module or a package that holds it."""
+    """Your own network, on workers whose `HPO_CUSTOM_TARGETS` names its module or a package that contains it."""
 
     kind: Literal["custom"] = "custom"
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Mlp(Spec):
-    """Fully connected hidden layers, then a linear one; no hidden layer at all is softmax regression."""
+    """Fully connected hidden layers, then a linear layer; without hidden layers this is softmax regression."""
 
     kind: Literal["mlp"] = "mlp"
     recordable: ClassVar[bool] = True
@@ -28,13 +28,13 @@ class Mlp(Spec):
     """Units of each hidden layer."""
 
     activation: Activation = "relu"
-    """The function after each hidden layer."""
+    """The activation function after each hidden layer."""
 
     batch_norm: bool = False
-    """Normalize each hidden layer over the batch before its activation; it then has no bias of its own."""
+    """Use batch normalization after each hidden layer, before its activation; the layer then has no bias."""
 
     init: Initialization = Default()
-    """How the weights begin."""
+    """How the weights are initialized."""
 
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """A net for images of `shape` (C, H, W), initialized from torch's global generator."""

@@ -28,25 +28,26 @@ SMALLEST_SIDE = 17
 
 
 class MobileNet(Spec):
-    """MobileNet v1 for images of 32 x 32, or other sizes from 17 x 17 on (Howard et al. 2017)."""
+    """MobileNet v1 for images of 32 x 32, or of other sizes of at least 17 x 17 (Howard et al. 2017)."""
 
     kind: Literal["mobilenet"] = "mobilenet"
     recordable: ClassVar[bool] = True
 
     width: Annotated[float, Field(gt=0.0, le=8.0)] = 1.0
-    """The paper's width multiplier: every layer has so many times its channels, rounded, at least one (section 3.3)."""
+    """The paper's width multiplier: the channels of every layer are multiplied by it, rounded, at least one (section
+    3.3)."""
 
     activation: Activation = "relu"
-    """The function after each normalization, except in `other_blocks`."""
+    """The activation function after each normalization, except in `other_blocks`."""
 
     other_activation: Activation = "sigmoid"
-    """The function after each normalization in `other_blocks`."""
+    """The activation function after each normalization in `other_blocks`."""
 
     other_blocks: tuple[Annotated[int, Field(ge=0, le=12)], ...] = Field(default=(), max_length=13)
-    """Blocks that have `other_activation`, counted from 0 as in the names of their parameters."""
+    """Blocks that use `other_activation`, counted from 0 as in the names of their parameters."""
 
     init: Initialization = Default()
-    """How the weights begin."""
+    """How the weights are initialized."""
 
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """A net for images of `shape` (C, H, W), initialized from torch's global generator.

@@ -29,7 +29,7 @@ def _six_n_plus_two(depth: int) -> int:
 
 
 class Resnet(Spec):
-    """A residual net of 6n + 2 layers for small images of any size (He et al. 2016, section 4.2)."""
+    """A residual network of 6n + 2 layers for small images of any size (He et al. 2016, section 4.2)."""
 
     kind: Literal["resnet"] = "resnet"
     recordable: ClassVar[bool] = True
@@ -41,10 +41,11 @@ class Resnet(Spec):
     """Channels of the first stage; the second and the third have two and four times as many. 16 is the paper's."""
 
     activation: Activation = "relu"
-    """The function after each normalization, in a block's last after the sum with the shortcut."""
+    """The activation function after each normalization; the last one of a block comes after the sum with the
+    shortcut."""
 
     init: Initialization = HeNormal()
-    """How the weights begin; He's normal is the paper's."""
+    """How the weights are initialized; the paper uses He's normal."""
 
     def build(self, shape: tuple[int, int, int], classes: int) -> nn.Module:
         """A net for images of `shape` (C, H, W), initialized from torch's global generator."""

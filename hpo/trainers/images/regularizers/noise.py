@@ -23,14 +23,14 @@ class Dropout(Governed):
     kind: Literal["dropout"] = "dropout"
     ceiling: ClassVar[float] = 0.95
     strength: float = Field(ge=0.0, le=0.95)
-    """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.95."""
+    """The share as stated; the policy multiplies or replaces it during the trial, up to 0.95."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         from torch import nn
 
         layers = [module for module in model.modules() if isinstance(module, nn.Dropout)]
         if not layers:
-            raise StudyFileError("the model has no dropout layer, so a dropout regularizer can't act on it")
+            raise StudyFileError("the model has no dropout layer, so a dropout regularizer would have no effect")
 
         def set_rate(strength: float) -> None:
             for layer in layers:
@@ -40,7 +40,7 @@ class Dropout(Governed):
 
 
 class InputNoise(Governed):
-    """Gaussian noise on the training images, x + strength x N(0, 1), each value by itself and anew at every step.
+    """Gaussian noise on the training images, x + strength x N(0, 1), drawn independently for each value and each step.
 
     The strength is a standard deviation in normalised units: 1 is that of the training images of that channel.
     """
@@ -60,13 +60,13 @@ class InputNoise(Governed):
 class LabelSmoothing(Governed):
     """Targets (1 - strength) x label + strength / classes in the cross-entropy (Szegedy et al. 2016, section 7).
 
-    The smoothed loss is the one that is differentiated; the reported train loss is that of the labels themselves.
+    Training uses the smoothed loss; the reported train loss is that of the original labels.
     """
 
     kind: Literal["label_smoothing"] = "label_smoothing"
     ceiling: ClassVar[float] = 0.95
     strength: float = Field(ge=0.0, le=0.95)
-    """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.95."""
+    """The share as stated; the policy multiplies or replaces it during the trial, up to 0.95."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         from torch.nn import functional
@@ -82,7 +82,7 @@ class SparseGradient(Governed):
     """The share of the entries of each tensor's gradient that a mask sets to zero, rounded to whole entries.
 
     "Adapting Regularization with Learning Rate For Better Generalization in Neural Networks", section 2: the masks stay
-    the same from step to step while the share does. The seed alone ranks the entries of each tensor at random, and a
+    the same from step to step while the share does. The seed ranks the entries of each tensor at random, and a
     share hides those of the lowest ranks: the masks are nested, so what a share leaves, a smaller one leaves too, and a
     share that returns has the masks that it had. Penalties and weight decay come after the masks: they act on all
     entries.
@@ -91,7 +91,7 @@ class SparseGradient(Governed):
     kind: Literal["sparse_gradient"] = "sparse_gradient"
     ceiling: ClassVar[float] = 0.99
     strength: float = Field(ge=0.0, le=0.99)
-    """The share as stated; the policy multiplies or replaces it as the trial goes on, up to 0.99."""
+    """The share as stated; the policy multiplies or replaces it during the trial, up to 0.99."""
     on: Which = "all"
     """All trained parameters, or without biases and normalization, or those of the names in a list: dotted module paths
     such as `linear1.weight`, where `*` stands for anything."""

@@ -51,7 +51,7 @@ class Decay(OnParameters):
     """Weight decay, as strong as stated or as a timescale makes it."""
 
     strength: NonNegativeFloat | None = None  # type: ignore[assignment]  # one of two ways to say it
-    """The strength as stated; the policy multiplies or replaces it as the trial goes on. Exactly one of `strength` and
+    """The strength as stated; the policy multiplies or replaces it during the trial. Exactly one of `strength` and
     `timescale`."""
     timescale: PositiveFloat | None = None
     """What may be stated instead of a strength: the share of the trial's optimizer steps over which the weights average
@@ -77,7 +77,7 @@ class WeightDecay(Decay):
 
     With `coupled`, strength x w is added to the gradient instead: the `weight_decay` of PyTorch's SGD and Adam, there
     on all parameters, and the same as the regularizer `l2`. Under SGD without momentum both forms take the same step;
-    a momentum, or Adam's scaling, acts on the coupled form alone.
+    a momentum, or Adam's scaling, acts only on the coupled form.
     """
 
     kind: Literal["weight_decay"] = "weight_decay"
@@ -87,7 +87,7 @@ class WeightDecay(Decay):
     @model_validator(mode="after")
     def _timescale_is_of_decoupled_decay(self) -> Self:
         if self.coupled and self.timescale is not None:
-            raise ValueError("timescale: it is that of decoupled decay; leave out `coupled`, or state a strength")
+            raise ValueError("timescale: only decoupled decay has one; leave out `coupled`, or give a strength")
         return self
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
@@ -105,7 +105,7 @@ class WeightDecay(Decay):
 
 
 class CautiousWeightDecay(Decay):
-    """Decoupled weight decay of those weights alone that the optimizer's step moves toward 0, or leaves.
+    """Decoupled weight decay only of weights that the optimizer's step moves toward 0 or does not move.
 
     w <- w - lr (u + strength x [u w >= 0] x w), with the optimizer's update u: where the loss wants a weight to grow,
     it is not decayed (Chen et al. 2025, "Cautious Weight Decay", arXiv 2510.12402).
@@ -167,7 +167,7 @@ class LHalf(OnParameters):
 
     kind: Literal["l_half"] = "l_half"
     epsilon: PositiveFloat = 1e-4
-    """Added to the absolute value; small against the weights that are to count."""
+    """Added to the absolute value; keep it small compared with the weights that matter."""
 
     def build(self, model: nn.Module, seed: int) -> Regularizer:
         import torch
