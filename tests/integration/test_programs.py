@@ -223,15 +223,15 @@ def test_feedback(storage: Storage, script: Path) -> None:
 @pytest.mark.parametrize(
     ("mode", "trial", "said"),
     [
-        ("raises", {}, "the program has ended with exit code 1; its last output: "),
-        ("exits", {}, "the program has ended after 2 of 6 units"),
+        ("raises", {}, "the program ended with exit code 1; its last output: "),
+        ("exits", {}, "the program ended after 2 of 6 units"),
         ("hangs", {"silence": 0.5}, "the program has not reported anything for 0.5 seconds"),
         ("undriven", {}, "the study moves lr, weight_decay, but the program does not ask for them"),
-        ("floods", {}, "the program reports 301 numbers; at most 256 are kept"),
+        ("floods", {}, "the program reported 301 numbers; at most 256 are kept"),
         (
             "",
             {"metric": {"name": "error"}},
-            "validation_loss, validation_accuracy; the study is judged by validation_error",
+            "validation_loss, validation_accuracy, but the study's trials are judged by validation_error",
         ),
         ("", {"length": {"rounds": 7}}, ""),
     ],
@@ -247,7 +247,7 @@ def test_failures_in_words(storage: Storage, script: Path, mode: str, trial: dic
     if mode == "raises":
         assert re.fullmatch(r"train.py:\d+ in <module>: ValueError: the walk has left the map", cell.reason or "")
     elif not mode:
-        assert (cell.reason or "").startswith("the program reports ")
+        assert (cell.reason or "").startswith("the program reported ")
 
 
 def test_another_program_is_not_run(storage: Storage, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -552,7 +552,7 @@ def test_two_programs_that_ignore_their_seeds(tmp_path: Path, sqlite_url: str) -
 @pytest.mark.parametrize(
     ("test", "said"),
     [
-        ("cat {dir}/nothing", "the program has ended with exit code 1"),
+        ("cat {dir}/nothing", "the program ended with exit code 1"),
         ("echo test loss 0.31 after 12 s", "it must be a number, or JSON by name"),
         ("echo nan", "the program gave test_loss = nan on test, which is not a number"),
         ("echo {{}}", "did not give test_loss"),

@@ -72,7 +72,7 @@ def test_a_good_one(tmp_path: Path) -> None:
             {"report": "{'loss': net.place}, test_loss=net.place"},
             "keeps test out of the search",
             "bad",
-            "it tells test_loss in the search",
+            "it reports test_loss in the search",
         ),
         ({"report": "float('nan')"}, "runs to its end", "bad", "validation_loss is nan"),
         ({"test": "{'error': 1.0}"}, "is scored on test in the confirm phase", "bad", "did not give test_loss"),
