@@ -42,6 +42,8 @@ alter default privileges in schema public grant usage on sequences to hpo_worker
 grant update (data, state, reason) on hpo_study to hpo_worker;
 -- Cells are planned when an arm's search is done, and change hands; they are never deleted by a worker.
 grant insert, update on hpo_cell, hpo_worker to hpo_worker;
+-- That one of many idle workers has looked what follows in a plan; forgotten when more may follow.
+grant insert, update, delete on hpo_planning to hpo_worker;
 -- What belongs to a trial goes when it is done, or when the trial goes on from another one's.
 grant insert, update, delete on hpo_curve, hpo_checkpoint, hpo_fork, hpo_part to hpo_worker;
 

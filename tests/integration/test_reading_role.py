@@ -59,6 +59,6 @@ def test_what_it_may_not_do(reading_url: str, arguments: list[str]) -> None:
     assert 2 == result.exit_code, result.output
     error, hint = result.stderr.splitlines()
     assert error.startswith("error: postgresql") and "permission denied for " in error
-    assert hint.startswith("hint: the role lacks a right")
+    assert hint.startswith("hint: the role lacks a privilege")
     assert "sesame" not in result.stderr
     assert NAME in run(reading_url, "status").stdout

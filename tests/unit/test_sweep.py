@@ -82,7 +82,7 @@ def test_one_parameter(given: dict[str, Any], expected: Any, note: str) -> None:
 def test_what_chooses_by_test_is_told() -> None:
     """A sweep may; here it is said."""
     _, notes = converted({"metric": {"name": "test_acc"}, "parameters": {"x": {"value": 1}}}, "s", 1, "epochs")
-    assert any("chooses by test" in line for line in notes)
+    assert any("would choose by test" in line for line in notes)
 
 
 def test_no_sweep(tmp_path: Path) -> None:
