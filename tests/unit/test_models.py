@@ -206,7 +206,13 @@ def test_custom_net(allowed: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("allowed", "permitted"),
-    [(None, "no modules for"), ("", "no modules for"), (",", "no modules for"), ("os,test", "os, test$"), (f"{OWN}2", OWN)],
+    [
+        (None, "no modules for"),
+        ("", "no modules for"),
+        (",", "no modules for"),
+        ("os,test", "os, test$"),
+        (f"{OWN}2", OWN),
+    ],
 )
 def test_custom_net_not_allowed(allowed: str | None, permitted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is imported that is not named; the hint adds the module to those that are."""
