@@ -19,6 +19,8 @@ import numpy as np
 
 Floats = np.ndarray[Any, np.dtype[np.float64]]
 FILE = Path(__file__).with_name("digits.npz")
+GUESSING = 0.1
+"""The accuracy of guessing one of ten digits, with which a trial that diverged counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class Curve:
 
     @property
     def score(self) -> float:
-        """What a search selects by: validation accuracy after the last epoch, 0 if the trial diverged."""
-        return 0.0 if self.diverged else float(self.validation_accuracy[-1])
+        """What a search selects by: validation accuracy after the last epoch, that of guessing if the trial diverged."""
+        return GUESSING if self.diverged else float(self.validation_accuracy[-1])
 
 
 @dataclass(frozen=True, slots=True)

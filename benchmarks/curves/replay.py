@@ -1,7 +1,7 @@
 """A search replayed on recorded curves: our samplers and pruners decide as they do in a study, and nothing is trained.
 
 The rules are those of a study's search phase: a trial is reported at its pruner's rungs, a diverged one counts as
-accuracy 0, the epochs that pruning saves give further trials, and only a trial that ran to its end can be the best.
+guessing, the epochs that pruning saves give further trials, and only a trial that ran to its end can be the best.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from random import Random
 import optuna
 from optuna.trial import Trial, TrialState
 
-from benchmarks.curves import Curve, Table
+from benchmarks.curves import GUESSING, Curve, Table
 from hpo.search import Grid, Pruner, Sampler
 from hpo.search.parameters import grid
 from hpo.search.space import Params, Range, Values
@@ -43,7 +43,7 @@ class Ended:
     spent: int
     """Epochs that all trials together had trained by then."""
     accuracy: float | None
-    """Validation accuracy after the last epoch, 0 if it diverged; None if it was pruned."""
+    """Validation accuracy after the last epoch, that of guessing if it diverged; None if it was pruned."""
 
 
 @dataclass(slots=True)
@@ -99,7 +99,7 @@ def _report(run: _Running, pruner: Pruner, epochs: int) -> TrialState | None:
     """Tell Optuna of the epoch that has just been trained; returns how the trial has ended, if it has."""
     if run.curve.diverged and run.epoch == run.curve.epochs:
         for rung in filter(pruner.at_rung, range(run.epoch, epochs + 1)):
-            run.trial.report(0.0, rung)
+            run.trial.report(GUESSING, rung)
         return TrialState.COMPLETE
     if pruner.at_rung(run.epoch):
         run.trial.report(float(run.curve.validation_accuracy[run.epoch - 1]), run.epoch)
