@@ -43,7 +43,7 @@ class Curve:
 
     @property
     def score(self) -> float:
-        """What a search selects by: validation accuracy after the last epoch, that of guessing if the trial diverged."""
+        """What a search selects by: the last validation accuracy, or that of guessing if the trial diverged."""
         return GUESSING if self.diverged else float(self.validation_accuracy[-1])
 
 
