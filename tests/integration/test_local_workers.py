@@ -99,7 +99,7 @@ def test_one_worker_that_cannot_work(storage: Storage, postgres_url: str, tmp_pa
         storage, "digits", placements, {"HPO_STORAGE": postgres_url}, tmp_path, show, said.append, Event()
     )
     assert "[0] exit code 2: --device 'cuda': torch can't use a GPU here" in said[0]
-    assert "[0] hint: to use MIG-1 install" in said[1]
+    assert "[0] hint: to use MIG-1, install" in said[1]
     assert "[1] exit code 0" in said
 
 
@@ -116,10 +116,10 @@ def test_workers_that_cannot_work(sqlite_url: str, tmp_path: Path) -> None:
     )
     assert 2 == done.returncode, done.stderr
     assert "workers: 2 on 2 GPUs" in done.stderr
-    assert "[1] hint: to use MIG-2 install" in done.stderr
+    assert "[1] hint: to use MIG-2, install" in done.stderr
     error = done.stderr[done.stderr.index("\nerror: ") :]
     assert "--device 'cuda': torch can't use a GPU here" in error
-    assert "hint: to use MIG-1 install" in error
+    assert "hint: to use MIG-1, install" in error
     assert "Traceback" not in done.stderr
 
 
