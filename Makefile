@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: faults help quickstart test check docs picture check-statistics bench-checkpoints bench-fleet bench-gpu bench-page bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
+.PHONY: faults help quickstart test test-all check docs picture check-statistics bench-checkpoints bench-fleet bench-gpu bench-page bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -13,7 +13,10 @@ help: ## Show what there is to make
 quickstart: $(VENV)/.installed ## Install, run a first study with two workers, and see its verdict
 	$(BIN)/hpo launch-study studies/quickstart.toml --workers 2
 
-test: $(VENV)/.installed-dev ## Install what tests need and run them all, a real Postgres included
+test: $(VENV)/.installed-dev ## Install what tests need and run them, a real Postgres included
+	$(BIN)/pytest -n 2 -m "not slow"
+
+test-all: $(VENV)/.installed-dev ## The same, with the tests that take half a minute and more
 	$(BIN)/pytest -n 2
 
 check: $(VENV)/.installed-dev ## Format, lint, types, and which part may import which

@@ -44,6 +44,7 @@ def test_nothing_is_lost() -> None:
     assert result["cells"] == result["done"] >= 24
 
 
+@pytest.mark.slow
 def test_nothing_is_lost_of_programs() -> None:
     """The same where trials are programs: killed, deaf, twofold in what they write, and ended in all ways there are."""
     result = run_campaign("--seed=7", "--repeats=1", "--trials=programs")

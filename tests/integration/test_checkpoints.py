@@ -282,6 +282,7 @@ def test_a_damaged_checkpoint(postgres_url: str, tmp_path: Path, damage: bytes) 
     storage.close()
 
 
+@pytest.mark.slow
 def test_a_killed_worker_with_a_shared_folder(
     postgres_url: str, tmp_path: Path, gate: Gate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

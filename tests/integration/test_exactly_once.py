@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from hpo.launch.local import LocalWorker
 from hpo.service import begin_study, is_done
 from hpo.storage import Storage
@@ -36,6 +38,7 @@ def check_grid(cells: list[Cell]) -> None:
     assert {"finished"} == {cell.ended for cell in cells}
 
 
+@pytest.mark.slow
 def test_eight_workers_that_begin_at_once(storage: Storage, postgres_url: str, crew: Crew) -> None:
     """36 cells, 36 trials: none twice, none missing, though eight workers reach for the first cell together."""
     study = make_study(GRID)

@@ -55,6 +55,7 @@ def test_two_ranks_by_hand() -> None:
 
 
 @pytest.mark.parametrize("folder", [each for each in EXAMPLES if each.name != "ranks"], ids=name)
+@pytest.mark.slow
 def test_it_keeps_to_the_rules(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rehearsal finds nothing bad; what can be saved is good in all."""
     monkeypatch.chdir(folder)

@@ -86,6 +86,7 @@ def crew(pair: Pair, tmp_path: Path) -> Iterator[Crew]:
     crew.kill()
 
 
+@pytest.mark.slow
 def test_a_standby_that_has_everything(pair: Pair, storage: Storage, crew: Crew, gate: Gate) -> None:
     """The trial in progress goes on, under the same lease, with the same curve; later the old one may come back."""
     pair.confirm_by_standby()

@@ -36,6 +36,7 @@ def study_of(framework: str, folder: Path) -> StudySpec:
 
 
 @pytest.mark.parametrize("framework", list(STEPS))
+@pytest.mark.slow
 def test_follows_and_resumes_exactly(
     framework: str, tmp_path: Path, postgres_url: str, crew: Crew, monkeypatch: pytest.MonkeyPatch
 ) -> None:

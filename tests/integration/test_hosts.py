@@ -13,6 +13,7 @@ from tests.machine import lacking, require
 from tests.postgres import NoPostgresError, find_binaries
 
 
+@pytest.mark.slow
 def test_a_host_that_is_cut_off_and_comes_back() -> None:
     """20 ms a round trip, 1 % of the packets lost: every trial is done once, with the curve of undisturbed training."""
     require("ip", "nft", packages="iproute2 nftables")

@@ -82,6 +82,7 @@ def test_every_answer_lost_once(
     storage.close()
 
 
+@pytest.mark.slow
 def test_every_answer_of_a_launch_lost_once(empty_postgres_url: str) -> None:
     """The tables and a study are made all the same, and once."""
     there = parse_url(empty_postgres_url)

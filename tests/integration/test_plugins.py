@@ -81,6 +81,7 @@ def curves(package: Path, url: str, name: str, share: str) -> dict[str, list[tup
     return found
 
 
+@pytest.mark.slow
 def test_a_policy_that_looks_at_scores(package: Path, sqlite_url: str) -> None:
     """Two arms share the epochs before its first look, and no more: the curves are those of arms that share nothing."""
     apart = curves(package, sqlite_url, "apart", "false")

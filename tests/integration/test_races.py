@@ -77,6 +77,7 @@ def write(folder: Path, name: str, values: str) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 def test_sixteen_workers_and_three_launches_on_an_empty_database(
     start: Start, empty_postgres_url: str, tmp_path: Path
 ) -> None:

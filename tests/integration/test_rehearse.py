@@ -152,6 +152,7 @@ def launched(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=folder, env=os.environ, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_what_was_found_stays_with_the_study(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An ignored seed is refused at the launch; overruled, it is named by the report, and decides nothing."""
     monkeypatch.setenv("HPO_STORAGE", sqlite_url)

@@ -76,6 +76,7 @@ def test_asked_to_leave(storage: Storage, postgres_url: str, crew: Crew, gate: G
     check_continued(storage, row, study, before, after)
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed(storage: Storage, postgres_url: str, crew: Crew, gate: Gate) -> None:
     """`hpo stop`: the worker lets go and leaves, no other begins; after `hpo resume` the study is done as usual."""
     study = make_study(trial=gate.trial)

@@ -37,6 +37,7 @@ def cluster() -> Iterator[SlurmCluster]:
             cluster.end()
 
 
+@pytest.mark.slow
 def test_disturbed_in_the_middle(
     cluster: SlurmCluster,
     storage: Storage,
