@@ -19,11 +19,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from hpo.evidence.measured import after_the_end, last_epochs, measured, representative
-from hpo.evidence.statistics import paired
-from hpo.report.numbers import NONE, change, mean, number, p_value
+from hpo.report.numbers import NONE, change, mean, number, p_value, readable
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
 from hpo.search.parameters import parameters
@@ -60,7 +60,7 @@ class Judged:
             own = representative(self.study, [cell for cell in self.cells if cell.arm == arm])
             values = measured([self.study.metrics[metric]], {cell.id: [cell] for cell in own}, read)[metric]
             if values:
-                found[arm] = sum(values.values()) / len(values)
+                found[arm] = fmean(values.values())
         return found
 
 
@@ -85,7 +85,6 @@ def arms(judged: Judged, named: Sequence[str]) -> Iterator[str]:
         values = ", ".join(
             f"{path.rpartition('.')[2]} {_short(value)}" for path, value in (arm.configuration or {}).items()
         )
-        difference = arm.difference
         yield _row(
             arm.name,
             *([values or NONE] if chooses else []),
@@ -93,7 +92,7 @@ def arms(judged: Judged, named: Sequence[str]) -> Iterator[str]:
             mean(arm.validation, report.objective),
             mean(arm.test, report.objective.on("test")),
             *(mean(found, metric) for metric, found in arm.also),
-            NONE if arm.name == study.baseline_of(arm.name) else change(difference, report.metric),
+            NONE if arm.name == study.baseline_of(arm.name) else change(arm.difference, report.metric),
         )
 
 
@@ -101,17 +100,14 @@ def settings(judged: Judged, named: Sequence[str]) -> Iterator[str]:
     """An arm and its baseline in every setting: both means, and their difference, paired by seed."""
     [way] = named
     study, metric = judged.study, judged.report.metric
-    found = {arm.name: arm.values[metric.name] for arm in judged.report.arms}
+    found = {arm.name: arm for arm in judged.report.arms}
     own = {spec.setting: name for name, spec in study.arms.items() if spec.way == way}
     baseline = study.arms[study.baseline_of(next(iter(own.values())))].way
     yield _row("setting", str(baseline), way, f"{way} - {baseline}")
     yield _row("---", *["---:"] * 3)
     for setting, name in own.items():
-        base = study.baseline_of(name)
-        means = (_mean(found[each]) for each in (base, name))
-        yield _row(
-            str(setting), *(number(each, metric) for each in means), change(paired(found[name], found[base]), metric)
-        )
+        means = (fmean(found[each].values[metric.name].values()) for each in (study.baseline_of(name), name))
+        yield _row(str(setting), *(number(each, metric) for each in means), change(found[name].difference, metric))
 
 
 def claims(judged: Judged, named: Sequence[str]) -> Iterator[str]:
@@ -156,15 +152,9 @@ def _row(*values: str) -> str:
     return f"| {' | '.join(values)} |"
 
 
-def _mean(values: Mapping[int, float]) -> float:
-    return sum(values.values()) / len(values)
-
-
 def _short(value: Any) -> str:
-    """A value as people read it: three digits of a number, the kind of a table."""
-    if isinstance(value, float):
-        return f"{value:.3g}"
-    return str(value.get("kind", value)) if isinstance(value, dict) else str(value)
+    """A value as people read it; of a table its kind."""
+    return str(value.get("kind", value)) if isinstance(value, dict) else readable(value)
 
 
 def _rows(path: Path) -> Rows:

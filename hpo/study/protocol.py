@@ -18,6 +18,8 @@ SEEDS = 2**31
 """Seeds are whole numbers below it, as a column of the database holds them."""
 CONFIRM_SEEDS = 1000
 """Confirm seeds that are counted begin so far above those of the search, which has at most so many."""
+VARIES: tuple[Source, ...] = ("init", "order")
+"""What differs from seed to seed unless a study says otherwise: all that a trial draws by its own seed."""
 MOST_SEARCHES = 100
 """The most searches of an arm."""
 
@@ -48,7 +50,7 @@ class Confirm(Spec):
     """The number of configurations per arm that are confirmed: the best ones by the metric."""
     seeds: int = Field(default=5, ge=1, le=1000)
     """Fresh seeds for each of them; with `until`, the number that is added at a time."""
-    vary: tuple[Source, ...] = ("init", "order")
+    vary: tuple[Source, ...] = VARIES
     """What differs from seed to seed: the initial weights (`init`), everything random during training (`order`), which
     data is held out (`split`). The rest is the same for all seeds, so that the spread shows only what varies."""
     until: Literal["decided"] | None = None
@@ -152,8 +154,7 @@ class Protocol(Spec):
         found: dict[Source, int] = {"split": self.seed_of("split", search, 0)} if self.vary_split else {}
         if self.confirm is not None and confirm_seed is not None:
             vary = self.confirm.vary
-            alike: tuple[Source, ...] = ("init", "order")
-            found |= {source: self.seed_of(source, search, 0) for source in alike if source not in vary}
+            found |= {source: self.seed_of(source, search, 0) for source in VARIES if source not in vary}
             found |= {"split": confirm_seed} if "split" in vary else {}
         return found
 

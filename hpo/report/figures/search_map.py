@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hpo.metric import Metric
 from hpo.report.figures.importance import BEST_SHARE, Importance
 from hpo.report.figures.scale import Scale
-from hpo.report.figures.trials import MOST_POINTS, called
+from hpo.report.figures.trials import called, thinned
 from hpo.report.figures.values import Figure, Panel, Series, Style, shortened
 from hpo.storage.rows import Cell
 from hpo.storage.states import SEARCH
@@ -75,4 +75,4 @@ def _styled(metric: Metric, cells: Sequence[Cell]) -> Iterator[tuple[Style, list
     }
     for style, own in styles.items():
         if own:
-            yield style, own[:: -(-len(own) // MOST_POINTS)]
+            yield style, thinned(own)

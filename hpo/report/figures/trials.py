@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TypeVar
 
 from hpo.metric import Metric
 from hpo.report.figures.values import Style
 from hpo.report.numbers import number, readable
 from hpo.storage.rows import Cell, value_of
+
+T = TypeVar("T")
 
 MOST_POINTS = 400
 """Points of an arm in a panel; of more, every so-many-th is drawn."""
@@ -23,7 +26,12 @@ def styled(metric: Metric, cells: Sequence[Cell]) -> Iterator[tuple[Style, list[
         over = [(cell, value_of(metric, cell)) for cell in cells if cell.ended == end]
         own = [(cell, value) for cell, value in over if value is not None]
         if own:
-            yield style, own[:: -(-len(own) // MOST_POINTS)]
+            yield style, thinned(own)
+
+
+def thinned(points: list[T]) -> list[T]:
+    """Choose evenly as many of the points as a panel shows of an arm; there must be one at least."""
+    return points[:: -(-len(points) // MOST_POINTS)]
 
 
 def called(metric: Metric, cell: Cell) -> str:

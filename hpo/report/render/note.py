@@ -17,7 +17,7 @@ FOOTER = "*The next `hpo report` replaces this; what you write above or below it
 def note(report: Report, arm: ArmResult, links: Mapping[str, str]) -> str:
     """What stands at an arm: its own result, the files, and the whole verdict; `links` is file name -> address."""
     metric = report.metric
-    measured = arm.test if metric.split == "test" else arm.validation
+    measured = arm.reached(metric)
     what = metric.words + (", percent" if metric.share else "")
     own = {
         what: f"{mean(measured, metric)} ({count(measured.n, report.compared_by)})" if measured else NONE,

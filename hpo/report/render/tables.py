@@ -104,7 +104,7 @@ def _seeds(report: Report) -> Table:
     metric = report.metric
     rows = []
     for arm in report.arms:
-        found = arm.test if metric.split == "test" else arm.validation
+        found = arm.reached(metric)
         if found:
             low, high = (number(value, metric) for value in (found.worst, found.best))
             row = (str(found.n), number(found.std, metric), low, high, ends(found, metric) or NONE)

@@ -131,7 +131,7 @@ def _apart(report: Report) -> Iterator[str]:
 
 
 def _mean(arm: ArmResult, metric: Metric) -> float | None:
-    found = arm.test if metric.split == "test" else arm.validation
+    found = arm.reached(metric)
     return found.mean if found else None
 
 

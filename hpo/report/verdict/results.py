@@ -104,6 +104,10 @@ class ArmResult:
         """Whether others are compared with it."""
         return self.name == self.baseline
 
+    def reached(self, metric: Metric) -> Summary | None:
+        """What it reached by the objective, on the split of `metric`."""
+        return self.test if metric.split == "test" else self.validation
+
     @property
     def difference(self) -> Paired | None:
         """The difference to the baseline, by the report's metric; None for the baseline itself, and without a common

@@ -12,7 +12,7 @@ from hpo.report.verdict.results import ArmResult
 from hpo.storage.rows import Cell
 from hpo.storage.states import CONFIRM, SEARCH
 from hpo.study import Extension, StudySpec
-from hpo.study.protocol import Confirm
+from hpo.study.protocol import VARIES, Confirm
 from hpo.study.rehearsed import Rehearsal
 from hpo.trainers import Source
 from hpo.words.nouns import a, count, plural
@@ -54,7 +54,7 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
             f"Confirm: the {best} of {each}, trained again with {_seeds(confirm)}, the same for "
             f"every arm, and only then scored on test.{chosen} {_diverged(study)}"
         )
-        if set(confirm.vary) != {"init", "order"}:
+        if {*confirm.vary} != {*VARIES}:
             varied = ", ".join(SOURCES[source] for source in confirm.vary)
             yield f"Only this differs from seed to seed: {varied}."
     yield from _searches(study)

@@ -17,6 +17,7 @@ from hpo.search.space import merge
 from hpo.spec import Spec
 from hpo.study import Arm, Claim, Contrast, Published, parse_trial
 from hpo.study.checks.arms import arm_mistakes, example, labels_with
+from hpo.study.protocol import VARIES
 from hpo.study.spec import laid_over
 from hpo.trainers import trainer_of
 from hpo.words.explain import shown
@@ -47,7 +48,7 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     if protocol.get("vary_split") is True and trainer_of(trial).drawn_by("split", 0) is None:
         yield "protocol.vary_split: a program splits its data itself, by its own seed, new in each search; leave it out"
     varied = _table(protocol.get("confirm")).get("vary")
-    if varied is not None and set(_list(varied)) != {"init", "order"} and trainer_of(trial).drawn_by("init", 0) is None:
+    if varied is not None and set(_list(varied)) != {*VARIES} and trainer_of(trial).drawn_by("init", 0) is None:
         yield "protocol.confirm.vary: a program gets one seed for everything that is random; leave it out"
     is_sequential = _table(protocol.get("confirm")).get("until") is not None
     if is_sequential and not _list(table.get("claims")):
@@ -63,8 +64,8 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
             yield from _metric_mistakes(claim.comparison.metric, f"{where}.metric", metrics)
             yield from _followed_mistakes(claim.comparison, where) if is_sequential else ()
             yield from _setting_mistakes(claim.comparison, where, settings)
-            yield from _claim_mistakes(claim.comparison, where, given, confirmed)
-            yield from _moment_mistakes(claim.comparison, where, trial)
+            scored_along = trainer_of(trial).scores_test_along(trial)
+            yield from _claim_mistakes(claim.comparison, where, given, confirmed, scored_along)
             yield from _steered_mistakes(claim.comparison, where, trial, arms)
     for number, raw in enumerate(_list(table.get("published"))):
         row = _well_formed(Published, raw)
@@ -148,7 +149,10 @@ def _setting_mistakes(comparison: Contrast, where: str, settings: Mapping[str, A
         yield f"{where}.along: all settings have the same value of {shown(comparison.along)}"
 
 
-def _claim_mistakes(comparison: Contrast, where: str, arms: Mapping[str, Any], confirmed: bool) -> Iterator[str]:
+def _claim_mistakes(
+    comparison: Contrast, where: str, arms: Mapping[str, Any], confirmed: bool, scored_along: bool
+) -> Iterator[str]:
+    """What is wrong with what a claim compares; `scored_along`: test is measured at earlier moments, too."""
     ways = dict.fromkeys(raw["way"] for raw in arms.values() if isinstance(raw, dict) and "way" in raw)
     metric = comparison.metric or "what is compared"
     is_test = comparison.metric is None or comparison.metric.startswith("test")
@@ -162,24 +166,15 @@ def _claim_mistakes(comparison: Contrast, where: str, arms: Mapping[str, Any], c
             yield f"{at}.along: a trend is over all settings; leave `setting` out"
         if pair.arm == pair.than:
             yield f"{at}: compares {pair.arm!r} with itself"
-    if len(set(comparison.pairs)) < len(comparison.pairs):
-        yield f"{where}.against: the same pair"
-    if not confirmed and is_test:
-        yield f"{where}.metric: {metric} needs a confirm phase; add protocol.confirm"
-
-
-def _moment_mistakes(comparison: Contrast, where: str, trial: Mapping[str, Any]) -> Iterator[str]:
-    """Moments at which what is claimed was not measured."""
-    of_test = comparison.metric is None or comparison.metric.startswith("test")
-    if not of_test or trainer_of(trial).scores_test_along(trial):
-        return
-    metric = comparison.metric or "what is compared"
-    for pair, at in zip(comparison.pairs, (where, f"{where}.against"), strict=False):
-        if pair.at is not None:
+        if pair.at is not None and is_test and not scored_along:
             yield (
                 f"{at}.at: {metric} is scored only after the last epoch; name a metric of validation or train, or, for "
                 "images, set trial.test_curve = true"
             )
+    if len(set(comparison.pairs)) < len(comparison.pairs):
+        yield f"{where}.against: the same pair"
+    if not confirmed and is_test:
+        yield f"{where}.metric: {metric} needs a confirm phase; add protocol.confirm"
 
 
 def _steered_mistakes(

@@ -6,6 +6,7 @@ What training needs is imported when something is trained: a study can be checke
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -182,12 +183,17 @@ def _reporting(trial: Trial) -> Callable[[Evaluation, Callable[[], bytes]], Deci
     return report
 
 
-def _chance(data: Any) -> float:
-    """The accuracy of guessing on these images; 0 where it isn't known."""
+@cache
+def _sources() -> TypeAdapter[ImageSource]:
     from hpo.trainers.images.data import Data
 
+    return TypeAdapter(Data)
+
+
+def _chance(data: Any) -> float:
+    """The accuracy of guessing on these images; 0 where it isn't known."""
     try:
-        source: ImageSource = TypeAdapter(Data).validate_python(data)
+        source = _sources().validate_python(data)
     except ValidationError:  # told elsewhere
         return 0.0
     return source.chance or 0.0
