@@ -69,6 +69,16 @@ def test_it_keeps_to_the_rules(folder: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert (set() if can_be_saved else {"continues where it was stopped"}) == weak, said
 
 
+@pytest.mark.parametrize("arm", ["cautious_addition", "feedback_characters"])
+@pytest.mark.slow
+def test_the_program_of_a_study_keeps_to_the_rules(arm: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one of the study on weight decay, which is started from the top folder: it goes on exactly."""
+    monkeypatch.chdir(ROOT)
+    study = load(Path("studies/should_weight_decay_move.toml"), ["trial.length.parts=4"], profile="small")
+    found = rehearse(study, arm, "cpu")
+    assert {"good"} == {finding.outcome for finding in found.findings}, found.findings
+
+
 @pytest.mark.parametrize("folder", [each for each in EXAMPLES if each.name in SHORTER], ids=name)
 def test_it_runs_to_a_report(folder: Path, tmp_path: Path, sqlite_url: str) -> None:
     """In a copy of the folder, with few and short trials, by the command that the README names."""

@@ -14,7 +14,8 @@ from hpo.evidence.measured import unit_noun
 from hpo.evidence.power import POWER, smallest_effect
 from hpo.search.space import Range, Values
 from hpo.study import StudySpec
-from hpo.study.checks.budgets import arm_plans
+from hpo.study.arm import Arm
+from hpo.study.checks.budgets import ArmPlan, arm_plans
 from hpo.study.doubts import doubts
 from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
@@ -30,22 +31,23 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
     for name in ("arm", "sampler", "pruner"):
         view.add_column(name, overflow="fold")
     noun = f"{study.unit}s"
-    for name in ("cells", f"{noun} each", f"{noun} at most"):
+    for name in ("trials", f"{noun} each", f"{noun} at most"):
         view.add_column(name, justify="right")
-    for plan in plans:
-        spec = study.arms[plan.arm]
-        ends = (str(plan.cells), str(plan.epochs), str(plan.budget_epochs))
-        view.add_row(Text(plan.arm), spec.sampler.kind, study.arm(plan.arm).pruner.kind, *ends)
+    for name, row in _by_way(study, {plan.arm: _row(study, plan) for plan in plans}):
+        view.add_row(Text(name), *row)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for name, ranges in _by_way(study, {arm: tuple(_searched(spec)) for arm, spec in study.arms.items()}):
+        alike.setdefault(ranges, []).append(name)
     lines: list[Text] = []
-    for arm, spec in study.arms.items():
-        if spec.search:
-            lines.append(Text(f"\n{arm} searches", style="bold"))
-            lines += [Text(f"  {name}  {_range(what.searched)}") for name, what in spec.parameters.items()]
-    if still := [arm for arm, spec in study.arms.items() if not spec.search]:
-        lines += [Text("\nnothing is searched in", style="bold"), Text(f"  {', '.join(still)}")]
+    for ranges, names in alike.items():
+        who, verb = ", ".join(names), "searches" if len(names) == 1 else "search"
+        lines.append(Text(f"\n{who} {verb}" if ranges else f"\nnothing is searched in {who}", style="bold"))
+        lines += [Text(f"  {line}") for line in ranges]
+    if study.settings:
+        lines.append(Text(f"\nthe settings: {', '.join(study.settings)}"))
     return Group(
         Text(study.title or study.name, style="bold"),
-        Text(f"study {study.name}, {count(len(plans), 'arm')}, baseline {study.baseline}\n"),
+        Text(f"study {study.name}, {_arms(study)}, baseline {study.protocol.baseline or study.baseline}\n"),
         view,
         *lines,
         Text(f"\n{_confirm(study)}"),
@@ -56,6 +58,34 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
         Text(f"cost: {_cost(study, units, cells)}"),
         *([] if rehearsal is None else [Text(_rehearsed(rehearsal, cells, sum(units.values())))]),
     )
+
+
+def _arms(study: StudySpec) -> str:
+    """How many there are, and in how many settings each of them."""
+    arms = count(len({spec.way or arm for arm, spec in study.arms.items()}), "arm")
+    return f"{arms} in {count(len(study.settings), 'setting')}" if study.settings else arms
+
+
+def _row(study: StudySpec, plan: ArmPlan) -> tuple[str, ...]:
+    """What the table says of an arm."""
+    kinds = (study.arms[plan.arm].sampler.kind, study.arm(plan.arm).pruner.kind)
+    return *kinds, str(plan.cells), str(plan.epochs), str(plan.budget_epochs)
+
+
+def _by_way(study: StudySpec, said: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """What is said of each arm; once, under the name without the setting, where it is the same in all settings."""
+    ways: dict[str, list[str]] = {}
+    for arm, spec in study.arms.items():
+        ways.setdefault(spec.way or arm, []).append(arm)
+    for way, arms in ways.items():
+        texts = {said[arm] for arm in arms}
+        yield from [(way, texts.pop())] if len(texts) == 1 else [(arm, said[arm]) for arm in arms]
+
+
+def _searched(arm: Arm) -> Iterator[str]:
+    """A line for each parameter of an arm."""
+    for name, what in arm.parameters.items():
+        yield f"{name}  {_range(what.searched)}"
 
 
 def _range(searched: Range | Values) -> str:
