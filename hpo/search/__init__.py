@@ -14,12 +14,13 @@ from hpo.search.pruners import (
     SuccessiveHalving,
     Wilcoxon,
 )
-from hpo.search.samplers import DEFAULT_SAMPLER, CmaEs, Grid, Qmc, Random, Sampler, SamplerSpec, Tpe
+from hpo.search.samplers import DEFAULT_SAMPLER, CmaEs, Gp, Grid, Qmc, Random, Sampler, SamplerSpec, Tpe
 
 __all__ = [
     "DEFAULT_SAMPLER",
     "NO_PRUNER",
     "CmaEs",
+    "Gp",
     "Grid",
     "Hyperband",
     "Median",

@@ -87,6 +87,29 @@ class Tpe(SamplerSpec):
             )
 
 
+class Gp(SamplerSpec):
+    """Gaussian process with expected improvement (Optuna's GPSampler): learns from few trials, at a second for each
+    proposal and more as trials come in; trials in progress count as measured there."""
+
+    kind: Literal["gp"] = "gp"
+    startup: NonNegativeInt = 10
+    """Random trials before the sampler's model is used."""
+
+    def build(self, seed: int, slot: int, space: Space, branches: bool = False) -> BaseSampler:
+        from optuna.exceptions import ExperimentalWarning
+        from optuna.samplers import GPSampler
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            # What exists under a choice alone is drawn at random: the model is of what all trials have.
+            return GPSampler(
+                n_startup_trials=self.startup,
+                deterministic_objective=False,  # training is noisy
+                warn_independent_sampling=False,
+                seed=derive(seed, slot),
+            )
+
+
 class CmaEs(SamplerSpec):
     """Covariance matrix adaptation (Hansen and Ostermeier 2001), for two or more ranges of numbers."""
 
@@ -113,5 +136,5 @@ class Qmc(SamplerSpec):
         return QmcPoint(self.sequence, seed, slot, space)
 
 
-Sampler = Annotated[Grid | Random | Tpe | CmaEs | Qmc, Field(discriminator="kind")]
+Sampler = Annotated[Grid | Random | Tpe | Gp | CmaEs | Qmc, Field(discriminator="kind")]
 DEFAULT_SAMPLER = Grid()

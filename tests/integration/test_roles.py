@@ -51,6 +51,7 @@ ARMS: dict[str, Any] = {
     "fade": {"search": {"lr.peak": {"values": [0.03]}}, "trial": LARGE | {"regularizers": {"l2": {"policy": FADING}}}},
     "random": sampled("random", {"kind": "successive_halving", "reduction": 2}),
     "tpe": sampled("tpe", {"kind": "hyperband", "reduction": 2}),
+    "gp": sampled("gp", {"kind": "none"}) | {"sampler": {"kind": "gp", "startup": 2}},
     "cmaes": sampled("cmaes", {"kind": "wilcoxon"}),
     "qmc": sampled("qmc", {"kind": "patient", "patience": 0, "wrapped": {"kind": "median", "startup": 1}}),
 }

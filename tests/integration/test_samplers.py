@@ -36,7 +36,14 @@ def test_a_sampled_arm(storage_url: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "sampler", [{"kind": "grid"}, {"kind": "random"}, {"kind": "tpe", "startup": 4}, {"kind": "qmc"}]
+    "sampler",
+    [
+        {"kind": "grid"},
+        {"kind": "random"},
+        {"kind": "tpe", "startup": 4},
+        {"kind": "gp", "startup": 4},
+        {"kind": "qmc"},
+    ],
 )
 def test_parameters_under_a_choice(sqlite_url: str, sampler: dict[str, Any]) -> None:
     """Each trial has what exists at its point, within its own range, in Optuna too; figures can be made of it."""

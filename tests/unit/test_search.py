@@ -21,6 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hpo.search import (
     CmaEs,
+    Gp,
     Hyperband,
     Median,
     NoPruner,
@@ -77,6 +78,8 @@ SAMPLERS = [
     (Tpe(startup=3), SPACE, 0),
     (Tpe(startup=3), SPACE, 12),
     (Tpe(startup=3, multivariate=False), SPACE, 12),
+    (Gp(startup=3), SPACE, 0),
+    (Gp(startup=3), SPACE, 12),
     (CmaEs(), NUMBERS, 0),
     (CmaEs(), NUMBERS, 12),
     (Qmc(), SPACE, 0),
