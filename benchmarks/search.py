@@ -1,11 +1,17 @@
-"""How soon does each way to search reach the accuracy of a full grid's best, at equal epochs?
+"""Which way to search finds what random search finds, in fewer epochs?
 
-    python -m benchmarks.search            # QUICK=1: fewer repetitions
+    python -m benchmarks.search            # QUICK=1: fewer repetitions; --gp: the Gaussian process as well (an hour)
 
-Replays the curves of `benchmarks.curves` with Optuna's samplers and pruners, built as a study builds them. The grid and
-the spaces are those of studies/adaptive_vs_grid.toml, as far as the table has them; `flagship` is that study's own
-sampler and pruner. The grid's best is the highest validation accuracy after the last epoch that its 48 trials reach,
-with the same training seed. The last line is one JSON object.
+Replays searches on recorded trials (`benchmarks.curves.tasks`) with Optuna's samplers and pruners, built as a study
+builds them. Every search may spend the epochs of 48 trials. Of each task and way:
+
+    epochs     until its median regret is as low as random search's is at the end, as a share of all epochs, with a
+               95 % interval (bootstrap over searches); `> 1` if that never happens
+    regret     at the end: what the best found lacks to the best of the table, in the task's own unit, mean ± 95 %
+    fresh      what the configuration that it chose scores under another training seed, less what random search's does
+
+and over all tasks the mean rank by regret. Settings may be chosen on the tasks of CHOOSING; the last line, one JSON
+object, is about the others.
 """
 
 from __future__ import annotations
@@ -14,176 +20,201 @@ import argparse
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from itertools import product
-from pathlib import Path
+from statistics import median
 
 import numpy as np
 import optuna
 
-from benchmarks.curves import Curve, Table, load, nearest
-from benchmarks.curves.replay import PEAK, SCHEDULE, STRENGTH, Search, Space, best, curve_at, replay
-from hpo.search import Grid, Hyperband, Median, NoPruner, Pruner, Random, Sampler, Tpe
-from hpo.search.parameters import grid
-from hpo.search.space import Params, Range, Values
+from benchmarks.curves import Floats
+from benchmarks.curves.replay import Ended, Search, best, replay
+from benchmarks.curves.tasks import CHOOSING, Task, tasks
+from hpo.search import (
+    Gp,
+    Hyperband,
+    Median,
+    NoPruner,
+    Patient,
+    Percentile,
+    Pruner,
+    Qmc,
+    Random,
+    Sampler,
+    SuccessiveHalving,
+    Tpe,
+)
 from hpo.seeds import derive
-from hpo.study.file import load as load_study
 
-FLAGSHIP = Path(__file__).parents[1] / "studies" / "adaptive_vs_grid.toml"
-SCHEDULES = Values(values=("constant", "cosine", "exponential", "stages"))
-GRID: Space = {
-    SCHEDULE: SCHEDULES,
-    PEAK: Values(values=(0.01, 0.03, 0.1)),
-    STRENGTH: Values(values=(0.0, 1e-4, 1e-3, 1e-2)),
-}
-SPACE: Space = {
-    SCHEDULE: SCHEDULES,
-    PEAK: Range(low=0.005, high=0.2, log=True),
-    STRENGTH: Range(low=1e-5, high=3e-2, log=True),
-}
-ARMS = {"fixed": "hold", "down": "down", "up": "up", "follows_lr": "follows_lr", "feedback": "accuracy_gap"}
-"""Arms of that study, and the policy with which each searches the space. What moves a policy isn't searched here."""
-TRAINING_SEEDS = [1]
-"""Of the recorded trials. Those of seed 0 have served to choose settings, so their results would flatter."""
+TRIALS = 48
+"""Trials whose epochs a search may spend."""
 WORKERS = (1, 8)
+BASELINE, DEFAULT = "random", "tpe"
+"""What all is compared with, and what a study file gets that says no more than `tpe`."""
+RESAMPLED = 1000
+
+WAYS: dict[str, tuple[Sampler, Pruner]] = {
+    "random": (Random(), NoPruner()),
+    "qmc": (Qmc(), NoPruner()),
+    "tpe": (Tpe(), NoPruner()),
+    "tpe, each by itself": (Tpe(multivariate=False), NoPruner()),
+    "tpe, startup 5": (Tpe(startup=5), NoPruner()),
+    "tpe, median from 4": (Tpe(), Median(warmup=4, every=4)),
+    "tpe, median from 10": (Tpe(), Median(warmup=10, every=5)),
+    "tpe, worst quarter from 8": (Tpe(), Percentile(percentile=75.0, warmup=8, every=4)),
+    "tpe, patient median": (Tpe(), Patient(wrapped=Median(warmup=4, every=4), patience=4)),
+    "tpe, halving by 2": (Tpe(), SuccessiveHalving(reduction=2)),
+    "tpe, halving by 4": (Tpe(), SuccessiveHalving(reduction=4)),
+    "tpe, hyperband": (Tpe(), Hyperband()),
+    "random, halving by 4": (Random(), SuccessiveHalving(reduction=4)),
+}
+SLOW_WAYS: dict[str, tuple[Sampler, Pruner]] = {"gp": (Gp(), NoPruner())}
 
 
 @dataclass(frozen=True, slots=True)
-class Repetition:
+class Searched:
     """What one replayed search did."""
 
-    share: float
-    """Epochs until the grid's best was reached, as a share of the grid's; infinite if that never happened."""
-    quarter: float
-    """Regret at a quarter of the grid's epochs: the best of the arm's space less the best found, in points."""
-    full: float
-    """Regret when all epochs are spent, in points."""
+    regret: Floats
+    """After each epoch that it might have spent: the task's best less the best found; infinite before the first."""
+    fresh: float
+    """The mean score of what it chose under the other training seeds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Many repetitions: median and quartiles of the share, how many reached the grid's best, median regrets."""
+    """Many searches of one way on one task."""
 
-    median: float
+    share: float
     low: float
     high: float
-    reached: float
-    quarter: float
-    full: float
+    regret: float
+    regret_margin: float
+    fresh: float
+    fresh_margin: float
+    rank: float
 
 
-def methods() -> dict[str, Search]:
-    """The ways to search that are compared with the grid."""
-    study = load_study(FLAGSHIP)
-    arm = next(name for name, arm in study.arms.items() if not isinstance(arm.sampler, Grid))
-    ways: dict[str, tuple[Sampler, Pruner]] = {
-        "random": (Random(), NoPruner()),
-        "tpe": (Tpe(), NoPruner()),
-        "tpe_median": (Tpe(), Median(warmup=4, every=4)),
-        "tpe_late_median": (Tpe(), Median(warmup=8, every=4)),
-        "tpe_hyperband": (Tpe(), Hyperband()),
-        "hyperband": (Random(), Hyperband()),
-        "flagship": (study.arms[arm].sampler, study.arm(arm).pruner),
-    }
-    return {"grid": Search(GRID, Grid(), NoPruner())} | {way: Search(SPACE, *how) for way, how in ways.items()}
+def search(task: Task, way: tuple[Sampler, Pruner], workers: int, seed: int, training_seed: int) -> Searched:
+    """One search of the task with so many epochs."""
+    how = Search(task.space, *way)
+    found = replay(
+        how,
+        task.curves[training_seed],
+        task.epochs,
+        TRIALS * task.epochs,
+        seed=derive(seed, task.name, training_seed),
+        workers=workers,
+    )
+    chosen = best(found, math.inf)
+    others = [curve for other, curve in task.curves.items() if other != training_seed]
+    assert chosen is not None and others
+    regret = task.best[training_seed] - best_so_far(found, TRIALS * task.epochs)
+    return Searched(regret, float(np.mean([curve(chosen.params).score for curve in others])))
 
 
-@cache
-def the_table() -> Table:
-    """The recorded curves, read once."""
-    return load()
+def best_so_far(found: Sequence[Ended], budget: int) -> Floats:
+    """The highest score after each epoch, from the first on; minus infinity before any trial has come to its end."""
+    scores = np.full(budget + 1, -np.inf)
+    for one in found:
+        if one.score is not None:
+            scores[one.spent] = max(scores[one.spent], one.score)
+    highest: Floats = np.maximum.accumulate(scores)[1:]
+    return highest
 
 
-def recorded(training_seed: int, policy: str) -> Callable[[Params], Curve]:
-    """The trial that was recorded with that seed and policy, for any point of a space."""
-    return partial(curve_at, the_table(), training_seed, policy)
+def epochs_share(regrets: Floats, goal: float) -> float:
+    """The share of all epochs after which the median of the searches has a regret as low as `goal`."""
+    reached = np.flatnonzero(np.median(regrets, axis=0) <= goal)
+    return float((reached[0] + 1) / regrets.shape[1]) if len(reached) else math.inf
 
 
-@cache
-def space_scores(policy: str, training_seed: int) -> tuple[float, ...]:
-    """The accuracies of all points of the table that lie in the searched space."""
-    table, curve = the_table(), recorded(training_seed, policy)
-    choices = [SCHEDULES.labels()]
-    for path, values in {PEAK: table.peaks, STRENGTH: table.strengths}.items():
-        searched = SPACE[path]
-        assert isinstance(searched, Range)
-        choices.append(list(values[nearest(values, searched.low) : nearest(values, searched.high) + 1]))
-    return tuple(curve(dict(zip(SPACE, point, strict=True))).score for point in product(*choices))
+def rows(done: Mapping[str, Sequence[Searched]]) -> dict[str, Row]:
+    """What is printed of each way, from its searches of one task."""
+    regrets = {way: np.array([one.regret for one in found]) for way, found in done.items()}
+    fresh = {way: np.array([one.fresh for one in found]) for way, found in done.items()}
+    last = np.array([of_way[:, -1] for of_way in regrets.values()])
+    ranks = dict(zip(regrets, _ranks(last).mean(axis=1), strict=True))
+    draw = np.random.RandomState(0)
+    found = {}
+    for way, of_way in regrets.items():
+        shares = []
+        for _ in range(RESAMPLED):
+            # Both are drawn again: random search's regret at the end is measured too.
+            mine, theirs = (draw.randint(len(of_way), size=len(of_way)) for _ in range(2))
+            shares.append(epochs_share(of_way[mine], float(np.median(regrets[BASELINE][theirs, -1]))))
+        low, high = (float(np.quantile(shares, q, method="inverted_cdf")) for q in (0.025, 0.975))
+        share = epochs_share(of_way, float(np.median(regrets[BASELINE][:, -1])))
+        better = fresh[way] - fresh[BASELINE]
+        found[way] = Row(share, low, high, *_mean(of_way[:, -1]), *_mean(better), float(ranks[way]))
+    return found
 
 
-@cache
-def grid_best(training_seed: int) -> float:
-    """The accuracy of the grid's best trial."""
-    curve = recorded(training_seed, "hold")
-    return max(curve(point).score for point in grid(GRID))
+def _mean(values: Floats) -> tuple[float, float]:
+    """With the half width of its 95 % interval."""
+    return float(values.mean()), float(1.96 * values.std(ddof=1) / math.sqrt(len(values)))
 
 
-def repeat(arm: str, search: Search, workers: int, seed: int, training_seed: int) -> Repetition:
-    """One search with the grid's epochs, beside the grid."""
-    epochs, target = the_table().epochs_per_trial, grid_best(training_seed)
-    budget = epochs * len(list(grid(GRID)))
-    curve = recorded(training_seed, "hold" if isinstance(search.sampler, Grid) else ARMS[arm])
-    found = replay(search, curve, epochs, budget, seed=derive(seed, arm), workers=workers)
-    reached = next((one.spent for one in found if (one.accuracy or 0.0) >= target), math.inf)
-    highest = max(space_scores(ARMS[arm], training_seed))
-    quarter, full = (100 * (highest - best(found, spent)) for spent in (budget / 4, budget))
-    return Repetition(reached / budget, quarter, full)
+def _ranks(values: Floats) -> Floats:
+    """Of each row in its column, from 1 for the lowest; equal ones share the mean of their places."""
+    below = (values[None] < values[:, None]).sum(axis=1)
+    equal = (values[None] == values[:, None]).sum(axis=1)
+    ranks: Floats = below + (equal + 1) / 2
+    return ranks
 
 
 def measure(
-    search: Search, workers: int, repetitions: int, training_seeds: Sequence[int]
-) -> dict[str, list[Repetition]]:
-    """arm -> its repetitions: one for every seed and training seed, but a grid is the same with every seed."""
-    seeds = range(1 if isinstance(search.sampler, Grid) else repetitions)
-    return {arm: [repeat(arm, search, workers, *pair) for pair in product(seeds, training_seeds)] for arm in ARMS}
-
-
-def summary(repetitions: Sequence[Repetition]) -> Row:
-    """What is printed of a method."""
-    shares = [one.share for one in repetitions]
-    low, middle, high = (float(np.quantile(shares, q, method="inverted_cdf")) for q in (0.25, 0.5, 0.75))
-    reached = sum(math.isfinite(share) for share in shares) / len(shares)
-    quarter, full = (float(np.median([getattr(one, when) for one in repetitions])) for when in ("quarter", "full"))
-    return Row(middle, low, high, reached, quarter, full)
+    ways: Mapping[str, tuple[Sampler, Pruner]], workers: int, repetitions: int
+) -> Iterator[tuple[Task, dict[str, Row]]]:
+    """Each task, with a row for each way: so many searches for each of its training seeds."""
+    for task in tasks():
+        pairs = [(seed, training) for seed in range(repetitions) for training in task.curves]
+        yield task, rows({name: [search(task, way, workers, *pair) for pair in pairs] for name, way in ways.items()})
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Replays searches on recorded curves.")
-    default = 2 if os.environ.get("QUICK") == "1" else 20
-    parser.add_argument("--repetitions", type=int, default=default, help="per method, arm and training seed")
-    parser.add_argument("--training-seeds", type=int, nargs="+", default=TRAINING_SEEDS)
+    parser = argparse.ArgumentParser(description="Replays searches on recorded trials.")
+    default = 3 if os.environ.get("QUICK") == "1" else 25
+    parser.add_argument("--repetitions", type=int, default=default, help="searches per way, task and training seed")
+    parser.add_argument("--gp", action="store_true", help="the Gaussian process too, which takes a second a proposal")
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    for seed in asked.training_seeds:
-        shares = (np.mean(np.array(space_scores(ARMS[arm], seed)) >= grid_best(seed)) for arm in ARMS)
-        said = ", ".join(f"{arm} {share:.1%}" for arm, share in zip(ARMS, shares, strict=True))
-        print(f"training seed {seed}: points of the space that are as good as the grid's best: {said}")
-    result: dict[str, dict[str, float | None]] = {}
+    ways = WAYS | (SLOW_WAYS if asked.gp else {})
+    result: dict[str, object] = {"repetitions": asked.repetitions, "chosen_on": CHOOSING, "default": DEFAULT}
     for workers in WORKERS:
-        print(f"\n{workers} worker{'s' if workers > 1 else ''}: share of the grid's epochs until its best is reached")
-        print(f"{'':16}median   quartiles  reached  regret at 1/4, 1/1   median of {', '.join(ARMS)}")
-        shares, done = {}, list[tuple[Search, dict[str, list[Repetition]]]]()
-        for method, search in methods().items():
-            by_arm = next((same for other, same in done if other == search), None)  # flagship is one of the others
-            by_arm = by_arm or measure(search, workers, asked.repetitions, asked.training_seeds)
-            done.append((search, by_arm))
-            row = summary([one for repetitions in by_arm.values() for one in repetitions])
-            arms = " ".join(_text(summary(repetitions).median) for repetitions in by_arm.values())
-            print(
-                f"{method:16}{_text(row.median)} {_text(row.low)}-{_text(row.high)} {row.reached:>8.0%}"
-                f" {row.quarter:>10.2f} {row.full:>8.2f}   {arms}",
-                flush=True,
-            )
-            shares[method] = round(row.median, 3) if math.isfinite(row.median) else None
-        result[f"epochs_to_grid_best{'' if workers == 1 else f'_{workers}_workers'}"] = shares
-    print(json.dumps(result | {"repetitions": asked.repetitions, "training_seeds": asked.training_seeds}))
+        held_out: dict[str, float] = {}
+        ranks: dict[str, list[float]] = {way: [] for way in ways}
+        for task, measured in measure(ways, workers, asked.repetitions):
+            print(f"\n{task.name}, {workers} worker{'s' if workers > 1 else ''}", flush=True)
+            print(f"{'':26} epochs vs random's         regret      fresh, to random's     rank")
+            for way, row in measured.items():
+                print(
+                    f"{way:26}{_share(row.share)} {_share(row.low)} to {_share(row.high)}"
+                    f"{row.regret:>10.3g} ± {row.regret_margin:<8.2g}{row.fresh:>+9.2g} ± {row.fresh_margin:<8.2g}"
+                    f"{row.rank:>6.1f}"
+                )
+                ranks[way].append(row.rank)
+            if task.name not in CHOOSING:
+                held_out[task.name] = measured[DEFAULT].share
+        print(f"\nmean rank over all tasks, {workers} worker{'s' if workers > 1 else ''}")
+        for way, of_way in sorted(ranks.items(), key=lambda item: float(np.mean(item[1]))):
+            print(f"{way:26}{np.mean(of_way):>6.2f}")
+        suffix = "" if workers == 1 else f"_{workers}_workers"
+        result |= {
+            f"epochs_vs_random{suffix}": _json(median(held_out.values())),
+            f"worst_task{suffix}": _json(max(held_out.values())),
+            f"held_out{suffix}": {name: _json(share) for name, share in held_out.items()},
+        }
+    print(json.dumps(result))
 
 
-def _text(share: float) -> str:
+def _share(share: float) -> str:
     return f"{share:>6.2f}" if math.isfinite(share) else "   > 1"
+
+
+def _json(share: float) -> float | None:
+    return round(share, 3) if math.isfinite(share) else None
 
 
 if __name__ == "__main__":

@@ -25,26 +25,26 @@ GUESSING = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One trial. Arrays have a value for each epoch that it trained; accuracies are shares, 0..1."""
+    """One trial."""
 
-    train_accuracy: Floats
-    """The running mean over the epoch's own minibatches."""
-    validation_accuracy: Floats
-    validation_loss: Floats
-    """Mean cross-entropy, nats per image; not a number in the epoch in which the trial diverged."""
-    test_accuracy: float | None
-    """After the last epoch; None if the trial diverged."""
+    validation: Floats
+    """What a search selects by, after each epoch that it trained: the higher, the better, so a loss with its sign
+    turned."""
+    test: float | None
+    """The same on test, after the last epoch; None if that was not measured, or if the trial diverged."""
     diverged: bool
+    worst: float
+    """What it counts as if it diverged."""
 
     @property
     def epochs(self) -> int:
         """Epochs trained, the one in which it diverged included."""
-        return len(self.validation_accuracy)
+        return len(self.validation)
 
     @property
     def score(self) -> float:
-        """What a search selects by: the last validation accuracy, or that of guessing if the trial diverged."""
-        return GUESSING if self.diverged else float(self.validation_accuracy[-1])
+        """What a search selects by: the last value, or the worst if the trial diverged."""
+        return self.worst if self.diverged else float(self.validation[-1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +79,12 @@ class Table:
             _place(self.policies, policy, "policy"),
         )
         images, done = self.about["images"], int(self.epochs[at])
-        loss = self.validation_loss[at][:done].astype(float)
-        diverged = bool(np.isnan(loss[-1]))
+        diverged = bool(np.isnan(self.validation_loss[at][done - 1]))
         return Curve(
-            train_accuracy=self.train_right[at][:done] / images["train"],
-            validation_accuracy=self.validation_right[at][:done] / images["validation"],
-            validation_loss=loss,
-            test_accuracy=None if diverged else float(self.test_right[at] / images["test"]),
+            validation=self.validation_right[at][:done] / images["validation"],
+            test=None if diverged else float(self.test_right[at] / images["test"]),
             diverged=diverged,
+            worst=GUESSING,
         )
 
 

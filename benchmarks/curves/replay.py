@@ -15,7 +15,7 @@ from random import Random
 import optuna
 from optuna.trial import Trial, TrialState
 
-from benchmarks.curves import GUESSING, Curve, Table
+from benchmarks.curves import Curve, Table
 from hpo.search import Grid, Pruner, Sampler
 from hpo.search.parameters import grid
 from hpo.search.space import Params, Range, Values
@@ -42,8 +42,8 @@ class Ended:
     """Epochs that it trained."""
     spent: int
     """Epochs that all trials together had trained by then."""
-    accuracy: float | None
-    """Validation accuracy after the last epoch, that of guessing if it diverged; None if it was pruned."""
+    score: float | None
+    """What it is selected by, as `Curve.score`; None if it was pruned."""
 
 
 @dataclass(slots=True)
@@ -90,19 +90,19 @@ def replay(
             heapq.heappush(running, (now + run.pace, next(order), run))
             continue
         left += epochs - run.epoch
-        accuracy = None if state is TrialState.PRUNED else run.curve.score
-        study.tell(run.trial, accuracy, state=state)
-        ended.append(Ended(run.trial.params, run.epoch, spent, accuracy))
+        score = None if state is TrialState.PRUNED else run.curve.score
+        study.tell(run.trial, score, state=state)
+        ended.append(Ended(run.trial.params, run.epoch, spent, score))
 
 
 def _report(run: _Running, pruner: Pruner, epochs: int) -> TrialState | None:
     """Tell Optuna of the epoch that has just been trained; returns how the trial has ended, if it has."""
     if run.curve.diverged and run.epoch == run.curve.epochs:
         for rung in filter(pruner.at_rung, range(run.epoch, epochs + 1)):
-            run.trial.report(GUESSING, rung)
+            run.trial.report(run.curve.worst, rung)
         return TrialState.COMPLETE
     if pruner.at_rung(run.epoch):
-        run.trial.report(float(run.curve.validation_accuracy[run.epoch - 1]), run.epoch)
+        run.trial.report(float(run.curve.validation[run.epoch - 1]), run.epoch)
         if run.epoch < epochs and run.trial.should_prune():
             return TrialState.PRUNED
     return TrialState.COMPLETE if run.epoch == epochs else None
@@ -119,6 +119,7 @@ def curve_at(table: Table, training_seed: int, policy: str, params: Params) -> C
     )
 
 
-def best(ended: Sequence[Ended], spent: float) -> float:
-    """The highest accuracy found with so many epochs."""
-    return max((one.accuracy or 0.0 for one in ended if one.spent <= spent), default=0.0)
+def best(ended: Sequence[Ended], spent: float) -> Ended | None:
+    """The trial with the highest score that was found with so many epochs; None if none has come to its end."""
+    done = [one for one in ended if one.spent <= spent and one.score is not None]
+    return max(done, key=lambda one: one.score or 0.0, default=None)

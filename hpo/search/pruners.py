@@ -6,6 +6,7 @@ are done. Options whose defaults have changed between Optuna's releases are alwa
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -135,9 +136,14 @@ class Patient(Rungs):
     """A rise of the accuracy by less than this does not count as an improvement (share, 0..1)."""
 
     def build(self, epochs: int) -> BasePruner:
+        from optuna.exceptions import ExperimentalWarning
         from optuna.pruners import PatientPruner
 
-        return PatientPruner(self.wrapped.build(epochs), patience=self.patience, min_delta=self.min_delta)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ExperimentalWarning
+            )  # that it is a class of its own, which studies don't see
+            return PatientPruner(self.wrapped.build(epochs), patience=self.patience, min_delta=self.min_delta)
 
 
 Pruner = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from benchmarks.curves import Curve
+from benchmarks.curves import GUESSING, Curve
 from benchmarks.curves.replay import Search, replay
 from hpo.search.space import Params
 from hpo.seeds import derive
@@ -41,11 +41,10 @@ def test_the_same_trials_in_the_same_order(sqlite_url: str) -> None:
         [cell] = [cell for cell in cells if cell.params == params]
         mine = [point for point in points if point.cell_id == cell.id]
         return Curve(
-            train_accuracy=np.array([point.metrics["train_accuracy"] for point in mine]),
-            validation_accuracy=np.array([point.metrics["validation_accuracy"] for point in mine]),
-            validation_loss=np.array([point.metrics["validation_loss"] for point in mine], dtype=float),
-            test_accuracy=None,
+            validation=np.array([point.metrics["validation_accuracy"] for point in mine]),
+            test=None,
             diverged=cell.ended == "diverged",
+            worst=GUESSING,
         )
 
     seed = derive(study.protocol.seed, study.name, "arm", "search")
@@ -54,4 +53,4 @@ def test_the_same_trials_in_the_same_order(sqlite_url: str) -> None:
     done = sorted(cells, key=lambda cell: cell.slot)
     assert {"finished", "pruned", "diverged"} == {cell.ended for cell in done}
     assert [(cell.params, cell.epochs) for cell in done] == [(one.params, one.epochs) for one in replayed]
-    assert [None if cell.ended == "pruned" else cell.score for cell in done] == [one.accuracy for one in replayed]
+    assert [None if cell.ended == "pruned" else cell.score for cell in done] == [one.score for one in replayed]

@@ -34,9 +34,9 @@ def test_an_entry_trained_again(table: Table) -> None:
     told, outcome = train(trial("cosine", PEAKS[6], STRENGTHS[7], "up"), SEEDS[1], splits())
     curve = table.curve(seed=SEEDS[1], schedule="cosine", peak=PEAKS[6], strength=STRENGTHS[7], policy="up")
     again = [evaluation.validation.accuracy for evaluation in told]
-    assert again == pytest.approx(curve.validation_accuracy.tolist(), abs=0.05)
+    assert again == pytest.approx(curve.validation.tolist(), abs=0.05)
     assert outcome.test is not None
-    assert outcome.test.accuracy == pytest.approx(curve.test_accuracy, abs=0.05)
+    assert outcome.test.accuracy == pytest.approx(curve.test, abs=0.05)
 
 
 def test_what_must_be_equal_is(table: Table) -> None:
