@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
 import pytest
+from pydantic import TypeAdapter
 
 from hpo.cli import cli
-from hpo.reference import SECTIONS, kind_of, markdown, members
+from hpo.reference import SECTIONS, Section, _toml, kind_of, markdown, members
+from hpo.reference.examples import example
 from hpo.spec import Spec
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference.md"
@@ -47,6 +50,16 @@ def test_every_model_and_field_says_what_it_means(spec: type[Spec]) -> None:
     """Each has a docstring; `kind` means what the model means."""
     assert spec.__doc__
     assert [] == [name for name, field in spec.model_fields.items() if name != "kind" and not field.description]
+
+
+@pytest.mark.parametrize("section", [s for s in SECTIONS if len(members(s.form)) > 1], ids=lambda s: s.title)
+def test_every_example_is_valid(section: Section) -> None:
+    """What the page shows of a kind is that kind, with nothing that it does not know; each stands on the page."""
+    for model in members(section.form):
+        shown = example(model, _toml)
+        read = TypeAdapter(section.form).validate_python(tomllib.loads(f"it = {shown}")["it"])
+        assert type(read) is model
+        assert f" = {shown}\n```" in markdown()
 
 
 def test_types_and_defaults_in_words() -> None:

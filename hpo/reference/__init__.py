@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -16,6 +17,7 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from pydantic import BaseModel, JsonValue, StringConstraints
 from pydantic.fields import FieldInfo
 
+from hpo.reference.examples import example
 from hpo.search import Pruner, Sampler
 from hpo.search.space import Searched
 from hpo.study import Arm, Claim, Comparison, Equality, Extension, Pair, Published, Source, StudyFile
@@ -142,6 +144,8 @@ def _section(section: Section) -> Iterator[str]:
         if len(models) > 1:
             yield from ("", f"### {section.title}: `{kind_of(model) or model.__name__.lower()}`")
         yield from ("", inspect.cleandoc(model.__doc__ or ""), "")
+        if len(models) > 1:
+            yield from ("```toml", _placed(section, example(model, _toml)), "```", "")
         fields = {name: field for name, field in model.model_fields.items() if name != "kind"}
         if fields:
             yield from ("| field | what | default | meaning |", "| --- | --- | --- | --- |")
@@ -150,6 +154,12 @@ def _section(section: Section) -> Iterator[str]:
         for name, field in fields.items():
             what = _words(field.annotation, field.metadata)
             yield f"| `{name}` | {what} | {_default(field)} | {' '.join((field.description or '').split())} |"
+
+
+def _placed(section: Section, table: str) -> str:
+    """An example where it stands in a file: `sampler = { kind = "tpe" }`."""
+    [place] = re.findall(r"`([^`]+) = \{ …? ?(?:kind = … )?\}`", section.where)
+    return f"{place} = {table}"
 
 
 def _anchor(section: Section) -> str:
@@ -262,7 +272,3 @@ def _bounds(low: float | None, high: float | None) -> list[str]:
 
 def _number(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:g}"
-
-
-if __name__ == "__main__":
-    print(markdown())

@@ -1,0 +1,5 @@
+"""`python -m hpo.reference`."""
+
+from hpo.reference import markdown
+
+print(markdown())
