@@ -58,7 +58,9 @@ def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool
 def _images_of(study: StudySpec) -> RenderableType:
     from hpo.study import parse_trial
 
-    return study.trainer.look_at_data(parse_trial(study.trial, "trial"))
+    return study.trainer.look_at_data(
+        {arm: parse_trial(dict(study.arm(arm).trial), f"arms.{arm}") for arm in study.arms}
+    )
 
 
 @click.command("launch-study")

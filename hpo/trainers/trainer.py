@@ -201,8 +201,9 @@ class Trainer(Protocol):
     def summary(self, trial: Mapping[str, Any]) -> str:
         """What is trained on, or run, in a line."""
 
-    def look_at_data(self, config: Any) -> RenderableType:
-        """What the data is on this machine, loaded as for a trial.
+    def look_at_data(self, configs: Mapping[str, Any]) -> RenderableType:
+        """What the data is on this machine, loaded as for a trial, and what depends on it; `configs` are those of the
+        arms by name, which share the data.
 
         Raises:
             MachineError: it is missing here.

@@ -43,6 +43,17 @@ def test_what_the_images_are() -> None:
         assert part in said
 
 
+def test_what_the_nets_cost() -> None:
+    """Of the arms that differ, each; a searched size counts as the arm begins."""
+    images = '{ kind = "digits", validation = 0.2, train_limit = 300 }'
+    found = lines(check(images, "--data"))
+    hidden = 64 * 64 + 64 * 10
+    assert ["of", "every", "arm", f"{hidden + 74:,}", f"{hidden:,}"] in found
+    found = lines(check(images, "--data", "--set", "arms.fixed.trial.model.hidden=[32]"))
+    assert ["fixed", f"{64 * 32 + 32 * 10 + 42:,}", f"{64 * 32 + 32 * 10:,}"] in found
+    assert ["grid,", "direction,", "feedback", f"{hidden + 74:,}", f"{hidden:,}"] in found
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU trains in bfloat16")
 def test_what_this_machine_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Said, and no error: workers may run elsewhere."""

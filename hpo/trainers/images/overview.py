@@ -5,15 +5,19 @@ What the machine lacks for training on them is said too, and refuses nothing: ot
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 from torch import Tensor
 
+from hpo.trainers.images.cost import Cost, cost
 from hpo.trainers.images.data.cache import DataCache
 from hpo.trainers.images.data.images import Dataset, Images, Splits
 from hpo.trainers.images.device import lacks
+from hpo.trainers.images.models import Model as ModelSpec
 from hpo.trainers.images.trial import TrialSpec
 from hpo.words.nouns import count
 
@@ -21,17 +25,42 @@ MOST_CLASSES = 20
 """Listed one by one; of more only the smallest and the largest number are shown."""
 
 
-def overview(trial: TrialSpec) -> RenderableType:
-    """Load images as a worker would, and say what they are.
+def overview(trials: Mapping[str, TrialSpec]) -> RenderableType:
+    """Load images as a worker would, and say what they are, and what the arms' nets cost on them.
 
     Raises:
         MachineError: as a worker would.
+        StudyFileError: a net does not take such images.
     """
+    trial = next(iter(trials.values()))
     cache = DataCache()
     dataset = cache.load(trial.data)
     found = described(dataset, cache.splits(trial.data, True, torch.device("cpu")))
     missing = lacks(trial.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    return found if missing is None else Group(found, Text(f"\nno worker on this machine can train it: {missing}"))
+    parts = [found, _nets({arm: spec.model for arm, spec in trials.items()}, dataset)]
+    return Group(*parts, *([] if missing is None else [Text(f"\nno worker on this machine can train it: {missing}")]))
+
+
+def _nets(models: Mapping[str, ModelSpec], dataset: Dataset) -> RenderableType:
+    """What the net of each arm costs, the same costs in one line; what is searched of a net is as the arm begins.
+
+    Under a net with separated convolutions stands what it would cost with whole ones.
+    """
+    channels, height, width = dataset.train.inputs.shape[1:]
+    view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("net", "parameters", "multiply-adds per image"):
+        view.add_column(name, justify="left" if name == "net" else "right", overflow="fold")
+    arms_of: dict[Cost, list[str]] = {}
+    for arm, model in models.items():
+        found = cost(model.build((channels, height, width), len(dataset.classes)), (channels, height, width))
+        arms_of.setdefault(found, []).append(arm)
+    for found, arms in arms_of.items():
+        name = "of every arm" if len(arms_of) == 1 else ", ".join(arms)
+        view.add_row(Text(name), f"{found.parameters:,}", f"{found.multiply_adds:,}")
+        if found.is_separated:
+            whole = (f"{found.whole_parameters:,}", f"{found.whole_multiply_adds:,}")
+            view.add_row("  with whole convolutions", *whole)
+    return Group(Text(), view)
 
 
 def described(dataset: Dataset, splits: Splits) -> RenderableType:

@@ -92,10 +92,10 @@ class ImageTrainer:
     def summary(self, trial: Mapping[str, Any]) -> str:
         return f"data: {trial['data']['kind']}; to see its images: hpo check --data"
 
-    def look_at_data(self, config: TrialSpec) -> RenderableType:
+    def look_at_data(self, configs: Mapping[str, TrialSpec]) -> RenderableType:
         from hpo.trainers.images.overview import overview
 
-        return overview(config)
+        return overview(configs)
 
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         config = self.spec().model_validate(trial)

@@ -133,7 +133,7 @@ class ProgramTrainer:
     def summary(self, trial: Mapping[str, Any]) -> str:
         return f"program: {trial['program']}"
 
-    def look_at_data(self, config: Any) -> RenderableType:
+    def look_at_data(self, configs: Mapping[str, Any]) -> RenderableType:
         raise UserError("a program brings its own data, which hpo does not see", hint="leave out --data")
 
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
