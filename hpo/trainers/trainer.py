@@ -23,6 +23,11 @@ Source = Literal["init", "order", "split"]
 """What is random in a trial: the weights that training begins with; all that is drawn while training, such as the order
 of the data, augmentation and dropout; which data is held out."""
 
+SPENT = "seconds."
+"""The names begin so under which it is told, with the metrics of a unit, what its time went into besides training."""
+SCORING = f"{SPENT}scoring"
+"""What a trainer may tell: of the seconds of a unit, those in which it was scored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:

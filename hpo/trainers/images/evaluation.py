@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hpo.trainers import trainer
 from hpo.trainers.moving.clock import Score
@@ -36,6 +36,8 @@ class Evaluation:
     """The score of the test images; None where they are scored in the end alone."""
     steer: Score | None = None
     """The score of the images that policies look at in place of validation; None likewise, and where there are none."""
+    scoring_seconds: float = field(default=0.0, compare=False)
+    """Wall time of the evaluation, which is a part of `seconds`."""
 
     @property
     def finite(self) -> bool:
@@ -52,6 +54,7 @@ class Evaluation:
             **{f"strength.{name}": strength for name, strength in self.strengths.items()},
             **{f"gradient_norm.{name}": norm for name, norm in self.gradient_norms.items()},
             "images_per_second": self.images_per_second,
+            trainer.SCORING: round(self.scoring_seconds, 4),
             **({} if self.test is None else self.test.by_name("test")),
             **({} if self.sampled_train is None else self.sampled_train.by_name("sampled_train")),
             **({} if self.steer is None else self.steer.by_name("steer")),

@@ -194,6 +194,8 @@ class Run:
         self.validation = self.score(self._splits.validation)
         self._note_improvement(self.validation)
         self._score_for_policies()
+        test = self._score_test()
+        seconds = self._elapsed()
         return Evaluation(
             epoch=clock.epoch,
             step=clock.step,
@@ -202,11 +204,12 @@ class Run:
             lr=self._lr,
             strengths=dict(self._strengths),
             gradient_norms=gradient_norms,
-            seconds=self._elapsed(),
+            seconds=seconds,
             images_per_second=seen / trained,
             sampled_train=self._sampled_train,
             steer=self._steer,
-            test=self._score_test(),
+            test=test,
+            scoring_seconds=seconds - trained,
         )
 
     def score(self, images: Images) -> Score:
