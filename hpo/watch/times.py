@@ -23,7 +23,7 @@ from hpo.words.nouns import count, plural
 from hpo.worker.spent import AT_END, REPEATED, STARTING, STORING, scoring
 
 MUCH: Mapping[str, tuple[float, str]] = {
-    "scoring": (0.2, "hold out fewer images (trial.data.validation)"),
+    "scoring": (0.2, "score less often (trial.score_every)"),
     "starting": (0.2, "longer trials, or a data set that is read faster, would use workers better"),
     "storing": (0.1, "raise --checkpoint-every, or report fewer rungs (a pruner with `every`)"),
     "repeated": (0.1, "workers were killed or disappeared; lower --checkpoint-every if that is usual"),

@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import Trial
 
 from hpo.errors import CheckpointError
+from hpo.evidence.contrasts import moments_of_claims
 from hpo.metric import Metric
 from hpo.storage.connection.guarded import Rows
 from hpo.storage.parts import LAST, SHARED
@@ -71,6 +72,7 @@ class Reporter:
         self._trial = trial
         self._pruner = study.trials.pruner(lease.cell)
         self._length = study.spec.arm(lease.cell.arm).length
+        self._moments = moments_of_claims(study.spec)
         self._shared_after = shared_after
         self._metrics = study.spec.metrics
         self._objective: Metric = study.spec.objective
@@ -87,6 +89,10 @@ class Reporter:
         """The curve so far, as the ledger has it; its end may be beyond the checkpoint, and is then trained again."""
         return [(point.at, point.metrics) for point in self._session.ledger.curve(self._lease.cell.id)]
 
+    def looks_at(self, at: int) -> bool:
+        """Whether the pruner, or a claim, looks at the scores after so many units."""
+        return at in self._moments or (self._pruner.prunes and self._pruner.at_rung(at))
+
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
         """Note what was measured, and say whether the trial goes on."""
         self._session.health.epoch_trained(self._lease.study_uuid)
@@ -94,7 +100,8 @@ class Reporter:
         evaluation = self._spent.told(evaluation, self._trained_in_vain(evaluation.at))
         self.last = evaluation
         is_finite = evaluation.is_finite(self._metrics)
-        at_rung = is_finite and self._pruner.at_rung(evaluation.at)
+        is_scored = self._objective.name in evaluation.metrics
+        at_rung = is_finite and is_scored and self._pruner.at_rung(evaluation.at)
         if at_rung:
             self._trial.report(evaluation.metrics[self._objective.name], evaluation.at)
         # At the end there is nothing to save any more.

@@ -19,7 +19,8 @@ class Evaluation:
     step: int
     """Optimizer steps done."""
     train: Score
-    validation: Score
+    validation: Score | None
+    """None where nobody looks at it; see `TrialSpec.score_every`."""
     lr: float
     """Learning rate of the epoch's last step."""
     strengths: Mapping[str, float]
@@ -41,15 +42,15 @@ class Evaluation:
 
     @property
     def finite(self) -> bool:
-        """Whether both losses are numbers; otherwise the trial has diverged."""
-        return math.isfinite(self.train.loss) and math.isfinite(self.validation.loss)
+        """Whether all losses are numbers; otherwise the trial has diverged."""
+        return all(math.isfinite(score.loss) for score in (self.train, self.validation) if score is not None)
 
     def reported(self) -> trainer.Evaluation:
         """The evaluation as everything outside of training sees it: numbers by name."""
         metrics = {
             "step": self.step,
             **self.train.by_name("train"),
-            **self.validation.by_name("validation"),
+            **({} if self.validation is None else self.validation.by_name("validation")),
             "lr": self.lr,
             **{f"strength.{name}": strength for name, strength in self.strengths.items()},
             **{f"gradient_norm.{name}": norm for name, norm in self.gradient_norms.items()},
