@@ -29,7 +29,7 @@ def compared_arms(study: StudySpec, contrast: Contrast) -> list[tuple[str, float
 
 
 def moments_of_claims(study: StudySpec) -> frozenset[int]:
-    """The epochs, of any arm, about which the study makes claims; a trial may go on with what one of another arm began."""
+    """The epochs, of any arm, about which the study makes claims: a trial may go on with what another arm's began."""
     looked_at = [each for claim in study.claims for each in compared_arms(study, claim.comparison)]
     return frozenset(study.epoch_at(arm, at) for arm, at in looked_at if at is not None)
 

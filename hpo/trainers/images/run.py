@@ -411,7 +411,9 @@ class Run:
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
-        if self.clock.at_epoch_end:  # the checkpoint may be that of a trial that goes on, or whose policies read nothing
+        if (
+            self.clock.at_epoch_end
+        ):  # the checkpoint may be that of a trial that goes on, or whose policies read nothing
             if self.validation is None and (self._scores_now or self._policies_look_at_validation()):
                 self.validation = self.score(self._splits.validation)
             if self._sampled_train is None and self._steer is None:
