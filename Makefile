@@ -5,7 +5,7 @@ UV := $(shell command -v uv 2>/dev/null)
 PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check) -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: faults help quickstart test test-all check docs picture check-statistics bench-checkpoints bench-fleet bench-gpu bench-page bench-programs bench-reading bench-repeated bench-storage bench-search format reference clean
+.PHONY: faults help quickstart test test-all check docs picture check-statistics bench-checkpoints bench-fleet bench-footprint bench-gpu bench-page bench-programs bench-reading bench-repeated bench-scoring bench-storage bench-search format reference clean
 
 help: ## Show what there is to make
 	@sed -n "s/^\([a-z-]*\):.*## /\1\t/p" $(MAKEFILE_LIST) | expand -t 18
@@ -31,6 +31,9 @@ faults: $(VENV)/.installed-dev ## Ill-treat workers and server FAULTS times (200
 check-statistics: $(VENV)/.installed-dev ## Simulated studies: coverage of the intervals, false verdicts, power
 	$(BIN)/python -m benchmarks.known_answers
 
+bench-footprint: $(VENV)/.installed-dev ## What a worker takes of memory, and a trial to start; needs CIFAR-10 in HPO_DATA_DIR/cifar10
+	$(BIN)/python -m benchmarks.footprint
+
 bench-gpu: $(VENV)/.installed-dev ## How a GPU trains: recorded steps, 16 bits, several workers, beside a DataLoader
 	$(BIN)/python -m benchmarks.gpu
 
@@ -51,6 +54,9 @@ bench-search: $(VENV)/.installed-dev ## How soon random search, TPE and pruners 
 
 bench-reading: $(VENV)/.installed-dev ## How long status, report, export and dashboard take for 10,000 trials
 	$(BIN)/python -m benchmarks.reading
+
+bench-scoring: $(VENV)/.installed-dev ## What it saves to score trials less often; needs CIFAR-10 in HPO_DATA_DIR/cifar10
+	$(BIN)/python -m benchmarks.scoring
 
 bench-storage: $(VENV)/.installed-dev ## What a trial costs without its training, beside Optuna, Ray Tune and Syne Tune (QUICK=1)
 	$(BIN)/python -m benchmarks.storage $(if $(QUICK),--quick)

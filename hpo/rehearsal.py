@@ -18,14 +18,14 @@ from hpo.errors import HpoError, StudyFileError
 from hpo.search.parameters import point
 from hpo.study import StudySpec, parse_trial
 from hpo.study.rehearsed import Finding, Rehearsal
-from hpo.trainers.trainer import Evaluation, Result
+from hpo.trainers.trainer import SPENT, Evaluation, Result
 
 UNITS = 3
 """The length of a rehearsed trial, if the trial can be so short."""
 CLOSE = 1e-3
 """The largest relative difference of numbers that count as nearly the same."""
-OF_TIME = ("images_per_second",)
-"""Metrics that tell of time, and differ from run to run."""
+OF_TIME = ("images_per_second", SPENT)
+"""Metrics whose names begin so tell of time, and differ from run to run."""
 
 Numbers = list[tuple[int, dict[str, float]]]
 
@@ -51,8 +51,11 @@ class _Run:
     saved: bytes | None = None
     can_be_saved: bool = True
 
+    def looks_at(self, at: int) -> bool:
+        return True
+
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
-        told = {name: value for name, value in evaluation.metrics.items() if name not in OF_TIME}
+        told = {name: value for name, value in evaluation.metrics.items() if not name.startswith(OF_TIME)}
         self.reported.append((evaluation.at, told))
         self.seconds.append(evaluation.seconds)
         if save is None:

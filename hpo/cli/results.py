@@ -25,15 +25,24 @@ from hpo.process.signals import on_signal
 @click.argument("study", required=False, shell_complete=studies)
 @storage_option
 @click.option("--watch", is_flag=True, help="Refresh until the study is done.")
+@click.option("--time", "of_time", is_flag=True, help="Show where the time of STUDY went instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
-def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
+def status(study: str | None, storage: str, watch: bool, of_time: bool, as_json: bool) -> None:
     """Show the progress of STUDY, or of every study."""
+    from hpo.errors import UserError
     from hpo.storage import open_storage
-    from hpo.watch import progress
+    from hpo.watch import progress, times
 
+    if of_time and (study is None or watch):
+        raise UserError("--time is about one study, as it is now", hint="hpo status STUDY --time, without --watch")
     opened = open_storage(storage)
-    if as_json:
+    if of_time and study is not None:
+        if as_json:
+            say(json.dumps(times.times_json(opened, study), indent=2))
+        else:
+            display(times.times_view(opened, study))
+    elif as_json:
         say(json.dumps(progress.status_json(opened, study), indent=2))
     elif watch:
         refresh(lambda: progress.status(opened, study), lambda: progress.anything_open(opened, study))

@@ -28,6 +28,12 @@ def compared_arms(study: StudySpec, contrast: Contrast) -> list[tuple[str, float
     return list(dict.fromkeys(found))
 
 
+def moments_of_claims(study: StudySpec) -> frozenset[int]:
+    """The epochs, of any arm, about which the study makes claims: a trial may go on with what another arm's began."""
+    looked_at = [each for claim in study.claims for each in compared_arms(study, claim.comparison)]
+    return frozenset(study.epoch_at(arm, at) for arm, at in looked_at if at is not None)
+
+
 def minus(a: ByUnit, b: ByUnit) -> dict[int, float]:
     """The difference under every unit that both have."""
     return {unit: a[unit] - b[unit] for unit in a.keys() & b.keys()}

@@ -10,7 +10,7 @@ from sqlalchemy import and_, exists, insert, literal, select, update
 
 from hpo.storage.connection.database import Database
 from hpo.storage.rows import WorkerRow, a_time, bounded, read_environment
-from hpo.storage.tables import now, worker
+from hpo.storage.tables import cell, now, worker
 from hpo.storage.texts import storable
 
 ALIVE_SECONDS = 60.0
@@ -73,6 +73,12 @@ class Workers:
             WorkerRow(**dict(row._mapping) | {name: read(row._mapping[name]) for name, read in _READ.items()})
             for row in rows
         ]
+
+    def work_elsewhere(self, study_id: int) -> bool:
+        """Whether workers of a study have worked on another one, too."""
+        own = select(cell.c.worker).where(cell.c.study_id == study_id, cell.c.worker.is_not(None))
+        query = select(exists().where(cell.c.study_id != study_id, cell.c.worker.in_(own)))
+        return bool(self._database.read(lambda connection: connection.execute(query).scalar()))
 
     def others_alive(self, worker_id: str) -> bool:
         """Whether any other worker is alive."""

@@ -23,6 +23,11 @@ Source = Literal["init", "order", "split"]
 """What is random in a trial: the weights that training begins with; all that is drawn while training, such as the order
 of the data, augmentation and dropout; which data is held out."""
 
+SPENT = "seconds."
+"""The names begin so under which it is told, with the metrics of a unit, what its time went into besides training."""
+SCORING = f"{SPENT}scoring"
+"""What a trainer may tell: of the seconds of a unit, those in which it was scored."""
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -102,6 +107,9 @@ class Trial(Protocol):
     @property
     def checkpoint(self) -> bytes | None:
         """Where to go on; None at the beginning."""
+
+    def looks_at(self, at: int) -> bool:
+        """Whether somebody looks at the scores after so many units: a pruner, or a claim about that moment."""
 
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
         """Tell what was measured; returns whether to go on.
@@ -187,6 +195,10 @@ class Trainer(Protocol):
     def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
         """Whether test is scored along the way too, in the confirm phase, so that claims can be about an earlier
         moment."""
+
+    def scored_every(self, trial: Mapping[str, Any]) -> int:
+        """The units from one score on validation to the next; 1: it is scored after each. After those at which somebody
+        looks, and after the last one, it is in any case."""
 
     def drawn_by(self, source: Source, seed: int) -> Mapping[str, Any] | None:
         """What is laid over a trial to draw a source of randomness by that seed, whatever the trial's own is; None

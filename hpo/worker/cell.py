@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 
 from optuna.trial import Trial
@@ -17,6 +18,7 @@ from hpo.trainers.trainer import Result
 from hpo.worker import failures
 from hpo.worker.reporter import Reporter
 from hpo.worker.session import Session
+from hpo.worker.spent import Spent
 from hpo.worker.studies import Studies, Study
 
 log = logging.getLogger(__name__)
@@ -55,6 +57,7 @@ class _CellRun:
         self._study = study
         self._lease = lease
         self._ledger = session.ledger
+        self._spent = Spent(time.monotonic())
 
     def run(self) -> None:
         cell, attempts = self._lease.cell, self._study.spec.protocol.attempts
@@ -71,7 +74,9 @@ class _CellRun:
         resume = self._go_on_from(trial, place) if kept is None else self._fetched(kept)
         config = self._study.spec.trial_of(cell.arm, params, cell.search, cell.confirm_seed)
         self._studies.check_data(self._lease, config)
-        reporter = Reporter(self._session, self._study, self._lease, trial, config, resume, shared_after, kept)
+        reporter = Reporter(
+            self._session, self._study, self._lease, trial, config, resume, shared_after, kept, self._spent
+        )
         try:
             result = self._train(reporter)
         except Exception as error:
@@ -172,9 +177,10 @@ class _CellRun:
         score = spec.objective.worst if ended == "diverged" else self._score(reporter, validation)
         known_until = at if reporter.has_diverged else at + 1
         to_write = trials.tell(trial, trials.pruner(cell), ended, known_until, spec.arm(cell.arm).length, score)
+        last_words = reporter.last_words()
         weights = None if result.weights is None else reporter.save(result.weights, FINAL)
         metrics = {**validation, **result.test}
-        is_told = self._ledger.finish(self._lease, ended, score, metrics, to_write, reporter.unwritten, weights, reason)
+        is_told = self._ledger.finish(self._lease, ended, score, metrics, to_write, last_words, weights, reason)
         if not is_told:
             trials.heal_if_possible(self._lease)
         self._clear_up()

@@ -10,12 +10,14 @@ from typing import Any
 from optuna.trial import Trial
 
 from hpo.errors import CheckpointError
+from hpo.evidence.contrasts import moments_of_claims
 from hpo.metric import Metric
 from hpo.storage.connection.guarded import Rows
 from hpo.storage.parts import LAST, SHARED
 from hpo.storage.rows import Lease
 from hpo.trainers.trainer import Evaluation
 from hpo.worker.session import Session
+from hpo.worker.spent import Spent, in_vain
 from hpo.worker.studies import Study
 from hpo.worker.tracking import Run
 
@@ -40,11 +42,12 @@ class Reporter:
         checkpoint: bytes | None,
         shared_after: frozenset[int],
         kept: bytes | None,
+        spent: Spent,
     ) -> None:
         """Report of the leased cell, whose trial to Optuna is `trial`.
 
         `checkpoint` is where it goes on, and `kept` what the ledger keeps of that. After the units `shared_after`
-        others go on from a checkpoint of this one.
+        others go on from a checkpoint of this one. `spent` began with the claim.
         """
         self.config = config
         self.seed = lease.cell.seed
@@ -69,10 +72,12 @@ class Reporter:
         self._trial = trial
         self._pruner = study.trials.pruner(lease.cell)
         self._length = study.spec.arm(lease.cell.arm).length
+        self._moments = moments_of_claims(study.spec)
         self._shared_after = shared_after
         self._metrics = study.spec.metrics
         self._objective: Metric = study.spec.objective
         self._kept = kept
+        self._spent = spent
         self._study_stopped = False
         self._saved_at = self._written_at = time.monotonic()
         about = {"arm": cell.arm, "phase": cell.phase, "seed": cell.seed, **trial.params}
@@ -84,13 +89,19 @@ class Reporter:
         """The curve so far, as the ledger has it; its end may be beyond the checkpoint, and is then trained again."""
         return [(point.at, point.metrics) for point in self._session.ledger.curve(self._lease.cell.id)]
 
+    def looks_at(self, at: int) -> bool:
+        """Whether the pruner, or a claim, looks at the scores after so many units."""
+        return at in self._moments or (self._pruner.prunes and self._pruner.at_rung(at))
+
     def report(self, evaluation: Evaluation, save: Callable[[], bytes] | None) -> bool:
         """Note what was measured, and say whether the trial goes on."""
         self._session.health.epoch_trained(self._lease.study_uuid)
-        self.last = evaluation
         self._mirror.log(evaluation.at, evaluation.metrics)
+        evaluation = self._spent.told(evaluation, self._trained_in_vain(evaluation.at))
+        self.last = evaluation
         is_finite = evaluation.is_finite(self._metrics)
-        at_rung = is_finite and self._pruner.at_rung(evaluation.at)
+        is_scored = self._objective.name in evaluation.metrics
+        at_rung = is_finite and is_scored and self._pruner.at_rung(evaluation.at)
         if at_rung:
             self._trial.report(evaluation.metrics[self._objective.name], evaluation.at)
         # At the end there is nothing to save any more.
@@ -99,7 +110,20 @@ class Reporter:
         if looks:
             self.was_pruned = self._trials.should_prune(self._trial, answer)
             self._trials.flush(self._trial)
+        self._spent.goes_on()
         return not self.was_pruned
+
+    def _trained_in_vain(self, at: int) -> float:
+        """The seconds of an attempt before that are lost, as is seen where this one reports first."""
+        if self.last is not None or self._lease.cell.claims == 1:
+            return 0.0
+        return in_vain(self._session.ledger.curve(self._lease.cell.id), at)
+
+    def last_words(self) -> list[Evaluation]:
+        """What is to be written with the trial's end: what is not written yet, and with the last unit what followed."""
+        if self.last is None:
+            return self.unwritten
+        return [*self.unwritten[:-1], self._spent.told_at_end(self.last)]
 
     def should_stop(self) -> bool:
         """Whether the trial is to be saved and let go."""

@@ -17,6 +17,7 @@ from sqlalchemy import func, select
 from hpo.errors import WorkLeft
 from hpo.launch import local
 from hpo.launch.local import LocalWorker, Placement
+from hpo.rehearsal import OF_TIME
 from hpo.search.space import merge
 from hpo.service import find_study
 from hpo.storage import Storage, open_storage
@@ -190,7 +191,7 @@ def stored_curve(storage: Storage, row: StudyRow, cell: Cell) -> Curve:
 
 
 def _without_times(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
-    return {name: value for name, value in metrics.items() if name != "images_per_second"}
+    return {name: value for name, value in metrics.items() if not name.startswith(OF_TIME)}
 
 
 def undisturbed_curve(study: StudySpec, cell: Cell) -> Curve:

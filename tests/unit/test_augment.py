@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections import Counter
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torchvision.transforms.v2 import functional as reference
 
 from hpo.trainers.images.augment import Augment
-from hpo.trainers.images.augmentation import covered, draw, turned
+from hpo.trainers.images.augmentation import Windows, covered, draw, turned, windows_of
 from hpo.trainers.images.batches import Batches, Normalize
 from hpo.trainers.images.data import Images
 
@@ -40,6 +41,34 @@ def test_crops_and_flips_are_torchvisions(augment: Augment) -> None:
                 padded = reference.pad(mirrored, [augment.crop] * 4)
                 expected = reference.crop(padded, int(draws.down[place]), int(draws.right[place]), 8, 10)
                 assert torch.equal(expected.float(), seen)
+
+
+@pytest.mark.parametrize("augment", [Augment(crop=1), Augment(crop=1, flip=True)])
+def test_windows_of_many_images(augment: Augment) -> None:
+    """More than are padded together: those of each by itself."""
+    source, chosen = images(2_500, 4, 5), torch.tensor([0, 1023, 1024, 2047, 2048, 2499])
+    offsets = torch.tensor([0, 1, 2, 0, 1, 2])
+    flip = offsets.clamp(max=1) if augment.flip else torch.zeros_like(offsets)
+    few = Images(source.inputs[chosen], chosen)
+    expected = Windows(few.inputs, augment)(torch.arange(6), flip, offsets, offsets)
+    assert torch.equal(expected, Windows(source.inputs, augment)(chosen, flip, offsets, offsets))
+
+
+def test_windows_are_made_once_for_the_same_images() -> None:
+    """A trial after another gets those that are there; of another kind they are made anew; they go with the images."""
+    source, augment = images(6), Augment(crop=2, flip=True)
+    first = windows_of(source, augment)
+    assert first is windows_of(source, Augment(crop=2, flip=True, cutout=3))
+    one, two = (Batches(source, 3, 7, augment, AS_THEY_ARE).at(1) for _ in range(2))
+    assert torch.equal(one.inputs, two.inputs)
+    assert first is not windows_of(images(6), augment)
+    gone = weakref.ref(first)
+    del first
+    other = windows_of(source, Augment(crop=1))
+    assert (None, [other]) == (gone(), list(source.made.values()))
+    gone = weakref.ref(other)
+    del other, source
+    assert gone() is None
 
 
 def test_nothing_asked_is_nothing_done() -> None:

@@ -33,6 +33,7 @@ from hpo.trainers.images.data import (
     Source,
     cache_dir,
     data_dir,
+    npz,
     split,
 )
 from hpo.trainers.images.data.fingerprint import fingerprint
@@ -330,6 +331,30 @@ def test_damaged_cache_is_made_again(pets: Path, damage: str, caplog: pytest.Log
     caplog.clear()
     assert first.fingerprint == PETS.load().fingerprint
     assert 0 == decoded(caplog)
+
+
+def test_the_cache_is_mapped(pets: Path) -> None:
+    """Also by whoever has decoded the images: its pages are shared. Who writes to them writes to a copy."""
+    for _ in range(2):
+        dataset = PETS.load()
+        assert str(only_cached()) in Path("/proc/self/maps").read_text()
+        whole, before = only_cached().read_bytes(), dataset.train.inputs.clone()
+        dataset.train.inputs.fill_(7)
+        assert (whole, {7}) == (only_cached().read_bytes(), set(dataset.train.inputs.flatten().tolist()))
+        assert torch.equal(before, PETS.load().train.inputs)
+        del dataset
+
+
+def test_mapped_or_read(folders: Path) -> None:
+    """The same arrays; what is compressed can't be mapped."""
+    np.savez(folders / "x.npz", **arrays(classes=np.array(["a", "bc", "d"])))
+    read, mapped = npz.read(folders / "x.npz", None), npz.mapped(folders / "x.npz")
+    assert (read.fingerprint, read.classes) == (mapped.fingerprint, mapped.classes)
+    assert torch.equal(read.test.inputs, mapped.test.inputs)
+    assert torch.equal(read.train.labels, mapped.train.labels)
+    np.savez_compressed(folders / "x.npz", **arrays(classes=np.array(["a", "bc", "d"])))
+    with pytest.raises(DataError, match=r"x\.npz can't be mapped: train_inputs\.npy is compressed"):
+        npz.mapped(folders / "x.npz")
 
 
 def test_several_processes_at_once(pets: Path) -> None:
@@ -731,6 +756,17 @@ def test_statistics() -> None:
     torch.testing.assert_close(floats.mean(1).float(), mean)
     torch.testing.assert_close(floats[[0, 2]].std(1, correction=0).float(), std[[0, 2]])
     assert 1.0 == std[1]
+
+
+def test_statistics_of_many_images() -> None:
+    """More than are counted together: bit for bit those of all pixels at once."""
+    inputs = torch.randint(0, 256, (2_500, 2, 3, 4), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in inputs.unbind(1)])
+    share, values = counts / counts.sum(1, keepdim=True, dtype=torch.float64), torch.arange(256) / 255
+    mean, std = statistics(inputs)
+    assert mean == pytest.approx((share * values).sum(1), rel=1e-6)
+    repeated = statistics(torch.cat([inputs, inputs]))
+    assert torch.equal(torch.stack([mean, std]), torch.stack(repeated)), "exact counts: twice as many of each"
 
 
 def test_statistics_of_the_training_part() -> None:

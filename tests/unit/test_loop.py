@@ -62,7 +62,9 @@ def trial(**changes: Any) -> TrialSpec:
 
 def curve_of(evaluations: list[Evaluation]) -> list[dict[str, Any]]:
     """Everything that was measured, but for the times."""
-    timeless = [replace(evaluation, seconds=0.0, images_per_second=0.0) for evaluation in evaluations]
+    timeless = [
+        replace(evaluation, seconds=0.0, images_per_second=0.0, scoring_seconds=0.0) for evaluation in evaluations
+    ]
     return [asdict(evaluation) for evaluation in timeless]
 
 

@@ -40,6 +40,12 @@ def rules(study: StudySpec, baseline: str) -> Iterator[str]:
         f'one that diverged {diverged}, a pruned one does not compete). "Search best" is the {metric.highest} of all '
         "that were tried, which is optimistic."
     )
+    every = study.trainer.scored_every(study.trial)
+    if every > 1:
+        yield (
+            f"Scored: every {every} {unit}s, after the last one, and where a pruner, a claim or feedback looks; curves "
+            "have no more points on validation. Nothing that is chosen depends on it."
+        )
     if confirm is None:
         yield (
             "No confirm phase: an arm is judged on validation, by the same trials that its configuration was chosen "

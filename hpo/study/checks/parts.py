@@ -53,6 +53,11 @@ def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
     is_sequential = _table(protocol.get("confirm")).get("until") is not None
     if is_sequential and not _list(table.get("claims")):
         yield "protocol.confirm.until: the study makes no claim that could be decided; leave it out, or add [[claims]]"
+    if protocol.get("select") == "best" and (every := trainer_of(trial).scored_every(trial)) != 1:
+        yield (
+            f'protocol.select: "best" is the best of all {trainer_of(trial).unit(trial)}s, and trial.score_every = '
+            f"{shown(every)} scores only some of them; leave one of the two out"
+        )
     if protocol.get("keep_weights") is True and not confirmed:
         yield "protocol.keep_weights: the weights of confirm trials are kept; add protocol.confirm"
     if protocol.get("keep_weights") is True and not trainer_of(trial).keeps_weights(trial):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,6 +17,10 @@ from torch.nn import functional
 
 from hpo.seeds import derive
 from hpo.trainers.images.augment import Augment
+from hpo.trainers.images.data.images import Images
+
+AT_ONCE = 1024
+"""Images that are padded together: mirrored, they lie in memory a second time meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +88,13 @@ class Windows:
         self._count, channels, height, width = inputs.shape
         self._shape = (channels, height, width)
         high, wide, inside = height + 2 * augment.crop, width + 2 * augment.crop, slice(augment.crop, None)
-        copies = [inputs, inputs.flip(-1)] if augment.flip else [inputs]
-        padded = inputs.new_zeros(len(copies), self._count, channels, high, wide)
-        for target, copy in zip(padded, copies, strict=True):
-            target[..., inside, inside][..., :height, :width] = copy
+        padded = inputs.new_zeros(2 if augment.flip else 1, self._count, channels, high, wide)
+        for begin in range(0, self._count, AT_ONCE):
+            part = slice(begin, begin + AT_ONCE)
+            window = padded[:, part, :, inside, inside][..., :height, :width]
+            window[0] = inputs[part]
+            if augment.flip:
+                window[1] = inputs[part].flip(-1)
         self._rows = padded.view(-1).unfold(0, width, 1)
         self._strides = (channels * high * wide, wide)
         of_channels = torch.arange(channels, device=inputs.device) * (high * wide)
@@ -98,6 +106,25 @@ class Windows:
         image, row = self._strides
         first = (flip * self._count + chosen) * image + down * row + right
         return self._rows.index_select(0, (first[:, None] + self._offsets).view(-1)).view(-1, *self._shape)
+
+
+def windows_of(images: Images, augment: Augment) -> Windows:
+    """The windows of these images, which are kept with them: the next trial on them is likely to want the same ones."""
+    wanted = Windowed(augment.crop, augment.flip)
+    if wanted not in images.made:
+        # Of one kind alone, and the former one is gone before: there may be no room for both.
+        for former in [key for key in images.made if isinstance(key, Windowed)]:
+            del images.made[former]
+        images.made[wanted] = Windows(images.inputs, augment)
+    return cast(Windows, images.made[wanted])
+
+
+@dataclass(frozen=True, slots=True)
+class Windowed:
+    """How images are padded and mirrored for windows."""
+
+    crop: int
+    flip: bool
 
 
 def turned(inputs: Tensor, angle: Tensor) -> Tensor:

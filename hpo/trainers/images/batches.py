@@ -9,7 +9,7 @@ from torch import Tensor
 
 from hpo.seeds import derive
 from hpo.trainers.images.augment import Augment
-from hpo.trainers.images.augmentation import Draws, Windows, covered, draw, turned
+from hpo.trainers.images.augmentation import Draws, covered, draw, turned, windows_of
 from hpo.trainers.images.data.images import Images, Splits
 
 
@@ -76,7 +76,7 @@ class Batches:
         self._seed = seed
         self._augment = augment
         self._normalize = normalize
-        self._windows = Windows(images.inputs, augment) if augment.crop > 0 or augment.flip else None
+        self._windows = windows_of(images, augment) if augment.crop > 0 or augment.flip else None
         # A gather of flat images is 2.5 times as fast as one over four dimensions.
         self._flat = images.inputs.flatten(1)
         self._epoch = -1

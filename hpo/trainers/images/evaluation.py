@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hpo.trainers import trainer
 from hpo.trainers.moving.clock import Score
@@ -19,7 +19,8 @@ class Evaluation:
     step: int
     """Optimizer steps done."""
     train: Score
-    validation: Score
+    validation: Score | None
+    """None where nobody looks at it; see `TrialSpec.score_every`."""
     lr: float
     """Learning rate of the epoch's last step."""
     strengths: Mapping[str, float]
@@ -36,22 +37,25 @@ class Evaluation:
     """The score of the test images; None where they are scored in the end alone."""
     steer: Score | None = None
     """The score of the images that policies look at in place of validation; None likewise, and where there are none."""
+    scoring_seconds: float = field(default=0.0, compare=False)
+    """Wall time of the evaluation, which is a part of `seconds`."""
 
     @property
     def finite(self) -> bool:
-        """Whether both losses are numbers; otherwise the trial has diverged."""
-        return math.isfinite(self.train.loss) and math.isfinite(self.validation.loss)
+        """Whether all losses are numbers; otherwise the trial has diverged."""
+        return all(math.isfinite(score.loss) for score in (self.train, self.validation) if score is not None)
 
     def reported(self) -> trainer.Evaluation:
         """The evaluation as everything outside of training sees it: numbers by name."""
         metrics = {
             "step": self.step,
             **self.train.by_name("train"),
-            **self.validation.by_name("validation"),
+            **({} if self.validation is None else self.validation.by_name("validation")),
             "lr": self.lr,
             **{f"strength.{name}": strength for name, strength in self.strengths.items()},
             **{f"gradient_norm.{name}": norm for name, norm in self.gradient_norms.items()},
             "images_per_second": self.images_per_second,
+            trainer.SCORING: round(self.scoring_seconds, 4),
             **({} if self.test is None else self.test.by_name("test")),
             **({} if self.sampled_train is None else self.sampled_train.by_name("sampled_train")),
             **({} if self.steer is None else self.steer.by_name("steer")),

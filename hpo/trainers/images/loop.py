@@ -1,7 +1,8 @@
 """The training loop: `fit` trains one trial and knows nothing of search or storage.
 
-Its links outward are two callables: `report`, told of every epoch, answers whether to go on; `interrupted`, asked
-before every optimizer step, says whether to stop here and hand back a checkpoint.
+Its links outward are three callables: `report`, told of every epoch, answers whether to go on; `interrupted`, asked
+before every optimizer step, says whether to stop here and hand back a checkpoint; `looks_at`, asked at the end of an
+epoch, whether its score on validation is looked at.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class Outcome:
     epochs: int
     """Whole epochs trained, those before a resume included."""
     validation: Score | None = None
-    """The score of the net as it is in the end; None when no epoch was completed."""
+    """The score of the net as it is in the end; None when that was not scored."""
     test: Score | None = None
     """Only of a finished trial that was given a test set."""
     checkpoint: bytes | None = None
@@ -63,6 +64,7 @@ def fit(
     *,
     resume: bytes | None = None,
     interrupted: Callable[[], bool] = lambda: False,
+    looks_at: Callable[[int], bool] = lambda epoch: False,
     keep_weights: bool = False,
 ) -> Outcome:
     """Train `trial` with `seed` on the device that `splits` lie on.
@@ -84,7 +86,7 @@ def fit(
             return Outcome(Ended.INTERRUPTED, run.clock.epoch, run.validation, checkpoint=kept)
         run.step()
         if run.clock.at_epoch_end:
-            evaluation = run.evaluate()
+            evaluation = run.evaluate(looked_at=looks_at(run.clock.epoch))
             decision = report(evaluation, run.checkpoint)
             if decision is Decision.PRUNE and not run.diverged and not run.complete:
                 return Outcome(Ended.PRUNED, run.clock.epoch, run.validation)

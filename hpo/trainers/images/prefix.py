@@ -108,8 +108,9 @@ class Prefix:
         return spec.base(self._trial.lr.peak, self._clock.total_steps)
 
     def _still(self) -> dict[str, Any]:
-        """The trial without what is followed step by step, and without its length, which only the clock looks at."""
-        table = self._trial.model_dump(mode="json", exclude={"lr", "epochs"})
+        """The trial without what is followed step by step, without its length, which only the clock looks at, and
+        without how often it is scored, on which nothing depends."""
+        table = self._trial.model_dump(mode="json", exclude={"lr", "epochs", "score_every"})
         for name, spec in self._trial.regularizers.items():
             if name in self._moving:
                 table["regularizers"][name] = spec.model_dump(mode="json", exclude={"strength", "timescale", "policy"})

@@ -184,16 +184,23 @@ class Run:
         self._loss.add_(loss.detach(), alpha=len(chosen.images) // self._batches.batch_size)
         self._correct += (logits.detach().argmax(dim=1) == batch.labels).sum()
 
-    def evaluate(self) -> Evaluation:
-        """Measure the epoch that has just ended; policies see these scores from the next step on."""
+    def evaluate(self, *, looked_at: bool = False) -> Evaluation:
+        """Measure the epoch that has just ended; policies see these scores from the next step on.
+
+        `looked_at`: somebody outside of training looks at its score on validation.
+        """
         clock = self.clock
         seen = clock.steps_per_epoch * self._batches.batch_size
         self.train = Score(self._loss.item() / clock.steps_per_epoch, self._correct.item() / seen)
         gradient_norms = {name: norm.item() for name, norm in self._gradient_norms.items()}
         trained = self._elapsed()
-        self.validation = self.score(self._splits.validation)
-        self._note_improvement(self.validation)
+        self.validation = None
+        if looked_at or self._scores_now or self._policies_look_at_validation():
+            self.validation = self.score(self._splits.validation)
+            self._note_improvement(self.validation)
         self._score_for_policies()
+        test = self._score_test()
+        seconds = self._elapsed()
         return Evaluation(
             epoch=clock.epoch,
             step=clock.step,
@@ -202,11 +209,12 @@ class Run:
             lr=self._lr,
             strengths=dict(self._strengths),
             gradient_norms=gradient_norms,
-            seconds=self._elapsed(),
+            seconds=seconds,
             images_per_second=seen / trained,
             sampled_train=self._sampled_train,
             steer=self._steer,
-            test=self._score_test(),
+            test=test,
+            scoring_seconds=seconds - trained,
         )
 
     def score(self, images: Images) -> Score:
@@ -215,8 +223,18 @@ class Run:
             return score(self.model, images, self._normalize, self._format)
 
     def _score_test(self) -> Score | None:
-        images = self._splits.test
-        return self.score(images) if images is not None and self._trial.test_curve else None
+        images = self._splits.test if self._trial.test_curve else None
+        return None if images is None or self.validation is None else self.score(images)
+
+    @property
+    def _scores_now(self) -> bool:
+        """Whether validation is scored after the present epoch, whoever looks at it."""
+        trial, clock = self._trial, self.clock
+        answers = trial.plateau is not None or trial.early_stopping is not None
+        return answers or clock.epoch % trial.score_every == 0 or clock.step >= clock.total_steps or self.diverged
+
+    def _policies_look_at_validation(self) -> bool:
+        return self._splits.steer is None and "validation" in self._read_in_coming_epoch()
 
     def _score_for_policies(self) -> None:
         """Measure at the end of an epoch what policies read in the coming one, and nothing that none of them reads."""
@@ -233,7 +251,7 @@ class Run:
         """The splits of which policies read the scores before one of its steps."""
         now, read = self.clock, set[str]()
         moving = {n: spec for n, spec in self._trial.regularizers.items() if getattr(spec.policy, "moves", True)}
-        end = now.step if self.complete else now.step + now.steps_per_epoch
+        end = now.step + now.steps_per_epoch if moving and not self.complete else now.step
         for step in range(now.step, end):
             clock = now if step == now.step else replace(now, step=step, taken=1)
             lr = self._trial.lr(clock) * self._plateau.share
@@ -393,8 +411,13 @@ class Run:
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
-        if self._sampled_train is None and self._steer is None and self.clock.at_epoch_end:
-            self._score_for_policies()  # the checkpoint may be that of a trial whose policies read nothing
+        if (
+            self.clock.at_epoch_end
+        ):  # the checkpoint may be that of a trial that goes on, or whose policies read nothing
+            if self.validation is None and (self._scores_now or self._policies_look_at_validation()):
+                self.validation = self.score(self._splits.validation)
+            if self._sampled_train is None and self._steer is None:
+                self._score_for_policies()
 
 
 def _numbers(measured: Score | None) -> list[float] | None:

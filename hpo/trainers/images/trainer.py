@@ -36,8 +36,9 @@ class ImageTrainer:
         "data": "make a separate study for each value",
         "epochs": "make a separate arm for each value",
         "batch_size": "make a separate arm for each value, or search the strength of a 'batch_size' regularizer",
+        "score_every": "give one value for all arms",
     }
-    shared = ("data",)
+    shared = ("data", "score_every")
 
     def spec(self) -> type[TrialSpec]:
         from hpo.trainers.images.trial import TrialSpec
@@ -67,6 +68,10 @@ class ImageTrainer:
 
     def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
         return bool(trial.get("test_curve"))
+
+    def scored_every(self, trial: Mapping[str, Any]) -> int:
+        every = trial.get("score_every")
+        return every if isinstance(every, int) else 1  # what it may be is told elsewhere
 
     def drawn_by(self, source: Source, seed: int) -> Mapping[str, Any] | None:
         return {"data": {"split_seed": seed}} if source == "split" else {f"{source}_seed": seed}
@@ -161,6 +166,7 @@ class ImageTrainer:
             _reporting(trial),
             resume=trial.checkpoint,
             interrupted=trial.should_stop,
+            looks_at=trial.looks_at,
             keep_weights=trial.keeps_weights,
         )
         finished = outcome.ended is Ended.FINISHED

@@ -69,14 +69,20 @@ class TrialSpec(Spec):
     such as the share of a dropout."""
     early_stopping: EarlyStopping | None = None
     """The rule for ending before the last epoch."""
+    score_every: PositiveInt = 1
+    """Epochs from one score on validation to the next (Keras: `validation_freq`); with `test_curve`, on test likewise.
+    It changes what curves show and what a trial costs, and nothing that is trained, chosen or pruned: validation is
+    scored as well after the last epoch, at the rungs of a pruner and at the moments of claims, and whenever a feedback
+    policy is about to look at it; with `plateau` or `early_stopping` after every epoch. (Only a trial whose loss is no
+    number on validation, and is one on train, is noticed later.)"""
     init_seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Seed for the initial weights, instead of the trial's own seed."""
     order_seed: int | None = Field(default=None, ge=0, lt=2**32)
     """Seed for what is random during training, instead of the trial's own seed: the order of the images, augmentation,
     dropout, noise."""
     test_curve: bool = False
-    """Score test after every epoch of the confirm phase and not only after the last one, for figures and for claims
-    `at` an earlier moment. Nothing is chosen by it."""
+    """Score test along the way in the confirm phase, whenever validation is, and not only after the last epoch, for
+    figures and for claims `at` an earlier moment. Nothing is chosen by it."""
     gradient_norms: tuple[str, ...] = ()
     """Parameters whose gradient norms are recorded, by their dotted module path, for example `linear1.weight`."""
 

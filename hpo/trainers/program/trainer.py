@@ -120,6 +120,9 @@ class ProgramTrainer:
     def scores_test_along(self, trial: Mapping[str, Any]) -> bool:
         return False
 
+    def scored_every(self, trial: Mapping[str, Any]) -> int:
+        return 1
+
     def drawn_by(self, source: Source, seed: int) -> Mapping[str, Any] | None:
         return None
 

@@ -7,25 +7,20 @@ in `HPO_CACHE_DIR`, for as long as the files are those that were decoded.
 from __future__ import annotations
 
 import hashlib
-import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field
 
 from hpo.errors import DataError
-from hpo.trainers.images.data import npz
+from hpo.trainers.images.data.decoded import decoded
 from hpo.trainers.images.data.decoding import SUFFIXES, decode
 from hpo.trainers.images.data.files import Identity, file_identity
 from hpo.trainers.images.data.fingerprint import fingerprint
-from hpo.trainers.images.data.folders import InDataDir, cache_dir, data_dir, locked
+from hpo.trainers.images.data.folders import InDataDir, cache_dir, data_dir
 from hpo.trainers.images.data.images import Dataset, Images
 from hpo.trainers.images.data.source import UncountedSource
 
-if TYPE_CHECKING:
-    pass
-
-_log = logging.getLogger(__name__)
 _Files = dict[str, list[Path]]
 
 
@@ -62,15 +57,7 @@ class ImageFolder(UncountedSource):
         train, test = self._files()
         [key] = _identity(train, test)
         place = cache_dir() / f"images-{self._place()}"
-        cached = place.with_name(f"{place.name}-{key}.npz")
-        if dataset := _read_cached(cached):
-            return dataset
-        with locked(place):
-            if dataset := _read_cached(cached):  # another process decoded them meanwhile
-                return dataset
-            dataset = _decode(train, test, self.size)
-            _keep(dataset, cached, place)
-        return dataset
+        return decoded(place, key, lambda: _decode(train, test, self.size))
 
     def _place(self) -> str:
         """What all decoded versions of this folder at this size have in their names."""
@@ -117,29 +104,6 @@ def _identity(*parts: _Files) -> tuple[str]:
                 _, *found = file_identity(file)
                 digest.update(repr((file.parts[-3:], found)).encode())
     return (digest.hexdigest()[:32],)
-
-
-def _read_cached(path: Path) -> Dataset | None:
-    if not path.exists():
-        return None
-    try:
-        return npz.read(path, "NCHW")
-    except DataError as error:
-        _log.warning("the cache is damaged, so the images are decoded again: %s", error)
-        return None
-
-
-def _keep(dataset: Dataset, cached: Path, place: Path) -> None:
-    """Write what was decoded, and remove what was decoded before the folder changed."""
-    try:
-        npz.write(cached, dataset)
-        for former in place.parent.glob(f"{place.name}-*.npz"):
-            if former != cached:
-                former.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"can't write {cached}: {error.strerror}", hint="set HPO_CACHE_DIR to a folder with enough space"
-        ) from error
 
 
 def _decode(train: _Files, test: _Files, size: int | None) -> Dataset:

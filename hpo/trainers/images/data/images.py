@@ -5,7 +5,7 @@ Images stay `uint8` from the disk to the device; a batch becomes floating point 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,6 +19,8 @@ class Images:
 
     inputs: Tensor
     labels: Tensor
+    made: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+    """What was made of the images and is kept as long as they are, for the next trial."""
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import zipfile
+import zlib
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any, BinaryIO, Literal
 
 import numpy as np
 from numpy.lib import format as npy
@@ -14,7 +16,7 @@ from numpy.lib import format as npy
 from hpo.errors import DataError
 from hpo.process import pulse
 from hpo.trainers.images.data.arrays import REQUIRED, from_arrays
-from hpo.trainers.images.data.files import Identity, create, file_identity, open_regular
+from hpo.trainers.images.data.files import SLICE_BYTES, Identity, create, file_identity, open_regular
 from hpo.trainers.images.data.folders import InDataDir, data_dir
 from hpo.trainers.images.data.images import Dataset
 from hpo.trainers.images.data.layout import Layout
@@ -23,6 +25,8 @@ from hpo.trainers.images.data.source import UncountedSource
 
 LONGEST_HEADER = 1 << 16
 """Bytes; more than NumPy accepts."""
+LOCAL_HEADER = struct.Struct("<26xHH")
+"""What stands before a member of a zip file, as far as it is needed: the lengths of its name and of what is extra."""
 
 
 class Npz(UncountedSource):
@@ -67,6 +71,23 @@ def read(path: Path, layout: Layout | None) -> Dataset:
     return from_arrays(_arrays(path), path, layout)
 
 
+def mapped(path: Path) -> Dataset:
+    """The data set in a file of our own, as `write` makes them: its images are mapped, and none of them is written to.
+
+    Processes that map one file share its pages. A file that could be written in place is not for mapping.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    try:
+        arrays = _mapped_arrays(path)
+    except pulse.Interrupted:
+        raise
+    except Exception as error:  # as above
+        raise DataError(f"{path} can't be mapped: {error}") from error
+    return from_arrays(arrays, path, "NCHW")
+
+
 def write(path: Path, dataset: Dataset) -> None:
     """Write `dataset` to `path` at once: a reader sees the whole file or none. One writer at a time."""
     unfinished = path.with_suffix(".tmp")
@@ -97,6 +118,42 @@ def _arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
             raise
         except Exception as error:  # a damaged archive raises anything, from BadZipFile to struct.error
             raise DataError(f"{path} can't be read as .npz without pickled objects: {error}") from error
+
+
+def _mapped_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    with open_regular(path) as opened, zipfile.ZipFile(opened) as archive:
+        arrays: dict[str, np.ndarray[Any, Any]] = {}
+        for name in (*REQUIRED, "classes"):
+            info = archive.getinfo(f"{name}.npy")
+            content = np.memmap(path, np.uint8, "c", _begin(opened, info), (info.file_size,))
+            _check(content, info)
+            member = io.BytesIO(content[:LONGEST_HEADER].tobytes())
+            shape, by_columns, dtype = _header(member)
+            if by_columns:
+                raise ValueError(f"{info.filename} is in Fortran order")
+            array = content[member.tell() :]
+            # Numbers of several bytes may not lie as a processor wants them; they are few.
+            arrays[name] = (array if dtype == np.uint8 else array.copy()).view(dtype).reshape(shape)
+        return arrays
+
+
+def _begin(opened: BinaryIO, info: zipfile.ZipInfo) -> int:
+    """Where a member's content begins in the file, which is as it was: nothing of ours is compressed."""
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{info.filename} is compressed")
+    opened.seek(info.header_offset)
+    name, extra = LOCAL_HEADER.unpack(opened.read(LOCAL_HEADER.size))
+    return info.header_offset + LOCAL_HEADER.size + int(name) + int(extra)
+
+
+def _check(content: np.ndarray[Any, Any], info: zipfile.ZipInfo) -> None:
+    """See that a member is what was written."""
+    found = 0
+    for begin in range(0, len(content), SLICE_BYTES):
+        pulse.beat()
+        found = zlib.crc32(content[begin : begin + SLICE_BYTES].data, found)
+    if found != info.CRC:
+        raise ValueError(f"the checksum of {info.filename} is wrong")
 
 
 def _array(archive: zipfile.ZipFile, name: str) -> np.ndarray[Any, Any]:
