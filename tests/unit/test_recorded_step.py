@@ -58,6 +58,9 @@ PARTS: dict[str, dict[str, Any]] = {
     "penalties": {
         "regularizers": {kind: {"kind": kind, "strength": 1e-3} for kind in ("l1", "l_half", "tikhonov")},
     },
+    "proximal": {
+        "regularizers": {kind: {"kind": kind, "strength": 1e-3} for kind in ("proximal_l1", "proximal_l_half")},
+    },
     "noise": {
         "regularizers": {
             "dropout": {"kind": "dropout", "strength": 0.2},

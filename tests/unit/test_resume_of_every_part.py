@@ -77,6 +77,8 @@ PARTS: dict[str, tuple[Any, list[dict[str, Any]]]] = {
             {"kind": "l1", "strength": 0.01},
             {"kind": "l_half", "strength": 0.001},
             {"kind": "tikhonov", "strength": 0.01},
+            {"kind": "proximal_l1", "strength": 0.1},
+            {"kind": "proximal_l_half", "strength": 0.01},
             {"kind": "dropout", "strength": 0.3},
             {"kind": "input_noise", "strength": 0.3},
             {"kind": "label_smoothing", "strength": 0.1},

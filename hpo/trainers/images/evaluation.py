@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from hpo.trainers import trainer
+from hpo.trainers.images.reported import SPARSITY
 from hpo.trainers.moving.clock import Score
 
 
@@ -37,6 +38,8 @@ class Evaluation:
     """The score of the test images; None where they are scored in the end alone."""
     steer: Score | None = None
     """The score of the images that policies look at in place of validation; None likewise, and where there are none."""
+    sparsity: float | None = None
+    """The share of weights that are as good as 0; None where the trial does not ask."""
     scoring_seconds: float = field(default=0.0, compare=False)
     """Wall time of the evaluation, which is a part of `seconds`."""
 
@@ -57,6 +60,7 @@ class Evaluation:
             "images_per_second": self.images_per_second,
             trainer.SCORING: round(self.scoring_seconds, 4),
             **({} if self.test is None else self.test.by_name("test")),
+            **({} if self.sparsity is None else {SPARSITY.name: self.sparsity}),
             **({} if self.sampled_train is None else self.sampled_train.by_name("sampled_train")),
             **({} if self.steer is None else self.steer.by_name("steer")),
         }

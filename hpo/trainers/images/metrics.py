@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -37,6 +37,12 @@ def score(
         loss += functional.cross_entropy(logits, labels, reduction="sum")
         correct += (logits.argmax(dim=1) == labels).sum()
     return Score(loss=loss.item() / len(images), accuracy=correct.item() / len(images))
+
+
+def sparsity(weights: Sequence[Tensor], below: float) -> Tensor:
+    """The share of entries (0..1) whose absolute value is at most `below`, on their device."""
+    small = torch.stack([(weight.detach().abs() <= below).sum() for weight in weights]).sum()
+    return small / sum(weight.numel() for weight in weights)
 
 
 def named_parameters(model: nn.Module, names: Iterable[str]) -> dict[str, nn.Parameter]:

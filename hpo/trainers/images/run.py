@@ -21,11 +21,11 @@ from hpo.trainers.images.compilation import CompilationLog, compiled
 from hpo.trainers.images.data.images import Images, Splits
 from hpo.trainers.images.data.splits import sample
 from hpo.trainers.images.evaluation import Evaluation
-from hpo.trainers.images.metrics import gradient_norm, named_parameters, score
+from hpo.trainers.images.metrics import gradient_norm, named_parameters, score, sparsity
 from hpo.trainers.images.plateau import PlateauState
 from hpo.trainers.images.prefix import Prefix
 from hpo.trainers.images.recorded_step import RecordedStep, records
-from hpo.trainers.images.regularizers import decay, decay_groups
+from hpo.trainers.images.regularizers import decay, decay_groups, parameters
 from hpo.trainers.images.trial import TrialSpec
 from hpo.trainers.moving.clock import Clock, Observation, Score
 from hpo.trainers.moving.reading import Noted
@@ -214,6 +214,7 @@ class Run:
             sampled_train=self._sampled_train,
             steer=self._steer,
             test=test,
+            sparsity=self._sparsity(),
             scoring_seconds=seconds - trained,
         )
 
@@ -221,6 +222,10 @@ class Run:
         """Loss and accuracy of the net as it is now."""
         with self._precision():
             return score(self.model, images, self._normalize, self._format)
+
+    def _sparsity(self) -> float | None:
+        below = self._trial.sparsity_below
+        return None if below is None else sparsity(parameters(self.model, "weights"), below).item()
 
     def _score_test(self) -> Score | None:
         images = self._splits.test if self._trial.test_curve else None

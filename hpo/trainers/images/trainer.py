@@ -37,8 +37,9 @@ class ImageTrainer:
         "epochs": "make a separate arm for each value",
         "batch_size": "make a separate arm for each value, or search the strength of a 'batch_size' regularizer",
         "score_every": "give one value for all arms",
+        "sparsity_below": "give one value for all arms",
     }
-    shared = ("data", "score_every")
+    shared = ("data", "score_every", "sparsity_below")
 
     def spec(self) -> type[TrialSpec]:
         from hpo.trainers.images.trial import TrialSpec
@@ -49,7 +50,7 @@ class ImageTrainer:
         return "epoch"
 
     def metrics(self, trial: Mapping[str, Any]) -> Mapping[str, Metric]:
-        return metrics(worst_accuracy=_chance(trial.get("data")))
+        return metrics(_chance(trial.get("data")), sparsity=trial.get("sparsity_below") is not None)
 
     def objective(self, trial: Mapping[str, Any]) -> str:
         return OBJECTIVE.name

@@ -83,6 +83,9 @@ class TrialSpec(Spec):
     test_curve: bool = False
     """Score test along the way in the confirm phase, whenever validation is, and not only after the last epoch, for
     figures and for claims `at` an earlier moment. Nothing is chosen by it."""
+    sparsity_below: float | None = Field(default=None, ge=0.0)
+    """Record after every epoch, as the metric `train_sparsity`, the share of weights (biases and normalization left
+    out) whose absolute value is at most this: with 0, of those that are exactly 0."""
     gradient_norms: tuple[str, ...] = ()
     """Parameters whose gradient norms are recorded, by their dotted module path, for example `linear1.weight`."""
 

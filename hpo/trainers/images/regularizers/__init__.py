@@ -15,6 +15,7 @@ from pydantic import Field
 from hpo.trainers.images.regularizers.batch_size import BatchSize
 from hpo.trainers.images.regularizers.noise import Dropout, InputNoise, LabelSmoothing, SparseGradient
 from hpo.trainers.images.regularizers.penalties import L1, L2, CautiousWeightDecay, LHalf, Tikhonov, WeightDecay
+from hpo.trainers.images.regularizers.proximal import ProximalL1, ProximalLHalf
 from hpo.trainers.images.regularizers.record import Regularizer, Which, decay, decay_groups, parameters
 
 RegularizerSpec = Annotated[
@@ -24,6 +25,8 @@ RegularizerSpec = Annotated[
     | L1
     | LHalf
     | Tikhonov
+    | ProximalL1
+    | ProximalLHalf
     | Dropout
     | InputNoise
     | LabelSmoothing
@@ -41,6 +44,8 @@ __all__ = [
     "InputNoise",
     "LHalf",
     "LabelSmoothing",
+    "ProximalL1",
+    "ProximalLHalf",
     "Regularizer",
     "RegularizerSpec",
     "SparseGradient",
