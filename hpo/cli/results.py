@@ -18,6 +18,7 @@ from hpo.cli.options import (
     study_argument,
 )
 from hpo.cli.terminal import display, refresh, say
+from hpo.cli.verdict import shown
 from hpo.process.signals import on_signal
 
 
@@ -57,12 +58,17 @@ def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
     default="terminal",
     help="Format of the printed report.",
 )
+@click.option("--full", is_flag=True, help="Print all of it: rules, tables, configurations.  [default: one screen]")
 @click.option("--publish/--no-publish", default=True, help="Also show the report in the dashboard, if -o is given.")
 @exit_codes
-def report(studies: tuple[str, ...], storage: str, output: Path | None, form: str, publish: bool) -> None:
-    """Compare the arms of STUDY, as far as it has run; of several studies, one after the other."""
+def report(studies: tuple[str, ...], storage: str, output: Path | None, form: str, full: bool, publish: bool) -> None:
+    """Compare the arms of STUDY, as far as it has run; of several studies, one after the other.
+
+    On a terminal it is one screen: the verdict on each claim, the arms, what that rests on, and what weakens it. --full
+    prints everything else too, as Markdown and the page always do.
+    """
     from hpo import service
-    from hpo.report.render.text import markdown, terminal
+    from hpo.report.render.text import markdown
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
@@ -71,7 +77,7 @@ def report(studies: tuple[str, ...], storage: str, output: Path | None, form: st
         if form == "markdown":
             say(markdown(each.report))
         else:
-            display(terminal(each.report))
+            display(shown(each.report, full=full, storage=storage, as_page=output is None))
     if output is not None:
         artifacts = DEFAULT_ARTIFACTS if publish else None
         if len(found) == 1:

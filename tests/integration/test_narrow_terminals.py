@@ -22,13 +22,15 @@ READING = {
     "check": ["check", str(ROOT / "studies" / "quickstart.toml")],
     "status": ["status"],
     "report": ["report", NAME],
+    "report --full": ["report", NAME, "--full"],
     "best": ["best", NAME],
     "nodes": ["nodes", "--all"],
 }
 HEADS = {
     "check": {"sampler", "pruner", "cells"},
     "status": {"phase", "done", "epochs", "best", "seeds"},
-    "report": {"tried", "validation", "difference", "epochs"},
+    "report": {"tried", "test", "difference"},
+    "report --full": {"tried", "validation", "difference", "epochs"},
     "best": {"[trial]", "epochs"},
     "nodes": set(),
 }
