@@ -17,7 +17,7 @@ from hpo.cli.options import (
     storage_option,
     study_argument,
 )
-from hpo.cli.terminal import display, refresh, say
+from hpo.cli.terminal import display, is_terminal, refresh, say
 from hpo.cli.verdict import shown
 from hpo.process.signals import on_signal
 
@@ -25,19 +25,26 @@ from hpo.process.signals import on_signal
 @click.command()
 @click.argument("study", required=False, shell_complete=studies)
 @storage_option
-@click.option("--watch", is_flag=True, help="Refresh until the study is done.")
+@click.option("--watch", is_flag=True, help="Watch it at a glance until it is done.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def status(study: str | None, storage: str, watch: bool, as_json: bool) -> None:
     """Show the progress of STUDY, or of every study."""
     from hpo.storage import open_storage
     from hpo.watch import progress
+    from hpo.watch.glance import glances
+    from hpo.watch.overview import Watcher
 
     opened = open_storage(storage)
     if as_json:
         say(json.dumps(progress.status_json(opened, study), indent=2))
     elif watch:
-        refresh(lambda: progress.status(opened, study), lambda: progress.anything_open(opened, study))
+        watcher = Watcher(opened)
+        at_a_glance = is_terminal()
+        refresh(
+            lambda: glances(watcher.look(study)) if at_a_glance else progress.status(opened, study),
+            lambda: progress.anything_open(opened, study),
+        )
     else:
         display(progress.status(opened, study))
 
