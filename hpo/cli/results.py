@@ -157,9 +157,14 @@ def fetch(
 )
 @exit_codes
 def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
-    """Serve optuna-dashboard for the storage, on 127.0.0.1."""
+    """Serve optuna-dashboard for the storage, on 127.0.0.1, and a page of each study as it runs."""
     from hpo.storage import open_storage
     from hpo.watch.dashboard import serve
+    from hpo.watch.live_page import LIVE
+
+    def say_where(url: str) -> None:
+        say(f"{url}/dashboard  (Ctrl-C ends)", err=True)
+        say(f"{url}{LIVE}  shows studies as they run", err=True)
 
     opened = open_storage(storage)
     folder = artifacts or (DEFAULT_ARTIFACTS if DEFAULT_ARTIFACTS.is_dir() else None)
@@ -167,7 +172,7 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
     serve(
         opened,
         port,
-        lambda url: say(f"{url}  (Ctrl-C ends)", err=True),
+        say_where,
         interrupted,
         read_only=read_only,
         artifacts=folder,

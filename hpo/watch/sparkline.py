@@ -14,7 +14,7 @@ from rich.segment import Segment
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 ASCII = "_.:-=+*#"
-"""The same eight heights, where the encoding knows no blocks."""
+"""Eight heights, where the encoding knows no blocks."""
 WIDTH = 16
 """Points at most: of more, each shows the mean of several."""
 
@@ -53,7 +53,7 @@ def _height(value: float, low: float, high: float) -> int:
 
 
 def _thinned(curve: Sequence[float], width: int) -> list[float]:
-    """At most `width` points, each the mean of as many as any other, but for one."""
+    """Thin a curve to `width` points at most, each the mean of as many as any other, but for one."""
     n = min(len(curve), width)
     ends = [len(curve) * place // n for place in range(n + 1)] if n else []
     return [fmean(curve[begin:end]) for begin, end in pairwise(ends)]
