@@ -97,6 +97,7 @@ def running_dashboard(storage: str, *options: str) -> Iterator[Dashboard]:
         try:
             assert process.stderr is not None
             assert f"http://127.0.0.1:{port}/dashboard  (Ctrl-C ends)\n" == process.stderr.readline()
+            assert f"http://127.0.0.1:{port}/live  shows studies as they run\n" == process.stderr.readline()
             yield Dashboard(process, port)
         finally:
             process.send_signal(signal.SIGTERM)

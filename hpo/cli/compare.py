@@ -12,6 +12,7 @@ from hpo.cli.exit_codes import exit_codes
 from hpo.cli.options import device_option, storage_option
 from hpo.cli.run_here import run_here
 from hpo.cli.terminal import display, say
+from hpo.cli.verdict import shown
 
 if TYPE_CHECKING:
     from hpo.report.verdict.results import ClaimResult, Report
@@ -66,7 +67,6 @@ def compare(
     there is a verdict, it is printed at once.
     """
     from hpo import service
-    from hpo.report.render.text import terminal
     from hpo.storage import create_storage
     from hpo.study.comparison import comparison
     from hpo.study.file import parse
@@ -82,7 +82,7 @@ def compare(
     if as_json:
         say(json.dumps(_verdict(found.report, claim), indent=2))
     else:
-        display(terminal(found.report))
+        display(shown(found.report, full=False, storage=storage))
     sys.exit(EXIT_CODES[claim.verdict])
 
 

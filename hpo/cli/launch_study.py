@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,6 @@ from hpo.cli.exit_codes import exit_codes
 from hpo.cli.folders import try_folders
 from hpo.cli.options import (
     DEFAULT_ARTIFACTS,
-    DEFAULT_STORAGE,
     REPORTS,
     checkpoint_option,
     checkpoints_option,
@@ -23,6 +21,7 @@ from hpo.cli.options import (
 )
 from hpo.cli.run_here import run_here
 from hpo.cli.terminal import display, say
+from hpo.cli.verdict import shown, storage_flag
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -104,7 +103,6 @@ def launch_study(
     Giving the same command again continues where it stopped; after Ctrl-C everything can be resumed.
     """
     from hpo import service
-    from hpo.report.render.text import terminal
     from hpo.report.verdict.failing import trials_failed
     from hpo.report.verdict.kept import reported
     from hpo.storage import create_storage
@@ -124,18 +122,9 @@ def launch_study(
         return
     options = [f"--lease={lease}", f"--checkpoint-every={checkpoint_every}", *(f"--track={one}" for one in track)]
     found, logs = run_here(opened, study, storage, workers, device, options, checkpoints)
-    display(terminal(found.report))
+    display(shown(found.report, full=False, storage=storage, as_page=False))
     [page, *_] = service.write_report(opened, found, REPORTS / row.name, DEFAULT_ARTIFACTS)
     say(f"the page: {page}", err=True)
-    say(f"every trial, in a browser: hpo dashboard{_storage_flag(storage)}", err=True)
+    say(f"every trial, in a browser: hpo dashboard{storage_flag(storage)}", err=True)
     if failure := trials_failed(row.name, reported(found.study, found.cells), logs):
         raise failure
-
-
-def _storage_flag(storage: str) -> str:
-    """What a further command needs to find the storage; a URL that may hold a password is left to HPO_STORAGE."""
-    from hpo.words.masking import masked
-
-    if storage == DEFAULT_STORAGE or not storage.startswith("sqlite"):
-        return ""
-    return f" --storage {shlex.quote(masked(storage))}"

@@ -17,14 +17,15 @@ from hpo.cli.options import (
     storage_option,
     study_argument,
 )
-from hpo.cli.terminal import display, refresh, say
+from hpo.cli.terminal import display, is_terminal, refresh, say
+from hpo.cli.verdict import shown
 from hpo.process.signals import on_signal
 
 
 @click.command()
 @click.argument("study", required=False, shell_complete=studies)
 @storage_option
-@click.option("--watch", is_flag=True, help="Refresh until the study is done.")
+@click.option("--watch", is_flag=True, help="Watch it at a glance until it is done.")
 @click.option("--time", "of_time", is_flag=True, help="Show where the time of STUDY went instead.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
@@ -33,6 +34,8 @@ def status(study: str | None, storage: str, watch: bool, of_time: bool, as_json:
     from hpo.errors import UserError
     from hpo.storage import open_storage
     from hpo.watch import progress, times
+    from hpo.watch.glance import glances
+    from hpo.watch.overview import Watcher
 
     if of_time and (study is None or watch):
         raise UserError("--time is about one study, as it is now", hint="hpo status STUDY --time, without --watch")
@@ -45,7 +48,12 @@ def status(study: str | None, storage: str, watch: bool, of_time: bool, as_json:
     elif as_json:
         say(json.dumps(progress.status_json(opened, study), indent=2))
     elif watch:
-        refresh(lambda: progress.status(opened, study), lambda: progress.anything_open(opened, study))
+        watcher = Watcher(opened)
+        at_a_glance = is_terminal()
+        refresh(
+            lambda: glances(watcher.look(study)) if at_a_glance else progress.status(opened, study),
+            lambda: progress.anything_open(opened, study),
+        )
     else:
         display(progress.status(opened, study))
 
@@ -66,12 +74,17 @@ def status(study: str | None, storage: str, watch: bool, of_time: bool, as_json:
     default="terminal",
     help="Format of the printed report.",
 )
+@click.option("--full", is_flag=True, help="Print all of it: rules, tables, configurations.  [default: one screen]")
 @click.option("--publish/--no-publish", default=True, help="Also show the report in the dashboard, if -o is given.")
 @exit_codes
-def report(studies: tuple[str, ...], storage: str, output: Path | None, form: str, publish: bool) -> None:
-    """Compare the arms of STUDY, as far as it has run; of several studies, one after the other."""
+def report(studies: tuple[str, ...], storage: str, output: Path | None, form: str, full: bool, publish: bool) -> None:
+    """Compare the arms of STUDY, as far as it has run; of several studies, one after the other.
+
+    On a terminal it is one screen: the verdict on each claim, the arms, what that rests on, and what weakens it. --full
+    prints everything else too, as Markdown and the page always do.
+    """
     from hpo import service
-    from hpo.report.render.text import markdown, terminal
+    from hpo.report.render.text import markdown
     from hpo.storage import open_storage
 
     opened = open_storage(storage)
@@ -80,7 +93,7 @@ def report(studies: tuple[str, ...], storage: str, output: Path | None, form: st
         if form == "markdown":
             say(markdown(each.report))
         else:
-            display(terminal(each.report))
+            display(shown(each.report, full=full, storage=storage, as_page=output is None))
     if output is not None:
         artifacts = DEFAULT_ARTIFACTS if publish else None
         if len(found) == 1:
@@ -153,9 +166,14 @@ def fetch(
 )
 @exit_codes
 def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
-    """Serve optuna-dashboard for the storage, on 127.0.0.1."""
+    """Serve optuna-dashboard for the storage, on 127.0.0.1, and a page of each study as it runs."""
     from hpo.storage import open_storage
     from hpo.watch.dashboard import serve
+    from hpo.watch.live_page import LIVE
+
+    def say_where(url: str) -> None:
+        say(f"{url}/dashboard  (Ctrl-C ends)", err=True)
+        say(f"{url}{LIVE}  shows studies as they run", err=True)
 
     opened = open_storage(storage)
     folder = artifacts or (DEFAULT_ARTIFACTS if DEFAULT_ARTIFACTS.is_dir() else None)
@@ -163,7 +181,7 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
     serve(
         opened,
         port,
-        lambda url: say(f"{url}  (Ctrl-C ends)", err=True),
+        say_where,
         interrupted,
         read_only=read_only,
         artifacts=folder,

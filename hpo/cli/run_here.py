@@ -51,9 +51,9 @@ def run_here(
     interrupted = on_signal()
     environment = {**handed_over(storage, checkpoints), **study.trainer.allows(study.trials)}
 
-    with shown_progress(study.objective, study.unit) as show:
+    watched = open_storage(storage, Retry(RETRY_SECONDS, interrupted))
+    with shown_progress(watched, study) as show:
         pass_on = partial(say, err=True)
-        watched = open_storage(storage, Retry(RETRY_SECONDS, interrupted))
         done = run_locally(watched, study.name, placements, environment, logs, show, pass_on, interrupted)
     if interrupted.is_set() and not done:
         say("stopped; to go on, give the same command again", err=True)

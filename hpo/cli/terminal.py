@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,12 @@ from hpo.words.visible import visible
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from hpo.metric import Metric
+    from hpo.storage import Storage
     from hpo.storage.rows import ArmProgress
+    from hpo.study import StudySpec
+
+LOOK_SECONDS = 1.0
+"""Seconds between two looks at a study that somebody watches."""
 
 
 def say(text: object, *, err: bool = False, nl: bool = True) -> None:
@@ -48,27 +53,47 @@ def log_to_stderr() -> None:
 
 
 @contextmanager
-def shown_progress(metric: Metric, unit: str) -> Iterator[Callable[[list[ArmProgress]], None]]:
-    """A function that shows progress: a live table on a terminal, else a line whenever something has changed."""
-    from rich.live import Live
-
+def shown_progress(storage: Storage, study: StudySpec) -> Iterator[Callable[[list[ArmProgress]], None]]:
+    """A function that shows progress: the study at a glance on a terminal, else a line whenever something changed."""
     from hpo.watch import progress
 
     console = _console(stderr=True)
     if console.is_terminal:
-        with Live(console=console, refresh_per_second=4) as live:
-            yield lambda arms: live.update(progress.table(arms, metric, unit))
+        with _glances(console, storage, study.name) as show_glance:
+            yield lambda arms: show_glance()
         return
     last = ""
 
     def show(arms: list[ArmProgress]) -> None:
         nonlocal last
-        line = progress.line(arms, metric)
+        line = progress.line(arms, study.objective)
         if line != last:
             say(line, err=True)
         last = line
 
     yield show
+
+
+@contextmanager
+def _glances(console: Console, storage: Storage, name: str) -> Iterator[Callable[[], None]]:
+    """A function that shows the study at a glance, however often it is called at most once in a second."""
+    from rich.live import Live
+
+    from hpo.watch.glance import glances
+    from hpo.watch.overview import Watcher
+
+    watcher, due = Watcher(storage), 0.0
+
+    with Live(console=console, refresh_per_second=4) as live:
+
+        def show() -> None:
+            nonlocal due
+            if time.monotonic() >= due:
+                live.update(glances(watcher.look(name)))
+                due = time.monotonic() + LOOK_SECONDS
+
+        yield show
+        live.update(glances(watcher.look(name)))
 
 
 def refresh(view: Callable[[], Any], goes_on: Callable[[], bool]) -> None:
@@ -77,9 +102,14 @@ def refresh(view: Callable[[], Any], goes_on: Callable[[], bool]) -> None:
 
     interrupted = on_signal()
     with Live(view(), console=_console(), refresh_per_second=1) as live:
-        while goes_on() and not interrupted.wait(1.0):
+        while goes_on() and not interrupted.wait(LOOK_SECONDS):
             live.update(view())
         live.update(view())
+
+
+def is_terminal() -> bool:
+    """Whether results go to a terminal, and not to a pipe or a file."""
+    return _console().is_terminal
 
 
 def _console(**options: Any) -> Console:

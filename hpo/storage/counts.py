@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, case, func, select
 from hpo.metric import Goal
 from hpo.storage.lease_statements import RUN_OUT
 from hpo.storage.rows import ArmProgress, a_duration, is_plausible
-from hpo.storage.states import WITHDRAWN
+from hpo.storage.states import SEARCH, WITHDRAWN
 from hpo.storage.tables import cell
 
 
@@ -69,6 +69,16 @@ def count_cells(connection: Connection, study_id: int, goal: Goal) -> list[ArmPr
         progress = ArmProgress(**values, best=best, seeds=0 if best is None else 1)
         found.append(_with_mean(connection, study_id, progress, goal) if several_seeds else progress)
     return found
+
+
+def best_trials(connection: Connection, study_id: int, goal: Goal) -> dict[str, int]:
+    """Arm -> the trial of its search that has the best score so far; of equal ones the first."""
+    own = (cell.c.study_id == study_id, cell.c.phase == SEARCH, _best_trial.is_not(None))
+    order = _best_trial.desc() if goal == "maximize" else _best_trial
+    place = func.row_number().over(partition_by=cell.c.arm, order_by=(order, cell.c.id)).label("place")
+    ranked = select(cell.c.arm, cell.c.id, place).where(*own).subquery()
+    rows = connection.execute(select(ranked.c.arm, ranked.c.id).where(ranked.c.place == 1)).all()
+    return {row.arm: row.id for row in rows}
 
 
 def _with_mean(connection: Connection, study_id: int, progress: ArmProgress, goal: Goal) -> ArmProgress:

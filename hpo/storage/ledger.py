@@ -28,7 +28,7 @@ from sqlalchemy.exc import IntegrityError
 from hpo.errors import StudyError
 from hpo.metric import Goal
 from hpo.storage.checkpoints import REFERENCE
-from hpo.storage.counts import count_cells
+from hpo.storage.counts import best_trials, count_cells
 from hpo.storage.prefix_checkpoints import PrefixCheckpoints, forget_prefixes_of
 from hpo.storage.replan import withdraw_and_restore
 from hpo.storage.rows import (
@@ -294,6 +294,10 @@ class Ledger(PrefixCheckpoints, Workers):
     def progress(self, study_id: int, goal: Goal = "maximize") -> list[ArmProgress]:
         """Counts of every arm and phase that has cells, in the order of planning; `goal` says which score is best."""
         return self._database.read(lambda connection: count_cells(connection, study_id, goal))
+
+    def best_trials(self, study_id: int, goal: Goal) -> dict[str, int]:
+        """Arm -> the trial of its search that has the best score so far."""
+        return self._database.read(lambda connection: best_trials(connection, study_id, goal))
 
     def errors(self, study_id: int, most: int) -> list[Cell]:
         """Failed cells, the latest first."""

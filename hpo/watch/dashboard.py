@@ -1,4 +1,4 @@
-"""optuna-dashboard on one of our storages, reachable from this machine only: it has no login.
+"""optuna-dashboard on one of our storages, and pages of studies as they run, for this machine only: there is no login.
 
 Around its WSGI application stands a guard: requests under a foreign host name are refused (a page elsewhere can point
 its own name at 127.0.0.1), as are writes that come from another site, and in read-only mode all writes. What was
@@ -24,6 +24,7 @@ from optuna.artifacts.exceptions import ArtifactNotFound
 
 from hpo.errors import UserError
 from hpo.storage import Storage
+from hpo.watch.live import with_live_pages
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -72,7 +73,7 @@ def serve(
     read_only: bool = False,
     artifacts: Path | None = None,
 ) -> None:
-    """Serve until `interrupted` is set; `ready` gets the address once the port listens.
+    """Serve until `interrupted` is set; `ready` gets the server's address once the port listens.
 
     Optuna's storage keeps finished trials in memory, which cuts a page at 10,000 trials from ten seconds to a third
     of one.
@@ -87,13 +88,13 @@ def serve(
         raise UserError(f"port {port}: {error.strerror}", hint="choose another port with --port") from None
     with server:
         Thread(target=server.serve_forever, daemon=True).start()
-        ready(f"http://{HOST}:{server.server_port}/dashboard")
+        ready(f"http://{HOST}:{server.server_port}")
         interrupted.wait()
         server.shutdown()
 
 
 def application(storage: Storage, read_only: bool = False, artifacts: Path | None = None) -> WSGIApplication:
-    """Optuna's dashboard of the storage, guarded."""
+    """Optuna's dashboard of the storage, and pages of its studies as they run, guarded."""
     store = _Artifacts(artifacts) if artifacts is not None else None
     app = optuna_dashboard.wsgi(storage.optuna, store)
     replaced = Event()
@@ -107,7 +108,7 @@ def application(storage: Storage, read_only: bool = False, artifacts: Path | Non
         answer: Iterable[bytes] = app(environment, start_response)
         return answer
 
-    return guarded(up_to_date, read_only)
+    return guarded(with_live_pages(up_to_date, storage), read_only)
 
 
 def guarded(app: WSGIApplication, read_only: bool = False) -> WSGIApplication:

@@ -61,7 +61,7 @@ def table(progress: Sequence[ArmProgress], metric: Metric, unit: str = "epoch") 
     for name in ("done", "failed", f"{unit}s", "best", "seeds"):
         view.add_column(name, justify="right", no_wrap=True)
     for arm in progress:
-        best = "" if arm.best is None else _best(arm.best, metric)
+        best = "" if arm.best is None else in_unit(arm.best, metric)
         view.add_row(
             Text(arm.arm),
             arm.phase,
@@ -80,7 +80,8 @@ def line(progress: Sequence[ArmProgress], metric: Metric) -> str:
     return "; ".join(" ".join(_words(arm, metric)) for arm in progress)
 
 
-def _best(value: float, metric: Metric) -> str:
+def in_unit(value: float, metric: Metric) -> str:
+    """A value with its unit, if it has one: `96.18 %`."""
     return f"{number(value, metric)} {'%' if metric.share else ''}".rstrip()
 
 
@@ -89,12 +90,12 @@ def _words(arm: ArmProgress, metric: Metric) -> Iterator[str]:
     if arm.failed:
         yield f"failed {arm.failed}"
     if arm.best is not None:
-        yield f"best {_best(arm.best, metric)}" + (f" (mean of {arm.seeds} seeds)" if arm.seeds > 1 else "")
+        yield f"best {in_unit(arm.best, metric)}" + (f" (mean of {arm.seeds} seeds)" if arm.seeds > 1 else "")
 
 
 def status(storage: Storage, name: str | None) -> RenderableType:
     """How far the study called `name` is, or every study of the storage; and its workers."""
-    workers = _alive(storage)
+    workers = alive_workers(storage)
     views: list[RenderableType] = []
     for standing in standings(storage, name, len(workers)):
         views += [*_study(storage, standing), *_slow(storage, standing, workers), Text()]
@@ -125,10 +126,11 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
 
 
 def _slow(storage: Storage, standing: Standing, alive: Sequence[WorkerRow]) -> list[Text]:
-    return [Text(slow.in_words(standing.unit)) for slow in _slow_workers(storage, standing, alive)]
+    return [Text(slow.in_words(standing.unit)) for slow in slow_workers_of(storage, standing, alive)]
 
 
-def _slow_workers(storage: Storage, standing: Standing, alive: Sequence[WorkerRow]) -> list[SlowWorker]:
+def slow_workers_of(storage: Storage, standing: Standing, alive: Sequence[WorkerRow]) -> list[SlowWorker]:
+    """The workers that are much slower than their equals, in a study that runs."""
     if standing.state != "running" or len(alive) < 2:
         return []
     ids = [worker.id for worker in alive]
@@ -137,7 +139,7 @@ def _slow_workers(storage: Storage, standing: Standing, alive: Sequence[WorkerRo
 
 def status_json(storage: Storage, name: str | None) -> dict[str, object]:
     """The status for programs."""
-    workers = _alive(storage)
+    workers = alive_workers(storage)
     studies = [
         {
             "name": standing.row.name,
@@ -149,7 +151,7 @@ def status_json(storage: Storage, name: str | None) -> dict[str, object]:
                 {"arm": cell.arm, "phase": cell.phase, "cell": cell.id, "reason": why(cell)}
                 for cell in storage.ledger.errors(standing.row.id, SHOWN_ERRORS)
             ],
-            "slow_workers": [asdict(slow) for slow in _slow_workers(storage, standing, workers)],
+            "slow_workers": [asdict(slow) for slow in slow_workers_of(storage, standing, workers)],
         }
         for standing in standings(storage, name, len(workers))
     ]
@@ -158,7 +160,7 @@ def status_json(storage: Storage, name: str | None) -> dict[str, object]:
 
 def anything_open(storage: Storage, name: str | None) -> bool:
     """Whether there is a study of which more will come."""
-    return any(standing.state not in OVER for standing in standings(storage, name, len(_alive(storage))))
+    return any(standing.state not in OVER for standing in standings(storage, name, len(alive_workers(storage))))
 
 
 def standings(storage: Storage, name: str | None, alive: int) -> list[Standing]:
@@ -208,5 +210,6 @@ def _standing(
     return Standing(row, read.objective, state, progress, time, read.unit)
 
 
-def _alive(storage: Storage) -> list[WorkerRow]:
+def alive_workers(storage: Storage) -> list[WorkerRow]:
+    """The workers of the storage that are alive."""
     return [worker for worker in storage.ledger.workers() if worker.alive]

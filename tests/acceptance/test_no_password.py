@@ -79,7 +79,7 @@ def test_nowhere(postgres_url: str, tmp_path: Path) -> None:
         said += done.communicate()[0]
     dashboard = Dashboard(hpo("dashboard", "--port", str(port := free_port())), port)
     wait_until(lambda: answers(dashboard))
-    for path in ("/dashboard", "/api/studies", "/api/studies/1"):
+    for path in ("/dashboard", "/api/studies", "/api/studies/1", "/live", "/live/secret", "/live/secret.json"):
         said += dashboard.ask(path).body.decode(errors="replace")
     assert password not in command_lines()
     dashboard.process.terminate()

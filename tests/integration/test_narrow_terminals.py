@@ -22,13 +22,17 @@ READING = {
     "check": ["check", str(ROOT / "studies" / "quickstart.toml")],
     "status": ["status"],
     "report": ["report", NAME],
+    "report --full": ["report", NAME, "--full"],
     "best": ["best", NAME],
     "nodes": ["nodes", "--all"],
 }
+WATCHING = {"status --watch": ["status", "--watch"]}
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 HEADS = {
     "check": {"sampler", "pruner", "cells"},
     "status": {"phase", "done", "epochs", "best", "seeds"},
-    "report": {"tried", "validation", "difference", "epochs"},
+    "report": {"tried", "test", "difference"},
+    "report --full": {"tried", "validation", "difference", "epochs"},
     "best": {"[trial]", "epochs"},
     "nodes": set(),
 }
@@ -56,7 +60,7 @@ def environment(url: str, **more: str) -> dict[str, str]:
 @cache
 def piped(verb: str, url: str, **more: str) -> str:
     """What comes out of a pipe."""
-    command = [sys.executable, "-m", "hpo", *READING[verb]]
+    command = [sys.executable, "-m", "hpo", *(READING | WATCHING)[verb]]
     done = subprocess.run(command, env=environment(url, **more), capture_output=True, text=True, check=False)
     assert (0, "") == (done.returncode, done.stderr)
     return done.stdout
@@ -65,7 +69,7 @@ def piped(verb: str, url: str, **more: str) -> str:
 def on_terminal(verb: str, url: str, **more: str) -> str:
     """What a terminal is sent."""
     ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "hpo", *READING[verb]]
+    command = [sys.executable, "-m", "hpo", *(READING | WATCHING)[verb]]
     with subprocess.Popen(command, env=environment(url, **more), stdin=theirs, stdout=theirs, stderr=theirs) as process:
         os.close(theirs)
         said = b""
@@ -77,6 +81,22 @@ def on_terminal(verb: str, url: str, **more: str) -> str:
     os.close(ours)
     assert 0 == process.returncode
     return said.decode()
+
+
+@pytest.mark.parametrize(("encoding", "curve"), [("utf-8", "▁█"), ("ascii", "_#")])
+def test_watched_on_a_terminal(url: str, encoding: str, curve: str) -> None:
+    """At a glance, with curves in what the stream can show; one that is done is not waited for."""
+    said = CONTROL.sub("", on_terminal("status --watch", url, COLUMNS="40", PYTHONIOENCODING=encoding))
+    assert f"the verdict: hpo report {NAME}" in said
+    assert set(curve) <= set(said)
+    assert max(map(cell_len, said.splitlines())) <= 40
+
+
+def test_watched_in_a_pipe(url: str) -> None:
+    """The table of `hpo status`, without curves."""
+    said = piped("status --watch", url)
+    assert {"phase", "seeds"} <= set(said.split())
+    assert not set("▁▂▃▄▅▆▇█") & set(said)
 
 
 def numbers(text: str) -> set[str]:

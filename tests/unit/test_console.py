@@ -17,6 +17,7 @@ from rich.text import Text
 from hpo import cli
 from hpo.cli.console import Console
 from hpo.report.render.plan_summary import plan_summary
+from hpo.report.render.screen import one_screen
 from hpo.report.render.text import terminal
 from hpo.storage import open_storage
 from hpo.storage.rows import ArmProgress, WorkerRow
@@ -125,9 +126,11 @@ def arms() -> list[ArmProgress]:
         lambda: terminal(sample()),
         lambda: terminal(published_sample()),
         lambda: terminal(renamed(sample(), "b" * 64)),
+        lambda: one_screen(sample()),
+        lambda: one_screen(renamed(sample(), "b" * 64)),
         lambda: plan_summary(study(confirm={"seeds": 3})),
     ],
-    ids=["report", "published", "long name", "check"],
+    ids=["report", "published", "long name", "one screen", "its long name", "check"],
 )
 def test_no_number_is_cut(view: Callable[[], RenderableType], width: int) -> None:
     """What is shown on a narrow terminal has the numbers of a wide one, each of them whole, and fits."""

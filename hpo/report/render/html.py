@@ -3,7 +3,9 @@ replaced (`hpo.words.visible`)."""
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterable, Iterator
+from hashlib import sha256
 from html import escape
 from importlib.resources import files
 
@@ -14,8 +16,8 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """What a page may load and run: nothing but its own style."""
 
 
-def document(title: str, body: Iterable[str], policy: str = POLICY) -> str:
-    """A whole page."""
+def document(title: str, body: Iterable[str], policy: str = POLICY, its_style: str = "") -> str:
+    """A whole page, in `its_style` or in the one that all reports have."""
     lines = (
         "<!DOCTYPE html>",
         '<html lang="en">',
@@ -24,7 +26,7 @@ def document(title: str, body: Iterable[str], policy: str = POLICY) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         f"<title>{escape(title)}</title>",
-        f"<style>\n{_style()}</style>",
+        f"<style>{its_style or style()}</style>",
         "</head>",
         "<body>",
         *body,
@@ -35,11 +37,17 @@ def document(title: str, body: Iterable[str], policy: str = POLICY) -> str:
     return visible("\n".join(lines))
 
 
-def _style() -> str:
+def style() -> str:
+    """The style of all pages, with the colours of arms as variables."""
     light = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(LIGHT))
     dark = "".join(f" --arm-{n}: {colour};" for n, colour in enumerate(DARK))
     colours = f":root {{{light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark} }} }}\n"
-    return files("hpo.report.render").joinpath("page.css").read_text(encoding="utf-8") + colours
+    return "\n" + files("hpo.report.render").joinpath("page.css").read_text(encoding="utf-8") + colours
+
+
+def hashed(text: str) -> str:
+    """A script or style as a content policy names it."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
 def section(id: str, title: str, content: Iterable[str]) -> Iterator[str]:

@@ -11,12 +11,12 @@ import json
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from functools import cache
-from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
 from hpo.report.figures import Figure
 from hpo.report.figures.palette import LIGHT
+from hpo.report.render.html import hashed
 from hpo.report.render.plotly_figures import plotly_panel
 
 FONT = 'system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif'
@@ -62,7 +62,7 @@ def scripts(figures: Sequence[Figure]) -> Iterator[str]:
 @cache
 def policy() -> str:
     """What the page's content policy allows to run."""
-    return f"script-src {_hash(_script())} {_hash(_library())}"
+    return f"script-src {hashed(_script())} {hashed(_library())}"
 
 
 def _panel(figure: Figure, index: int, names: dict[str, int]) -> dict[str, Any]:
@@ -115,7 +115,3 @@ def _library() -> str:
 @cache
 def _script() -> str:
     return files("hpo.report.render").joinpath("page.js").read_text(encoding="utf-8")
-
-
-def _hash(script: str) -> str:
-    return f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'"

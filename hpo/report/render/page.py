@@ -18,7 +18,7 @@ from hpo.report.render.interactive import policy, scripts
 from hpo.report.render.page_figures import HINT, drawn
 from hpo.report.render.page_numbers import arms, configurations, statistics
 from hpo.report.render.page_rules import Rules
-from hpo.report.verdict.plain import answer, in_plain_words
+from hpo.report.verdict.plain import answer, in_plain_words, rests_on
 from hpo.report.verdict.results import ClaimResult, Report
 from hpo.words.nouns import count
 
@@ -84,11 +84,10 @@ def _verdict(report: Report, forest: Sequence[Figure], context: Context, rules: 
     for figure in forest:
         yield from drawn(figure)
     yield "</div>"
-    yield f'<p class="rests">{rules.linked(_rests_on(report, context))}</p>'
-    weak = (*report.failures, *report.doubts, *((report.devices,) if report.devices else ()))
-    if weak:
+    yield f'<p class="rests">{rules.linked(rests_on(report, context.devices))}</p>'
+    if report.caveats:
         yield "<h3>What weakens it</h3>"
-        yield from bullets(weak)
+        yield from bullets(report.caveats)
 
 
 def kind_of(claim: ClaimResult) -> str:
@@ -102,22 +101,6 @@ def _claim(number: int | None, claim: ClaimResult, rules: Rules) -> Iterator[str
     yield f"<p>{counted}<strong>{rules.link('Claims', claim.shown)}</strong> {escape(claim.text)}</p>"
     yield f"<p>{rules.linked(in_plain_words(claim))}</p>"
     yield f"<details><summary>How sure that is</summary><p>{rules.linked(claim.reason)}</p></details></li>"
-
-
-def _rests_on(report: Report, context: Context) -> str:
-    """What the verdict rests on, in a line."""
-    n = sorted({arm.validation.n for arm in report.arms if arm.validation})
-    searches = max((len(arm.configurations) for arm in report.arms), default=0)
-    tried = sum(arm.tried for arm in report.arms)
-    parts = []
-    if n:
-        of = count(n[0], report.compared_by) if len(n) == 1 else f"{n[0]} to {count(n[-1], report.compared_by)}"
-        parts.append(f"{of} of each arm")
-    if searches and report.compared_by == "seed":
-        parts.append(f"{count(searches, 'search')} of each")
-    parts.append(f"{count(tried, 'configuration')} tried in all")
-    where = f" On {', '.join(context.devices)}." if context.devices else ""
-    return f"Rests on {', '.join(parts)}. {report.compute}{where}"
 
 
 def _figures(figures: Sequence[Figure]) -> Iterator[str]:

@@ -96,7 +96,7 @@ def _ends_of_trials(phase: PhaseResult) -> str:
 
 def tables(report: Report) -> Iterator[Table]:
     """Those that have something to say, in the order in which they are read."""
-    made = (_across, _seeds, _spread, _comparisons, _published, _selection, _efficiency)
+    made = (over_settings, _seeds, _spread, _comparisons, _published, _selection, _efficiency)
     yield from (table for make in made if (table := make(report)).rows)
 
 
@@ -115,7 +115,8 @@ def _seeds(report: Report) -> Table:
     return Table(f"{what} over {_over(report)}", note, *_without_empty_columns(columns, rows))
 
 
-def _across(report: Report) -> Table:
+def over_settings(report: Report) -> Table:
+    """Each arm over all settings; without a row where the study has none."""
     rows = []
     for found in report.across:
         middle = found.interquartile_mean

@@ -1,4 +1,4 @@
-"""A report as text: for the terminal, at 80 columns or more, and as Markdown. Shares are in percent.
+"""A whole report as text: for the terminal, at 80 columns or more, and as Markdown. Shares are in percent.
 
 Titles, claims and searched values are a user's own text: neither rich's markup nor Markdown in them is
 interpreted, and what acts instead of showing is replaced (`hpo.words.visible`).
@@ -33,42 +33,39 @@ STYLES = {
 
 
 def terminal(report: Report) -> RenderableType:
-    """The verdict: rules, claims, the arms' table, their configurations, and what they spent."""
+    """All of it: rules, claims, the arms' table, their configurations, and what they spent."""
     parts: list[RenderableType] = []
     if report.incomplete:
-        parts += [Text("INCOMPLETE: trials have failed", style="bold red"), _bullets(report.incomplete)]
+        parts += [Text("INCOMPLETE: trials have failed", style="bold red"), bullets(report.incomplete)]
     if report.unfinished:
         parts += [
             Text("UNFINISHED: this is what is known so far", style="bold yellow"),
-            _bullets(report.unfinished),
+            bullets(report.unfinished),
         ]
     parts += [
-        Text(on_one_line(_heading(report)), style="bold"),
-        _bullets(report.rules, style="dim"),
+        Text(on_one_line(heading(report)), style="bold"),
+        bullets(report.rules, style="dim"),
         *(_claim(claim) for claim in report.claims),
         Text(),
         Text(_units(report), style="dim"),
         _table(report),
         Text(report.compute),
     ]
-    if _warnings(report):
-        parts.append(_bullets(_warnings(report), style="yellow"))
+    if report.caveats:
+        parts.append(bullets(report.caveats, style="yellow"))
     for table in tables(report):
-        parts += [Text(), _title(table), _numbers(table)]
+        parts += [Text(), _title(table), numbers(table)]
     for arm in report.arms:
-        parts += [Text(), Text(f"{arm.name}: {details(arm, report)}"), _indented("\n".join(configuration(arm)), "cyan")]
+        parts += [Text(), Text(f"{arm.name}: {details(arm, report)}"), indented("\n".join(configuration(arm)), "cyan")]
     return Group(*parts)
-
-
-def _warnings(report: Report) -> tuple[str, ...]:
-    return (*report.failures, *report.doubts, *((report.devices,) if report.devices else ()))
 
 
 def _title(table: Numbers) -> Text:
     return Text(f"{on_one_line(table.title)}. ", style="bold").append(on_one_line(table.note), style="not bold dim")
 
 
-def _numbers(table: Numbers) -> Table:
+def numbers(table: Numbers) -> Table:
+    """A table of numbers, each column as wide as what it holds."""
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for place, column in enumerate(table.columns):
         if place == 0:
@@ -80,7 +77,8 @@ def _numbers(table: Numbers) -> Table:
     return view
 
 
-def _bullets(lines: Iterable[str], style: str = "") -> Table:
+def bullets(lines: Iterable[str], style: str = "") -> Table:
+    """A list, a dash before each line."""
     grid = Table.grid(padding=(0, 1))
     for line in lines:
         grid.add_row("-", Text(on_one_line(line)), style=style)
@@ -88,13 +86,17 @@ def _bullets(lines: Iterable[str], style: str = "") -> Table:
 
 
 def _claim(claim: ClaimResult) -> Group:
+    return Group(Text(), claimed(claim), indented(claim.reason))
+
+
+def claimed(claim: ClaimResult) -> Text:
+    """The verdict on a claim, and what it says."""
     verdict = Text(claim.shown.upper(), style=STYLES[claim.verdict])
-    return Group(
-        Text(), verdict.append(f": {on_one_line(claim.text)}", style="not bold default"), _indented(claim.reason)
-    )
+    return verdict.append(f": {on_one_line(claim.text)}", style="not bold default")
 
 
-def _indented(text: str, style: str = "") -> Padding:
+def indented(text: str, style: str = "") -> Padding:
+    """A text below a heading."""
     return Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, 2))
 
 
@@ -122,7 +124,8 @@ def _columns(report: Report) -> tuple[str, ...]:
     return ("arm", "tried", "search best", "validation", "test", "difference", over, f"{report.unit}s")
 
 
-def _heading(report: Report) -> str:
+def heading(report: Report) -> str:
+    """The name of the study, and what it asks."""
     return f"{report.name}: {report.title}" if report.title else report.name
 
 
@@ -159,7 +162,7 @@ def _path(path: str) -> str:
 
 def markdown(report: Report) -> str:
     """The verdict as a Markdown document."""
-    lines = [f"# {escape(_heading(report))}", ""]
+    lines = [f"# {escape(heading(report))}", ""]
     if report.incomplete:
         lines += ["**Incomplete**: trials have failed.", "", *_items(report.incomplete), ""]
     if report.unfinished:
@@ -173,8 +176,8 @@ def markdown(report: Report) -> str:
     lines += _head(_columns(report))
     lines += [_cells(escape(" ".join(cell).rstrip()) for cell in _row(arm, report)) for arm in report.arms]
     lines += ["", escape(report.compute), ""]
-    if _warnings(report):
-        lines += [*_items(_warnings(report)), ""]
+    if report.caveats:
+        lines += [*_items(report.caveats), ""]
     for table in tables(report):
         lines += [f"## {escape(table.title)}", "", escape(table.note), ""]
         lines += _head(table.columns)

@@ -67,6 +67,22 @@ def in_plain_words(claim: ClaimResult) -> str:
     return f"{measured}{_meaning(claim)}."
 
 
+def rests_on(report: Report, devices: Sequence[str] = ()) -> str:
+    """What the verdict rests on: how many seeds and searches, on equal compute or not, on which kinds of device."""
+    n = sorted({arm.validation.n for arm in report.arms if arm.validation})
+    searches = max((len(arm.configurations) for arm in report.arms), default=0)
+    tried = sum(arm.tried for arm in report.arms)
+    parts = []
+    if n:
+        of = count(n[0], report.compared_by) if len(n) == 1 else f"{n[0]} to {count(n[-1], report.compared_by)}"
+        parts.append(f"{of} of each arm")
+    if searches and report.compared_by == "seed":
+        parts.append(f"{count(searches, 'search')} of each")
+    parts.append(f"{count(tried, 'configuration')} tried in all")
+    where = f" On {', '.join(devices)}." if devices else ""
+    return f"Rests on {', '.join(parts)}. {report.compute}{where}"
+
+
 def _meaning(claim: ClaimResult) -> str:
     found, metric = claim.difference, claim.metric
     if claim.verdict == "incomplete":

@@ -193,3 +193,8 @@ class Report:
     """Each arm over all settings of the study; empty of a study without."""
     doubts: tuple[str, ...]
     """What weakens the answer, as a referee would say it."""
+
+    @property
+    def caveats(self) -> tuple[str, ...]:
+        """All that weakens the answer: what went wrong, what a referee would say, and a mixture of devices."""
+        return (*self.failures, *self.doubts, *((self.devices,) if self.devices else ()))
