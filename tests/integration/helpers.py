@@ -186,11 +186,12 @@ def check_study(url: str, name: str, crew: Crew) -> list[Cell]:
 def stored_curve(storage: Storage, row: StudyRow, cell: Cell) -> Curve:
     """Everything of a cell's curve that is not a time."""
     return [
-        (point.at, _without_times(point.metrics)) for point in storage.ledger.curves(row.id) if point.cell_id == cell.id
+        (point.at, without_times(point.metrics)) for point in storage.ledger.curves(row.id) if point.cell_id == cell.id
     ]
 
 
-def _without_times(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+def without_times(metrics: Mapping[str, float | None]) -> dict[str, float | None]:
+    """What was measured, but for what tells of time and differs from run to run."""
     return {name: value for name, value in metrics.items() if not name.startswith(OF_TIME)}
 
 
@@ -200,7 +201,7 @@ def undisturbed_curve(study: StudySpec, cell: Cell) -> Curve:
     curve: Curve = []
 
     def note(evaluation: Evaluation, checkpoint: Callable[[], bytes]) -> Decision:
-        curve.append((evaluation.epoch, _without_times(evaluation.reported().metrics)))
+        curve.append((evaluation.epoch, without_times(evaluation.reported().metrics)))
         return Decision.CONTINUE
 
     fit(trial, cell.seed, splits, note)

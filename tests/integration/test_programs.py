@@ -25,7 +25,7 @@ from hpo.storage import Storage, create_storage
 from hpo.storage.rows import Cell, StudyRow
 from hpo.study import StudySpec
 from hpo.study.file import parse
-from tests.integration.helpers import Crew, wait_until, work_here
+from tests.integration.helpers import Crew, wait_until, without_times, work_here
 from tests.nvidia import DIVIDED, NvidiaSmi
 
 SCRIPT = Path(__file__).with_name("train_program.py")
@@ -79,7 +79,7 @@ def run(storage: Storage, study: StudySpec, device: str = "cpu") -> tuple[StudyR
 
 def curve(storage: Storage, cell: Cell) -> list[dict[str, float | None]]:
     """What a cell has reported, unit by unit."""
-    return [dict(point.metrics) for point in storage.ledger.curve(cell.id)]
+    return [without_times(point.metrics) for point in storage.ledger.curve(cell.id)]
 
 
 def test_what_is_given_moved_and_reported(storage: Storage, script: Path) -> None:
