@@ -30,7 +30,7 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
     for name in ("arm", "sampler", "pruner"):
         view.add_column(name, overflow="fold")
     noun = f"{study.unit}s"
-    for name in ("cells", f"{noun} each", f"{noun} at most"):
+    for name in ("trials", f"{noun} each", f"{noun} at most"):
         view.add_column(name, justify="right")
     for plan in plans:
         spec = study.arms[plan.arm]
