@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from hpo.cli.streams import VisibleLines, written
@@ -78,7 +78,9 @@ def shown_progress(storage: Storage, study: StudySpec) -> Iterator[Callable[[lis
 def _glances(console: Console, storage: Storage, name: str) -> Iterator[Callable[[], None]]:
     """A function that shows the study at a glance, however often it is called at most once in a second."""
     from rich.live import Live
+    from sqlalchemy.exc import SQLAlchemyError
 
+    from hpo.errors import HpoError
     from hpo.watch.glance import glances
     from hpo.watch.overview import Watcher
 
@@ -93,7 +95,8 @@ def _glances(console: Console, storage: Storage, name: str) -> Iterator[Callable
                 due = time.monotonic() + LOOK_SECONDS
 
         yield show
-        live.update(glances(watcher.look(name)))
+        with suppress(HpoError, SQLAlchemyError):  # a last look; whoever interrupts an outage is not to wait for it
+            live.update(glances(watcher.look(name)))
 
 
 def refresh(view: Callable[[], Any], goes_on: Callable[[], bool]) -> None:

@@ -205,7 +205,7 @@ def lease_params(lease: Lease) -> dict[str, Any]:
 
 def lease_lost(lease: Lease) -> LeaseLost:
     """What is raised when the token differs."""
-    return LeaseLost(f"the lease of cell {lease.cell.id} is lost: another worker continues it")
+    return LeaseLost(f"the lease of trial {lease.cell.id} is lost: another worker continues it")
 
 
 def _progress_of(epochs: Sequence[Evaluation]) -> dict[str, Any]:

@@ -317,12 +317,12 @@ def read_cell(row: Row[Any]) -> Cell:
     """A cell from a row that has its columns."""
     values = {name: row._mapping[name] for name in Cell.__dataclass_fields__}
     if row.params is not None:
-        values["params"] = read_table(row.params, f"the stored parameters of cell {row.id}")
+        values["params"] = read_table(row.params, f"the stored parameters of trial {row.id}")
     values["metrics"] = {} if row.metrics is None else _numbers(row.metrics, "a trial")
     values["seconds"] = a_duration(row.seconds)
     values |= {"started": a_time(row.started), "finished": a_time(row.finished)}
     if not is_plausible(row.score):
-        raise _changed(f"the stored score of cell {row.id}", "a possible number")
+        raise _changed(f"the stored score of trial {row.id}", "a possible number")
     return Cell(**values)
 
 

@@ -57,27 +57,26 @@ class Leanings:
     def look(self, row: StudyRow, progress: Sequence[ArmProgress]) -> tuple[Leaning, ...]:
         """What is known by now; nothing before the first trial of those that are compared."""
         ended = {phase: sum(arm.done for arm in progress if arm.phase == phase) for phase in (SEARCH, CONFIRM)}
-        began = self._clock()
-        if ended != self._ended and began >= self._due:
-            self._found = self._compared(row, ended)
+        if ended != self._ended and self._clock() >= self._due:
+            try:
+                self._compare_again(row, ended)
+            except HpoError:  # rows that another program has changed, which `hpo report` explains
+                self._found = ()
             self._ended = ended
-            ended_at = self._clock()
-            self._due = ended_at + REST * (ended_at - began)
         return self._found
 
-    def _compared(self, row: StudyRow, ended: Mapping[Phase, int]) -> tuple[Leaning, ...]:
+    def _compare_again(self, row: StudyRow, ended: Mapping[Phase, int]) -> None:
         """Compare the arms, if there is news of those trials that a verdict rests on."""
-        ledger = self._storage.ledger
-        try:
-            study = read_study(row.name, row.spec, row.hpo_version)
-            rests_on = SEARCH if study.protocol.confirm is None else CONFIRM
-            if ended[rests_on] == self._ended[rests_on]:
-                return self._found
-            curves = ledger.curves(row.id) if _asks_for_curves(study) else []
-            report = compare(study, ledger.cells(row.id), curves)
-        except HpoError:  # rows that another program has changed, which `hpo report` explains
-            return ()
-        return tuple(_leaning(claim, report.compared_by) for claim in report.claims)
+        began, ledger = self._clock(), self._storage.ledger
+        study = read_study(row.name, row.spec, row.hpo_version)
+        rests_on = SEARCH if study.protocol.confirm is None else CONFIRM
+        if ended[rests_on] == self._ended[rests_on]:
+            return
+        curves = ledger.curves(row.id) if _asks_for_curves(study) else []
+        report = compare(study, ledger.cells(row.id), curves)
+        self._found = tuple(_leaning(claim, report.compared_by) for claim in report.claims)
+        ended_at = self._clock()
+        self._due = ended_at + REST * (ended_at - began)
 
 
 def _asks_for_curves(study: StudySpec) -> bool:

@@ -47,6 +47,7 @@
     at("arms").replaceChildren(...study.arms.map((arm) => row(arm, study.arms)));
     at("claims-part").hidden = !study.claims.length;
     at("claims").replaceChildren(...study.claims.map(claim));
+    at("workers-part").hidden = !study.workers.length;
     at("workers").replaceChildren(...study.workers.map((line) => element("li", line)));
     at("failure-part").hidden = !study.lastFailure;
     write(at("failure"), study.lastFailure);

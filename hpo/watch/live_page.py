@@ -53,8 +53,7 @@ def _study(study: str) -> Iterator[str]:
         '<p id="gone" class="notice" role="alert" hidden></p>',
         '<p class="state"><span id="state" role="status">loading</span> <span id="left" class="quiet"></span></p>',
         '<p id="doing"></p>',
-        '<p id="over" hidden>On a terminal the verdict is shown by '
-        f"<code>hpo report {escape(study)}</code>, and written as a page with <code>-o DIR</code>.</p>",
+        f'<p id="over" hidden>As a page with figures: <code>hpo report {escape(study)} -o DIR</code>.</p>',
         '<progress id="progress" aria-label="Trials done"></progress>',
         '<p id="count" class="quiet"></p>',
     )

@@ -50,7 +50,7 @@ def held(storage: Storage) -> dict[str, str]:
             continue
         for cell in storage.ledger.cells(row.id):
             if cell.state == "leased" and cell.worker:
-                holds[cell.worker] = f"{row.name}/{cell.arm}, {cell.phase}, cell {cell.id}, epoch {cell.epochs}"
+                holds[cell.worker] = f"{row.name}/{cell.arm}, {cell.phase}, trial {cell.id}, epoch {cell.epochs}"
     return holds
 
 

@@ -112,7 +112,7 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
     if standing.unreadable:
         yield Text(f"{standing.unreadable}\n{standing.unreadable.hint}")
     for cell in storage.ledger.errors(row.id, SHOWN_ERRORS):
-        yield Text(f"failed: {cell.arm}, {cell.phase}, cell {cell.id}: {why(cell)}")
+        yield Text(f"failed: {cell.arm}, {cell.phase}, trial {cell.id}: {why(cell)}")
     if standing.failed > SHOWN_ERRORS:
         yield Text(f"and {count(standing.failed - SHOWN_ERRORS, 'more failed trial')}")
     if standing.failed:

@@ -34,12 +34,12 @@ def run_cell(session: Session, studies: Studies, lease: Lease) -> None:
         SickMachine: this machine had better train nothing; the cell is given back.
     """
     cell, study = lease.cell, studies.of(lease)
-    log.info("cell %d: %s, %s, seed %d", cell.id, cell.arm, cell.phase, cell.seed)
+    log.info("trial %d: %s, %s, seed %d", cell.id, cell.arm, cell.phase, cell.seed)
     try:
         _CellRun(session, studies, study, lease).run()
     except Interrupted:  # while its images were read: nothing has been trained here
         session.ledger.release(lease)
-        log.info("cell %d: given back before it began", cell.id)
+        log.info("trial %d: given back before it began", cell.id)
     except (LeaseLost, MachineError, SickMachine, StudyError):
         raise
     except Exception as error:
@@ -68,7 +68,7 @@ class _CellRun:
         place, later, shared_after = self._find_prefix()
         if kept is None and later is not None:
             self._ledger.wait_for(self._lease, later)
-            log.info("cell %d: waits for epoch %d of cell %d", cell.id, later.epochs, later.cell)
+            log.info("trial %d: waits for epoch %d of trial %d", cell.id, later.epochs, later.cell)
             return
         trial, params = self._study.trials.begin(self._lease)
         resume = self._go_on_from(trial, place) if kept is None else self._fetched(kept)
@@ -119,7 +119,7 @@ class _CellRun:
             if trials.pruner(cell).at_rung(point.at) and value is not None:
                 trial.report(value, point.at)
         trials.flush(trial)
-        log.info("cell %d: continues after epoch %d of cell %d", cell.id, place.epochs, place.cell)
+        log.info("trial %d: continues after epoch %d of trial %d", cell.id, place.epochs, place.cell)
         return self._fetched(kept)
 
     def _fetched(self, kept: bytes) -> bytes | None:
@@ -130,7 +130,7 @@ class _CellRun:
             return None
 
     def _begin_anew(self, error: CheckpointError) -> None:
-        log.warning("cell %d: %s; the trial starts over", self._lease.cell.id, error)
+        log.warning("trial %d: %s; the trial starts over", self._lease.cell.id, error)
         self._ledger.go_on_from(self._lease, None)  # what another cell had trained for this one it trains itself now
 
     def _train(self, reporter: Reporter) -> Result:
@@ -149,14 +149,14 @@ class _CellRun:
 
     def _release(self, reporter: Reporter, result: Result) -> None:
         if self._session.heartbeat.lost.is_set():
-            raise LeaseLost(f"the lease of cell {self._lease.cell.id} is lost")
+            raise LeaseLost(f"the lease of trial {self._lease.cell.id} is lost")
         reporter.flush()
         saved = None if result.checkpoint is None else reporter.save(result.checkpoint)
         self._ledger.release(self._lease, saved)
         reporter.kept(saved)
         reporter.show_end("interrupted")
         log.info(
-            "cell %d: given back after %d epochs, to be continued", self._lease.cell.id, self._length_so_far(reporter)
+            "trial %d: given back after %d epochs, to be continued", self._lease.cell.id, self._length_so_far(reporter)
         )
 
     def _is_too_large(self, error: Exception) -> bool:
@@ -186,7 +186,7 @@ class _CellRun:
         self._clear_up()
         reporter.show_end(ended, metrics)
         reached = "" if score is None else f", {spec.objective.words} {score:.4f}"
-        log.info("cell %d: %s after %d epochs%s%s", cell.id, ended, at, reached, f": {reason}" if reason else "")
+        log.info("trial %d: %s after %d epochs%s%s", cell.id, ended, at, reached, f": {reason}" if reason else "")
 
     def _length_so_far(self, reporter: Reporter) -> int:
         return self._lease.cell.epochs if reporter.last is None else reporter.last.at
@@ -215,7 +215,7 @@ class _CellRun:
         reason = error.strip().splitlines()[-1]
         self._ledger.fail(self._lease, error, reason, self._study.trials.failure(self._lease))
         self._clear_up()
-        log.error("cell %d: set aside as failed: %s", self._lease.cell.id, error)
+        log.error("trial %d: set aside as failed: %s", self._lease.cell.id, error)
 
     def _clear_up(self) -> None:
         """Remove the checkpoints of a cell that has ended, and those for others once nobody is left to use them."""

@@ -38,7 +38,7 @@ def failed(session: Session, study: Study, lease: Lease, error: Exception) -> No
         _of_the_device(session, lease, reason)
         return
     session.health.raised(lease.study_uuid, lease.cell.id, reason)
-    log.error("cell %d raised\n%s", lease.cell.id, text)
+    log.error("trial %d raised\n%s", lease.cell.id, text)
     if _is_sick(session, lease, reason):
         session.ledger.release(lease, reason=reason)
         raise SickMachine(
@@ -60,7 +60,7 @@ def point_failed(session: Session, lease: Lease, reason: str) -> None:
 def _of_the_device(session: Session, lease: Lease, reason: str) -> None:
     session.health.device_failures += 1
     session.ledger.release(lease, reason=reason)
-    log.error("cell %d: given back, because the device failed: %s", lease.cell.id, reason)
+    log.error("trial %d: given back, because the device failed: %s", lease.cell.id, reason)
     if session.health.device_failures >= MOST_DEVICE_FAILURES:
         raise SickMachine(
             f"the device has failed {session.health.device_failures} times in a row: {reason}",
@@ -79,15 +79,15 @@ def _of_the_trial(session: Session, study: Study, lease: Lease, text: str, reaso
     cell, most = lease.cell, study.spec.protocol.attempts
     if cell.attempts < most:
         session.ledger.retry_later(lease, text, reason)
-        log.error("cell %d: attempt %d of %d failed; it will be tried again", cell.id, cell.attempts, most)
+        log.error("trial %d: attempt %d of %d failed; it will be tried again", cell.id, cell.attempts, most)
     elif _says_something_of_the_trial(session, lease):
         session.ledger.fail(lease, text, reason, study.trials.failure(lease))
         session.checkpoints.forget(lease)
-        log.error("cell %d: set aside as failed: %s", cell.id, reason)
+        log.error("trial %d: set aside as failed: %s", cell.id, reason)
     else:
         session.health.leave_to_others(cell.id)
         session.ledger.retry_later(lease, text, reason, counted=False)
-        log.error("cell %d: attempt %d of %d failed; it is left to other workers", cell.id, cell.attempts, most)
+        log.error("trial %d: attempt %d of %d failed; it is left to other workers", cell.id, cell.attempts, most)
 
 
 def _says_something_of_the_trial(session: Session, lease: Lease) -> bool:

@@ -88,7 +88,7 @@ class Heartbeat:
                 log.warning("the lease could not be renewed, trying again: %s", reason(error))
                 if lease is not None and time.monotonic() - reached > 2 * self._lease_seconds:
                     log.warning(
-                        "cell %d: its lease was not renewed for two lease lengths; training stops", lease.cell.id
+                        "trial %d: its lease was not renewed for two lease lengths; training stops", lease.cell.id
                     )
                     self._lose(lease)
 

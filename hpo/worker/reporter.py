@@ -195,5 +195,5 @@ class Reporter:
         try:
             return self._session.checkpoints.keep(self._lease, content, use)
         except CheckpointError as error:
-            log.warning("cell %d: %s (%s)", self._lease.cell.id, error, error.hint)
+            log.warning("trial %d: %s (%s)", self._lease.cell.id, error, error.hint)
             return None

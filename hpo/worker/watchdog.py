@@ -75,6 +75,6 @@ class Watchdog:
         except LeaseLost as error:
             log.error("%s", error)
         except Exception as error:  # the process ends all the same
-            log.error("the cell could not be given back: %s", reason(error))
+            log.error("the trial could not be given back: %s", reason(error))
         logging.shutdown()
         os._exit(why.exit_code)

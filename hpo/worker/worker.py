@@ -200,7 +200,7 @@ class Worker:
         self._health.leave_out(lease.study_uuid, error)
         self._ledger.release(lease, reason=str(error))
         self._ledger.note_trouble(self._id, f"can't train {name}: {error}")
-        log.error("cell %d: given back; this worker leaves %s out: %s (%s)", lease.cell.id, name, error, error.hint)
+        log.error("trial %d: given back; this worker leaves %s out: %s (%s)", lease.cell.id, name, error, error.hint)
 
     def _activity(self) -> list[Activity]:
         """What has happened in the studies that this worker can train."""

@@ -146,7 +146,7 @@ def test_a_mistake_in_a_setting(study_file: Write, setting: str, part: str) -> N
 def test_a_grid_larger_than_its_budget(study_file: Write) -> None:
     """Equal compute is checked before anything runs."""
     result = run("check", study_file(), "--set", "protocol.budget={epochs=3}")
-    check_refused(result, "arms.grid", "2 grid cells of 2 epochs need 4 epochs, the budget is 3")
+    check_refused(result, "arms.grid", "the grid's 2 trials of 2 epochs need 4 epochs, the budget is 3")
 
 
 URLS = [

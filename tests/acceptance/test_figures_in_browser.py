@@ -41,7 +41,7 @@ def test_a_point_says_which_trial_it_is(address: str) -> None:
         every_trial.focus()
         page.keyboard.press("ArrowRight")
         label = every_trial.locator(".hoverlayer")
-        expect(label).to_contain_text("cell ")
+        expect(label).to_contain_text("trial ")
         expect(label).to_contain_text("l2.strength = ")
         expect(label).to_contain_text("validation accuracy 70.00 %")
 

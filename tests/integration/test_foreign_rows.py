@@ -56,7 +56,7 @@ def test_parameters_that_are_none(opened: Storage, storage_url: str) -> None:
         change(opened, update(cell).values(params=params))
         code, output = said(storage_url, "report", "digits")
         assert 2 == code, params[:20]
-        assert "the stored parameters of cell 1 is not a JSON object" in output
+        assert "the stored parameters of trial 1 is not a JSON object" in output
 
 
 def test_an_epoch_that_is_none(opened: Storage, storage_url: str) -> None:

@@ -29,7 +29,7 @@ READING = {
 WATCHING = {"status --watch": ["status", "--watch"]}
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 HEADS = {
-    "check": {"sampler", "pruner", "cells"},
+    "check": {"sampler", "pruner", "trials"},
     "status": {"phase", "done", "epochs", "best", "seeds"},
     "report": {"tried", "test", "difference"},
     "report --full": {"tried", "validation", "difference", "epochs"},

@@ -82,7 +82,7 @@ def test_started_seen_and_stopped(
         seen = CliRunner().invoke(cli, ["nodes", "--json"], env={"HPO_STORAGE": postgres_url})
         (worker,) = json.loads(seen.stdout)
         assert (socket.gethostname(), True) == (worker["host"], worker["alive"])
-        assert worker["holds"].startswith("digits/only, search, cell ")
+        assert worker["holds"].startswith("digits/only, search, trial ")
         assert 0 == CliRunner().invoke(cli, ["nodes", "--here"], env={"HPO_STORAGE": postgres_url}).exit_code
 
         again = start("n2")  # the same machine by another name

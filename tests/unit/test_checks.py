@@ -96,7 +96,7 @@ def test_budgets_and_limits_beside_others() -> None:
     expected = [
         "arms.tpe.trial.lr.peak: input should be greater than 0, not -0.01",
         "protocol.baseline: there is no arm 'gird'",
-        "arms.grid: 2 grid cells of 4 epochs need 8 epochs, the budget is 3",
+        "arms.grid: the grid's 2 trials of 4 epochs need 8 epochs, the budget is 3",
         "arms.tpe: one trial of 4 epochs needs 4 epochs, the budget is 3",
         "protocol.seed: at most 2147483647 is allowed",
     ]

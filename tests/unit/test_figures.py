@@ -168,7 +168,7 @@ def test_spending() -> None:
     assert best.x[:3] == (4.0, 8.0, 12.0)
     assert best.x[-1] == 44.0 == sum(cell.epochs for cell in cells if cell.arm == "ramp")
     assert best.y[-1] == pytest.approx(82.0)
-    assert re.fullmatch(r"found by cell \d+, seed 0\nl2.strength = 0.0001\n.*60.00 %", best.names[0], re.DOTALL)
+    assert re.fullmatch(r"found by trial \d+, seed 0\nl2.strength = 0.0001\n.*60.00 %", best.names[0], re.DOTALL)
     by_time = of(figure, "ramp", 1)
     assert by_time.x[:3] == (1.0, 2.0, 3.0) and by_time.x[-1] == 12.0 and by_time.y == best.y
     assert figure is not None

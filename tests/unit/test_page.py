@@ -183,7 +183,7 @@ def test_figures_answer_with_what_was_measured() -> None:
     every_trial = data["accuracy-by-epochs-spent"][3]["data"][0]
     assert "var(--arm-0)" == every_trial["marker"]["color"]
     assert re.fullmatch(
-        r"cell \d+, seed 0<br>l2.strength = 0<br>model.hidden = \[8\]<br>validation accuracy 70.00 %",
+        r"trial \d+, seed 0<br>l2.strength = 0<br>model.hidden = \[8\]<br>validation accuracy 70.00 %",
         names[every_trial["text"][0]],
     )
     assert len(names) == len(set(names))

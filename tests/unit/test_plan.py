@@ -139,10 +139,10 @@ def test_arm_plans(arms: dict[str, Any], protocol: dict[str, Any], expected: lis
         (
             {"g": GRID},
             {"budget": {"epochs": 29}},
-            r"arms\.g: 3 grid cells of 10 epochs need 30 epochs, the budget is 29",
+            r"arms\.g: the grid's 3 trials of 10 epochs need 30 epochs, the budget is 29",
         ),
         ({"g": GRID}, {"budget": {"trials": 2}}, "need 30 epochs, the budget is 20"),
-        ({"g": GRID}, {"budget": {"epochs": 30}, "repeats": 2}, "6 grid cells .* need 60 epochs"),
+        ({"g": GRID}, {"budget": {"epochs": 30}, "repeats": 2}, "the grid's 6 trials .* need 60 epochs"),
         (
             {"t": TPE},
             {"budget": {"epochs": 9}},

@@ -66,7 +66,7 @@ def threads(arm: str, panel: int, runs: Sequence[Run], value: Value) -> list[Ser
     for cell, points in runs:
         known = [(float(point.at), measured) for point in points if (measured := value(point)) is not None]
         x, y = tuple(at for at, _ in known), tuple(measured for _, measured in known)
-        found.append(Series(arm, panel, "thread", x, y, names=(f"cell {cell.id}, seed {cell.seed}",)))
+        found.append(Series(arm, panel, "thread", x, y, names=(f"trial {cell.id}, seed {cell.seed}",)))
     return found
 
 

@@ -37,7 +37,7 @@ def thinned(points: list[T]) -> list[T]:
 def called(metric: Metric, cell: Cell) -> str:
     """What a trial is, by the number that it has in the tables, and what it reached, in lines:
     `cell 12, seed 0, pruned`, `lr.peak = 0.0982`, `validation accuracy 95.14 %`."""
-    who = f"cell {cell.id}, seed {cell.seed}" + (", pruned" if cell.ended == "pruned" else "")
+    who = f"trial {cell.id}, seed {cell.seed}" + (", pruned" if cell.ended == "pruned" else "")
     values = (f"{'.'.join(path.split('.')[-2:])} = {readable(value)}" for path, value in (cell.params or {}).items())
     reached = value_of(metric, cell)
     score = [] if reached is None else [f"{metric.words} {number(reached, metric)}{' %' if metric.share else ''}"]

@@ -173,7 +173,7 @@ class Trials:
         study_id = self._study_id(lease)
         kept = self._storage.get_trial(trial_id)
         if kept.user_attrs.get(CELL) != cell.id or kept.state.is_finished():
-            raise OptunaStudyGone(f"the trial of cell {cell.id} is missing")
+            raise OptunaStudyGone(f"the Optuna trial of trial {cell.id} is missing")
         return self._buffer(study_id, lease, kept)
 
     def _buffer(self, study_id: int, lease: Lease, trial: FrozenTrial) -> TrialBuffer:

@@ -80,7 +80,7 @@ def _arm_mistakes(study: StudySpec, plan: ArmPlan) -> Iterator[str]:
     needed = max(plan.cells, 1) * plan.epochs
     if needed > plan.budget_epochs:
         each = f"of {plan.epochs} epochs"
-        what = f"{plan.cells} grid cells {each} need" if _is_grid(study, plan.arm) else f"one trial {each} needs"
+        what = f"the grid's {plan.cells} trials {each} need" if _is_grid(study, plan.arm) else f"one trial {each} needs"
         yield f"arms.{plan.arm}: {what} {needed} epochs, the budget is {plan.budget_epochs}"
     if plan.cells > MOST_CELLS:
         yield f"{_limiting_field(study, plan)}; at most {MOST_CELLS:,} are allowed"
