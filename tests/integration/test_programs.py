@@ -304,7 +304,7 @@ trial.values.lr = {{ kind = "constant", peak = 0.2 }}
     launch = [*command, "launch-study", file, "--workers=1"]
     launched = subprocess.run(launch, env=environment, cwd=tmp_path, capture_output=True, text=True)
     assert 0 == launched.returncode, launched.stderr
-    assert "Of test loss, of which the lowest is best; rounds of search + confirm." in launched.stdout
+    assert "Test loss; 95 % intervals." in launched.stdout
 
 
 AWK = r"""

@@ -42,7 +42,7 @@ def test_the_verdict_comes_first() -> None:
         "sample: A title",
         "UNDECIDED: ramp is better",
         "The test accuracy of ramp is 25.00 points lower than that of grid",
-        "In percent of test accuracy; differences in points",
+        "Test accuracy in percent, differences in points; 95 % intervals.",
         "arm tried test difference",
         "91.00 ± 2.48",
         "66.00 ± 120.47",

@@ -90,8 +90,8 @@ def _arms(report: Report) -> Iterator[RenderableType]:
         yield Text(f"the {count(len(report.arms), 'arm')} setting by setting: {REST}", style="dim")
         return
     what = report.metric.words
-    how = f"In percent of {what}; differences in points" if report.metric.share else f"Of {what}"
-    yield Text(f"{how}; 95 % intervals.", style="dim")
+    how = f"{what} in percent, differences in points" if report.metric.share else what
+    yield Text(f"{how[0].upper()}{how[1:]}; 95 % intervals.", style="dim")
     shown = _most_important(report)
     columns = ("arm", "tried", report.metric.split, "difference")
     rows = tuple(_row(arm, report) for arm in report.arms if arm.name in shown)
