@@ -17,7 +17,7 @@ FILES = sorted((ROOT / "hpo").rglob("*.py"))
 NAMES = {"url", "storage_url", "checkpoints_url", "checkpoints"}
 """Variables and fields that hold a URL as it was given."""
 IN_CLI = {"storage"}
-SAFE = {"masked", "masked_text", "create_storage", "migrate_storage", "_storage_flag"}
+SAFE = {"masked", "masked_text", "create_storage", "migrate_storage", "storage_flag"}
 """Functions that take a URL, and give back what may be shown."""
 SPEAKING = {"echo", "debug", "info", "warning", "error", "exception", "confirm", "print"}
 HARMLESS = {("hpo/cli/results.py", "url")}  # the dashboard's own address

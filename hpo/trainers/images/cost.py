@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one net, for images of one shape."""
+    """What one net costs, for images of one shape."""
 
     parameters: int
     """All that is trained."""
