@@ -27,7 +27,7 @@ from hpo.report.numbers import NONE, change, mean, number, p_value, readable
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
 from hpo.search.parameters import parameters
-from hpo.search.space import Params, Range, label_key
+from hpo.search.space import Params, Range, Values, label_key
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
 from hpo.study.arm import Arm
@@ -82,8 +82,10 @@ def arms(judged: Judged, named: Sequence[str]) -> Iterator[str]:
     )
     yield _row("---", *(["---"] if chooses else []), *["---:"] * (4 + len(also)))
     for arm in shown:
+        search = study.arms[arm.name].search
         values = ", ".join(
-            f"{path.rpartition('.')[2]} {_short(value)}" for path, value in (arm.configuration or {}).items()
+            f"{path.rpartition('.')[2]} {_short(value, search[path])}"
+            for path, value in (arm.configuration or {}).items()
         )
         yield _row(
             arm.name,
@@ -152,9 +154,11 @@ def _row(*values: str) -> str:
     return f"| {' | '.join(values)} |"
 
 
-def _short(value: Any) -> str:
-    """A value as people read it; of a table its kind."""
-    return str(value.get("kind", value)) if isinstance(value, dict) else readable(value)
+def _short(value: Any, searched: Range | Values) -> str:
+    """A value as people read it; of a table the label that the study file gives it."""
+    if isinstance(value, dict) and isinstance(searched, Values):
+        return str(next(label for label in searched.labels() if searched.decode(label) == value))
+    return readable(value)
 
 
 def _rows(path: Path) -> Rows:
