@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from hpo.errors import CheckpointError, StudyFileError
-from hpo.trainers.images import run as run_module
+from hpo.trainers.images import checkpoint as checkpoint_module
 from hpo.trainers.images.augment import Augment
 from hpo.trainers.images.batches import Batches, Normalize
 from hpo.trainers.images.data import Images, Splits
@@ -242,7 +242,7 @@ def test_checkpoint_of_another_trial(spec: TrialSpec, seed: int, checkpoint: byt
 
 def test_checkpoint_of_another_version(checkpoint: bytes, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
     """What an older hpo has written says so."""
-    monkeypatch.setattr(run_module, "CHECKPOINT_VERSION", run_module.CHECKPOINT_VERSION + 1)
+    monkeypatch.setattr(checkpoint_module, "VERSION", checkpoint_module.VERSION + 1)
     with pytest.raises(CheckpointError, match="version"):
         trained(trial(), 7, splits, resume=checkpoint)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import math
 import time
@@ -17,6 +16,7 @@ from torch.nn import functional
 from hpo.errors import CheckpointError
 from hpo.seeds import derive
 from hpo.trainers.images.batches import Batches, Chosen, Normalize
+from hpo.trainers.images.checkpoint import numbers_of, packed, score_of, unpacked
 from hpo.trainers.images.compilation import CompilationLog, compiled
 from hpo.trainers.images.data.images import Images, Splits
 from hpo.trainers.images.data.splits import sample
@@ -33,9 +33,6 @@ from hpo.trainers.moving.reading import Noted
 if TYPE_CHECKING:
     from hpo.trainers.images.regularizers import RegularizerSpec
     from hpo.trainers.images.regularizers.record import Rate
-
-CHECKPOINT_VERSION = 5
-DIGEST_BYTES = 32  # SHA-256, before the content: torch's reader does not notice damaged weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,12 +341,9 @@ class Run:
         torch.save({"model": state, "shape": shape, "classes": self._splits.classes, **means}, buffer)
         return buffer.getvalue()
 
-    # Checkpoints: tensors, numbers and strings only, so that reading one can't run code.
-
     def checkpoint(self) -> bytes:
         """Everything that the rest of the trial depends on, at any step."""
         state = {
-            "version": CHECKPOINT_VERSION,
             "prefix": self._prefix.digest(self._step),
             "step": self._step,
             "taken": self._taken,
@@ -361,39 +355,28 @@ class Run:
             "correct": self._correct,
             "best_accuracy": self._best_accuracy,
             "epochs_since_best": self._epochs_since_best,
-            "best": None if self._best is None else [_numbers(self._best.validation), self._best.model],
+            "best": None if self._best is None else [numbers_of(self._best.validation), self._best.model],
             "plateau": list(astuple(self._plateau)),
             "seconds": self._elapsed(),
-            "train": _numbers(self.train),
-            "validation": _numbers(self.validation),
-            "sampled_train": _numbers(self._sampled_train),
-            "steer": _numbers(self._steer),
+            "train": numbers_of(self.train),
+            "validation": numbers_of(self.validation),
+            "sampled_train": numbers_of(self._sampled_train),
+            "steer": numbers_of(self._steer),
             "random": torch.get_rng_state(),
             "random_cuda": torch.cuda.get_rng_state(self._device) if self._device.type == "cuda" else None,
         }
-        buffer = io.BytesIO()
-        torch.save(state, buffer)
-        content = buffer.getvalue()
-        return hashlib.sha256(content).digest() + content
+        return packed(state)
 
-    def restore(self, checkpoint: bytes) -> None:
-        """Continue from `checkpoint`.
+    def restore(self, kept: bytes) -> None:
+        """Continue from a checkpoint.
 
         Raises:
             CheckpointError: it is damaged, of another version or of another trial.
         """
-        digest, content = checkpoint[:DIGEST_BYTES], checkpoint[DIGEST_BYTES:]
-        if hashlib.sha256(content).digest() != digest:
-            raise CheckpointError("the checkpoint is damaged")
-        try:
-            state: dict[str, Any] = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            version, step, prefix = state["version"], state["step"], state["prefix"]
-        except Exception as error:  # torch raises many kinds for what it can't read, none of which helps the caller
-            raise CheckpointError(f"the checkpoint can't be read ({type(error).__name__})") from error
-        if version != CHECKPOINT_VERSION:
-            raise CheckpointError(f"the checkpoint has version {version}; this hpo uses version {CHECKPOINT_VERSION}")
+        state = unpacked(kept)
+        step = state["step"]
         # That of another trial will do as well, if the two are the same up to there.
-        if prefix != self._prefix.digest(step):
+        if state["prefix"] != self._prefix.digest(step):
             raise CheckpointError("the checkpoint belongs to another trial")
         self._step, self._taken = step, state["taken"]
         self.model.load_state_dict(state["model"])
@@ -401,8 +384,8 @@ class Run:
         self._fit_optimizer_to_device()
         self._loss.copy_(state["loss"])
         self._correct.copy_(state["correct"])
-        self.train, self.validation = _score(state["train"]), _score(state["validation"])
-        self._sampled_train, self._steer = _score(state["sampled_train"]), _score(state["steer"])
+        self.train, self.validation = score_of(state["train"]), score_of(state["validation"])
+        self._sampled_train, self._steer = score_of(state["sampled_train"]), score_of(state["steer"])
         self._best_accuracy, self._epochs_since_best = state["best_accuracy"], state["epochs_since_best"]
         self._best = None if state["best"] is None else Best(Score(*state["best"][0]), state["best"][1])
         self._plateau = PlateauState(*state["plateau"])
@@ -416,18 +399,9 @@ class Run:
         if state["random_cuda"] is not None and self._device.type == "cuda":
             torch.cuda.set_rng_state(state["random_cuda"], self._device)
         self._seconds, self._resumed_at = state["seconds"], time.perf_counter()
-        if (
-            self.clock.at_epoch_end
-        ):  # the checkpoint may be that of a trial that goes on, or whose policies read nothing
+        # The checkpoint may be that of a trial that goes on, or whose policies read nothing.
+        if self.clock.at_epoch_end:
             if self.validation is None and (self._scores_now or self._policies_look_at_validation()):
                 self.validation = self.score(self._splits.validation)
             if self._sampled_train is None and self._steer is None:
                 self._score_for_policies()
-
-
-def _numbers(measured: Score | None) -> list[float] | None:
-    return None if measured is None else [measured.loss, measured.accuracy]
-
-
-def _score(numbers: list[float] | None) -> Score | None:
-    return None if numbers is None else Score(*numbers)

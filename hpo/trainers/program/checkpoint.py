@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,9 +9,9 @@ from itertools import accumulate, pairwise
 from pathlib import PurePath
 
 from hpo.errors import CheckpointError
+from hpo.trainers.sealed import opened, sealed
 
 VERSION = 2
-DIGEST_BYTES = 32  # SHA-256, before the content
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,7 @@ def packed(checkpoint: Checkpoint, files: Mapping[str, bytes]) -> bytes:
     """All in one: the checkpoint and the files of the program, by name."""
     sizes = {name: len(content) for name, content in files.items()}
     head = json.dumps({"version": VERSION, "files": sizes, **asdict(checkpoint)}).encode()
-    body = b"".join([head, b"\n", *files.values()])
-    return hashlib.sha256(body).digest() + body
+    return sealed(b"".join([head, b"\n", *files.values()]))
 
 
 def unpacked(kept: bytes, program: str) -> tuple[Checkpoint, dict[str, bytes]]:
@@ -45,10 +43,7 @@ def unpacked(kept: bytes, program: str) -> tuple[Checkpoint, dict[str, bytes]]:
     Raises:
         CheckpointError: it is damaged, of another version or of another trial.
     """
-    digest, body = kept[:DIGEST_BYTES], kept[DIGEST_BYTES:]
-    if hashlib.sha256(body).digest() != digest:
-        raise CheckpointError("the checkpoint is damaged")
-    head, _, content = body.partition(b"\n")
+    head, _, content = opened(kept).partition(b"\n")
     table = json.loads(head)
     if table.pop("version", None) != VERSION:
         raise CheckpointError("the checkpoint was written by another version of hpo, or by another trainer")
