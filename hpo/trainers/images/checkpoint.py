@@ -13,7 +13,7 @@ from hpo.trainers.moving.clock import Score
 from hpo.trainers.sealed import opened, sealed
 
 VERSION = 5
-"""Of what a state holds."""
+"""The version of what a state holds."""
 
 
 def packed(state: Mapping[str, Any]) -> bytes:
