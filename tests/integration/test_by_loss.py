@@ -143,7 +143,7 @@ def test_what_people_see(storage: Storage, tmp_path: Path) -> None:
     report = verdict(storage, STUDY.name)
     best = {arm["arm"]: arm["best"] for arm in shown if arm["phase"] == "search"}
     assert best == {arm.name: pytest.approx(arm.search_best) for arm in report.arms}
-    written = run(storage, "report", STUDY.name, "-o", str(tmp_path))
+    written = run(storage, "report", STUDY.name, "--full", "-o", str(tmp_path))
     assert 0 == written.exit_code, written.output
     assert "has the lowest validation loss after" in " ".join(written.stdout.split())
     page = (tmp_path / f"{STUDY.name}.html").read_text()

@@ -202,7 +202,7 @@ def test_status_says_where_a_study_stands(storage: Storage) -> None:
     said = hpo(storage, "status", STUDY.name)
     assert ("finished", ["net.py:3 in f: OSError: x"]) == told()
     assert "digits: finished" in said
-    assert "failed: grid, search, cell" in said and "fix the cause, then: hpo retry digits" in said
+    assert "failed: grid, search, trial" in said and "fix the cause, then: hpo retry digits" in said
 
 
 def test_a_confirm_trial_let_go_while_the_search_is_open_is_withdrawn(storage: Storage) -> None:
