@@ -78,7 +78,10 @@ def test_pruned_and_confirmed_as_ever(tmp_path: Any) -> None:
             assert looked_at & set(range(1, cell.epochs + 1)) == known
     often.close(), seldom.close()
 
-    for words in (["report", "s", "--full", "-o", str(tmp_path / "page")], ["export", "s", "-o", str(tmp_path / "tables")]):
+    for words in (
+        ["report", "s", "--full", "-o", str(tmp_path / "page")],
+        ["export", "s", "-o", str(tmp_path / "tables")],
+    ):
         done = CliRunner().invoke(cli, words, env={"HPO_STORAGE": urls[1], "COLUMNS": "200"})
         assert 0 == done.exit_code, done.output
         if words[0] == "report":
