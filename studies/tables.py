@@ -12,8 +12,6 @@ line for each setting, of an arm against its baseline), `claims`.
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,19 +22,16 @@ from typing import Any
 
 from hpo.evidence.measured import after_the_end, last_epochs, measured, representative
 from hpo.report.numbers import NONE, change, mean, number, p_value, readable
+from hpo.report.render.exported import params, rows
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
-from hpo.search.parameters import parameters
-from hpo.search.space import Params, Range, Values, label_key
+from hpo.search.space import Range, Values
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
-from hpo.study.arm import Arm
 from hpo.study.file import load
 
 STUDIES = Path(__file__).parent
 TABLE = re.compile(r"(<!-- (arms|settings|claims): (\S+)((?: \S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
-
-Rows = list[dict[str, str]]
 
 
 class Judged:
@@ -45,8 +40,8 @@ class Judged:
     def __init__(self, file: Path, profile: str | None) -> None:
         self.study = load(file, profile=profile)
         raw = file.parent / "raw"
-        self.cells = [_cell(self.study, row) for row in _rows(raw / f"{self.study.name}-trials.csv.gz")]
-        self.curves = [_point(row) for row in _rows(raw / f"{self.study.name}-curves.csv.gz")]
+        self.cells = [_cell(self.study, row) for row in rows(raw / f"{self.study.name}-trials.csv.gz")]
+        self.curves = [_point(row) for row in rows(raw / f"{self.study.name}-curves.csv.gz")]
         self.report: Report = compare(self.study, self.cells, self.curves)
         if self.report.unfinished or self.report.incomplete:
             lacking = [*self.report.unfinished, *self.report.incomplete]
@@ -161,20 +156,14 @@ def _short(value: Any, searched: Range | Values) -> str:
     return readable(value)
 
 
-def _rows(path: Path) -> Rows:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
 def _cell(study: StudySpec, row: Mapping[str, str]) -> Cell:
-    arm = study.arms[row["arm"]]
     return Cell(
         id=int(row["cell"]),
         arm=row["arm"],
         phase=row["phase"],  # type: ignore[arg-type]
         slot=int(row["slot"]),
         seed=int(row["seed"]),
-        params=_params(arm, row),
+        params=params(study.arms[row["arm"]].search, row),
         state=row["state"],  # type: ignore[arg-type]
         attempts=int(row["attempts"]),
         claims=int(row["claims"]),
@@ -194,20 +183,6 @@ def _cell(study: StudySpec, row: Mapping[str, str]) -> Cell:
         started=None,
         finished=None,
     )
-
-
-def _params(arm: Arm, row: Mapping[str, str]) -> Params:
-    """The point of a trial, by the labels that the study file has."""
-    found: Params = {}
-    for name, parameter in parameters(arm.search).items():
-        text, searched = row.get(parameter.path, ""), parameter.searched
-        if not text:
-            continue
-        if isinstance(searched, Range):
-            found[name] = int(float(text)) if searched.integer else float(text)
-        else:
-            found[name] = next(label for label in searched.labels() if text in (label_key(label), str(label)))
-    return found
 
 
 def _point(row: Mapping[str, str]) -> CurvePoint:

@@ -9,11 +9,8 @@ they are searched, each from 0 at its low end to 1 at its high end. So the point
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -21,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.curves import Curve
+from hpo.report.render.exported import params, rows
 from hpo.search.space import Params, Range, Values
 from hpo.study.file import load
 
@@ -63,7 +61,7 @@ def recorded(file: Path, arm: str, search: int) -> Recorded:
     for row in trials:
         if (row["arm"], row["search"]) != (arm, str(search)):
             continue
-        points.append({name: _number(row[name], what.searched) for name, what in spec.parameters.items()})
+        points.append(params(spec.search, row))
         values = [float(one[metric.name] or "nan") for one in of_cell[row["cell"]]]
         curves.append(Curve(sign * np.array(values), None, row["ended"] == "diverged", worst))
     return Recorded(spec.search, study.arm(arm).length, points, curves)
@@ -83,22 +81,13 @@ def is_recorded(file: Path) -> bool:
 def _exported(stem: Path) -> tuple[Rows, Mapping[str, Rows]]:
     """The trials, and the units of each by its cell."""
     of_cell: dict[str, list[Mapping[str, str]]] = {}
-    for row in _rows(_table(stem, "curves")):
+    for row in rows(_table(stem, "curves")):
         of_cell.setdefault(row["cell"], []).append(row)
-    return tuple(_rows(_table(stem, "trials"))), {cell: tuple(rows) for cell, rows in of_cell.items()}
+    return tuple(rows(_table(stem, "trials"))), {cell: tuple(rows) for cell, rows in of_cell.items()}
 
 
 def _table(stem: Path, what: str) -> Path:
     return stem.with_name(f"{stem.name}-{what}.csv.gz")
-
-
-def _rows(path: Path) -> Iterator[Mapping[str, str]]:
-    with gzip.open(path) as file:
-        yield from csv.DictReader(io.TextIOWrapper(file, "utf-8"))
-
-
-def _number(text: str, searched: Range | Values) -> str | float:
-    return text if isinstance(searched, Values) else float(text)
 
 
 def _place(searched: Range, value: object) -> float:

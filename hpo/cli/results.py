@@ -33,14 +33,14 @@ def status(study: str | None, storage: str, watch: bool, of_time: bool, as_json:
     """Show the progress of STUDY, or of every study."""
     from hpo.errors import UserError
     from hpo.storage import open_storage
-    from hpo.watch import progress, times
-    from hpo.watch.glance import glances
-    from hpo.watch.overview import Watcher
+    from hpo.watch import progress
 
     if of_time and (study is None or watch):
         raise UserError("--time is about one study, as it is now", hint="hpo status STUDY --time, without --watch")
     opened = open_storage(storage)
     if of_time and study is not None:
+        from hpo.watch import times
+
         if as_json:
             say(json.dumps(times.times_json(opened, study), indent=2))
         else:
@@ -48,6 +48,10 @@ def status(study: str | None, storage: str, watch: bool, of_time: bool, as_json:
     elif as_json:
         say(json.dumps(progress.status_json(opened, study), indent=2))
     elif watch:
+        # What compares claims takes a while to import, which those who don't watch need not wait for.
+        from hpo.watch.glance import glances
+        from hpo.watch.overview import Watcher
+
         watcher = Watcher(opened)
         at_a_glance = is_terminal()
         refresh(
