@@ -6,7 +6,7 @@
 A table stands between `<!-- KIND: FILE [PROFILE] [ARM …] -->` and `<!-- end -->`; FILE is a study beside the page, and
 what `hpo export` has written of it lies in `raw`, compressed. Its trials are judged again by the study as the file has
 it now, so a verdict here is the report's. Kinds: `arms` (a line for each of them, or for those named), `settings` (a
-line for each setting, of an arm against its baseline), `claims`.
+line for each setting, of an arm against its baseline), `claims`. `<!-- studies -->` is the table of all studies.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+import tomllib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -28,10 +30,13 @@ from hpo.report.verdict.results import Report
 from hpo.search.space import Range, Values
 from hpo.storage.rows import Cell, CurvePoint
 from hpo.study import StudySpec
+from hpo.study.checks.budgets import units_at_most
 from hpo.study.file import load
 
 STUDIES = Path(__file__).parent
 TABLE = re.compile(r"(<!-- (arms|settings|claims): (\S+)((?: \S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
+OVERVIEW = re.compile(r"(<!-- studies -->\n).*?(<!-- end -->)", re.DOTALL)
+DOCUMENT = re.compile(r"\((\d{3})_\w+\)$")
 
 
 class Judged:
@@ -124,6 +129,52 @@ KINDS: Mapping[str, Callable[[Judged, Sequence[str]], Iterator[str]]] = {
 }
 
 
+def studies() -> Iterator[str]:
+    """Every study: its question, what it trains at most, and of each run what it took and what it found."""
+    yield _row("study", "question", "document", "epochs", "`small`: epochs", "core-minutes", "found")
+    yield _row(*["---"] * 3, *["---:"] * 3, "---")
+    documents = {file: _document(file) for file in STUDIES.glob("**/*.toml")}
+    for file, document in sorted(documents.items(), key=lambda one: (one[1], one[0])):
+        profiles = {profile: load(file, profile=profile) for profile in _profiles(file)}
+        planned = [profiles[None], profiles.get("small", profiles[None])]
+        beginning = (
+            f"[{file.stem}]({file.relative_to(STUDIES)})",
+            profiles[None].title,
+            f"[{document}]({file.parent.name}/README.md)" if document else NONE,
+            *(f"{sum(units_at_most(study).values()):,}" for study in planned),
+        )
+        raw = {profile: file.parent / "raw" / f"{study.name}-trials.csv.gz" for profile, study in profiles.items()}
+        run = [profile for profile, trials in raw.items() if trials.exists()]
+        page = (file.parent / "RESULTS.md").relative_to(STUDIES)
+        for profile in run:
+            found = judged(file, profile)
+            minutes = sum(cell.seconds for cell in found.cells) / 60
+            how = f"`{profile}`" if profile else "as written"
+            yield _row(*beginning, f"{minutes:.0f}", f"[{how}]({page}): {_counted(found.report)}")
+            beginning = ("", "", "", "", "")
+        if not run:
+            yield _row(*beginning, NONE, "no raw data here")
+
+
+def _document(file: Path) -> str:
+    """The number of the document whose experiment it repeats, if it does."""
+    source = load(file).source
+    found = DOCUMENT.search(source.document) if source else None
+    return found[1] if found else ""
+
+
+def _profiles(file: Path) -> list[str | None]:
+    return [None, *tomllib.loads(file.read_text(encoding="utf-8")).get("profiles", {})]
+
+
+def _counted(report: Report) -> str:
+    """How many claims came out how: `4 claims: 1 supported, 3 undecided`."""
+    counts = Counter(claim.shown for claim in report.claims)
+    ordered = ("supported", "contradicted", "no difference that matters", "not known", "undecided")
+    assert set(counts) <= set(ordered), counts
+    return f"{len(report.claims)} claims: {', '.join(f'{counts[word]} {word}' for word in ordered if counts[word])}"
+
+
 @cache
 def judged(file: Path, profile: str | None) -> Judged:
     """The verdict on a study, once for all of its tables."""
@@ -135,14 +186,17 @@ def table(page: Path, kind: str, file: str, rest: str) -> str:
     words = rest.split()
     path = page.parent / file
     profile = words.pop(0) if words and words[0] != "-" else None
-    return "".join(f"{line}\n" for line in KINDS[kind](judged(path, profile), [word for word in words if word != "-"]))
+    return _text(KINDS[kind](judged(path, profile), [word for word in words if word != "-"]))
 
 
 def written(page: Path) -> str:
     """The page with its tables as the data says."""
-    return TABLE.sub(
-        lambda found: found[1] + table(page, found[2], found[3], found[4]) + found[5], page.read_text(encoding="utf-8")
-    )
+    text = OVERVIEW.sub(lambda found: found[1] + _text(studies()) + found[2], page.read_text(encoding="utf-8"))
+    return TABLE.sub(lambda found: found[1] + table(page, found[2], found[3], found[4]) + found[5], text)
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _row(*values: str) -> str:

@@ -15,7 +15,7 @@ from hpo.evidence.power import POWER, smallest_effect
 from hpo.search.space import Range, Values
 from hpo.study import StudySpec
 from hpo.study.arm import Arm
-from hpo.study.checks.budgets import ArmPlan, arm_plans
+from hpo.study.checks.budgets import ArmPlan, arm_plans, units_at_most
 from hpo.study.doubts import doubts
 from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
@@ -25,7 +25,7 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
     """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed."""
     plans, confirm, searches = arm_plans(study), study.protocol.confirm, study.protocol.searches
     again = confirm.top * confirm.largest if confirm else 0  # trials of a search's confirm phase
-    units = {plan.arm: searches * (plan.budget_epochs + again * plan.epochs) for plan in plans}
+    units = units_at_most(study)
     cells = searches * sum(plan.cells + again for plan in plans)
     view = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("arm", "sampler", "pruner"):
