@@ -14,54 +14,23 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from hpo.evidence.measured import after_the_end, last_epochs, measured, representative
+from judged import STUDIES, Judged, judge, profiles, trials
+
 from hpo.report.numbers import NONE, change, mean, number, p_value, readable
-from hpo.report.render.exported import params, rows
-from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import Report
 from hpo.search.space import Range, Values
-from hpo.storage.rows import Cell, CurvePoint
-from hpo.study import StudySpec
 from hpo.study.checks.budgets import units_at_most
 from hpo.study.file import load
 
-STUDIES = Path(__file__).parent
 TABLE = re.compile(r"(<!-- (arms|settings|claims): (\S+)((?: \S+)*) -->\n).*?(<!-- end -->)", re.DOTALL)
 OVERVIEW = re.compile(r"(<!-- studies -->\n).*?(<!-- end -->)", re.DOTALL)
 DOCUMENT = re.compile(r"\((\d{3})_\w+\)$")
-
-
-class Judged:
-    """A study, its raw data, and the verdict on it."""
-
-    def __init__(self, file: Path, profile: str | None) -> None:
-        self.study = load(file, profile=profile)
-        raw = file.parent / "raw"
-        self.cells = [_cell(self.study, row) for row in rows(raw / f"{self.study.name}-trials.csv.gz")]
-        self.curves = [_point(row) for row in rows(raw / f"{self.study.name}-curves.csv.gz")]
-        self.report: Report = compare(self.study, self.cells, self.curves)
-        if self.report.unfinished or self.report.incomplete:
-            lacking = [*self.report.unfinished, *self.report.incomplete]
-            raise SystemExit(f"{file}: the raw data are not those of the file: {'; '.join(lacking)}")
-
-    def train(self, metric: str) -> dict[str, float]:
-        """Arm -> mean over its confirm seeds of what was measured in the last epoch."""
-        read = after_the_end(last_epochs(self.cells, self.curves))
-        found = {}
-        for arm in self.study.arms:
-            own = representative(self.study, [cell for cell in self.cells if cell.arm == arm])
-            values = measured([self.study.metrics[metric]], {cell.id: [cell] for cell in own}, read)[metric]
-            if values:
-                found[arm] = fmean(values.values())
-        return found
 
 
 def arms(judged: Judged, named: Sequence[str]) -> Iterator[str]:
@@ -135,19 +104,18 @@ def studies() -> Iterator[str]:
     yield _row(*["---"] * 3, *["---:"] * 3, "---")
     documents = {file: _document(file) for file in STUDIES.glob("**/*.toml")}
     for file, document in sorted(documents.items(), key=lambda one: (one[1], one[0])):
-        profiles = {profile: load(file, profile=profile) for profile in _profiles(file)}
-        planned = [profiles[None], profiles.get("small", profiles[None])]
+        by_profile = {profile: load(file, profile=profile) for profile in profiles(file)}
+        planned = [by_profile[None], by_profile.get("small", by_profile[None])]
         beginning = (
             f"[{file.stem}]({file.relative_to(STUDIES)})",
-            profiles[None].title,
+            by_profile[None].title,
             f"[{document}]({file.parent.name}/README.md)" if document else NONE,
             *(f"{sum(units_at_most(study).values()):,}" for study in planned),
         )
-        raw = {profile: file.parent / "raw" / f"{study.name}-trials.csv.gz" for profile, study in profiles.items()}
-        run = [profile for profile, trials in raw.items() if trials.exists()]
+        run = [profile for profile, study in by_profile.items() if trials(file, study).exists()]
         page = (file.parent / "RESULTS.md").relative_to(STUDIES)
         for profile in run:
-            found = judged(file, profile)
+            found = judge(file, profile)
             minutes = sum(cell.seconds for cell in found.cells) / 60
             how = f"`{profile}`" if profile else "as written"
             yield _row(*beginning, f"{minutes:.0f}", f"[{how}]({page}): {_counted(found.report)}")
@@ -163,10 +131,6 @@ def _document(file: Path) -> str:
     return found[1] if found else ""
 
 
-def _profiles(file: Path) -> list[str | None]:
-    return [None, *tomllib.loads(file.read_text(encoding="utf-8")).get("profiles", {})]
-
-
 def _counted(report: Report) -> str:
     """How many claims came out how: `4 claims: 1 supported, 3 undecided`."""
     counts = Counter(claim.shown for claim in report.claims)
@@ -175,18 +139,12 @@ def _counted(report: Report) -> str:
     return f"{len(report.claims)} claims: {', '.join(f'{counts[word]} {word}' for word in ordered if counts[word])}"
 
 
-@cache
-def judged(file: Path, profile: str | None) -> Judged:
-    """The verdict on a study, once for all of its tables."""
-    return Judged(file, profile)
-
-
 def table(page: Path, kind: str, file: str, rest: str) -> str:
     """The table as Markdown."""
     words = rest.split()
     path = page.parent / file
     profile = words.pop(0) if words and words[0] != "-" else None
-    return _text(KINDS[kind](judged(path, profile), [word for word in words if word != "-"]))
+    return _text(KINDS[kind](judge(path, profile), [word for word in words if word != "-"]))
 
 
 def written(page: Path) -> str:
@@ -208,45 +166,6 @@ def _short(value: Any, searched: Range | Values) -> str:
     if isinstance(value, dict) and isinstance(searched, Values):
         return str(next(label for label in searched.labels() if searched.decode(label) == value))
     return readable(value)
-
-
-def _cell(study: StudySpec, row: Mapping[str, str]) -> Cell:
-    return Cell(
-        id=int(row["cell"]),
-        arm=row["arm"],
-        phase=row["phase"],  # type: ignore[arg-type]
-        slot=int(row["slot"]),
-        seed=int(row["seed"]),
-        params=params(study.arms[row["arm"]].search, row),
-        state=row["state"],  # type: ignore[arg-type]
-        attempts=int(row["attempts"]),
-        claims=int(row["claims"]),
-        leader=None,
-        leader_epochs=None,
-        trial_id=None,
-        trial_number=None,
-        epochs=int(row["epochs"]),
-        seconds=float(row["seconds"]),
-        ended=row["ended"] or None,  # type: ignore[arg-type]
-        score=_number(row["score"]),
-        metrics={name: _number(row[name]) for name in study.metrics if row.get(name)},
-        error=None,
-        reason=None,
-        failed_by=None,
-        worker=row["worker"] or None,
-        started=None,
-        finished=None,
-    )
-
-
-def _point(row: Mapping[str, str]) -> CurvePoint:
-    keys = ("study", "arm", "search", "phase", "slot", "seed", "cell", "epoch", "seconds")
-    metrics = {name: _number(value) for name, value in row.items() if name not in keys and value}
-    return CurvePoint(int(row["cell"]), int(row["epoch"]), float(row["seconds"]), metrics)
-
-
-def _number(text: str) -> float | None:
-    return float(text) if text else None
 
 
 def main() -> int:
