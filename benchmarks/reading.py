@@ -1,7 +1,8 @@
-"""How long people wait for a large study: `hpo status`, `hpo report`, `hpo export`, and the dashboard's pages.
+"""How long people and workers wait for a large study: launch, claim, status, stop, report, export, the dashboard's pages.
 
-Fills a scratch database of each kind and times the commands as processes: wall time, and the CPU time of the process.
-Run as `python -m benchmarks.reading`; the last line of the output is one JSON object.
+Launches the study in a scratch database of each kind, gives its trials results, and times the commands as processes: wall
+time, CPU time, and the most memory that they held. Run as `python -m benchmarks.reading`; the last line of the output is
+one JSON object.
 """
 
 from __future__ import annotations
@@ -9,24 +10,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.large_study import NAME, fill, make_study
-from hpo.storage import create_storage
+from hpo.report.toml import study_file
+from hpo.storage import Storage, create_storage
 from tests.postgres import PostgresServer
 
 POLL_SECONDS = 11.0
 """The dashboard looks at a large study again when what it knows is 10 s old."""
+
+CLAIMS = 200
 
 Figures = dict[str, float]
 
@@ -34,7 +38,7 @@ Figures = dict[str, float]
 def main() -> None:
     """Measure, and say so."""
     parser = argparse.ArgumentParser(description="Times what people wait for, on a large study.")
-    parser.add_argument("--trials", type=int, default=10_000)
+    parser.add_argument("--trials", type=int, default=10_000, help="at most 10,000 of an arm")
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--arms", type=int, default=4, help="one Optuna study each")
     parser.add_argument("--only", choices=["sqlite", "postgres"])
@@ -63,40 +67,57 @@ def _postgres(folder: Path) -> Iterator[str]:
 
 
 def _measure(url: str, folder: Path, trials: int, epochs: int, arms: int) -> Figures:
-    storage = create_storage(url)
-    began = time.monotonic()
-    count = fill(storage, make_study(trials, epochs, arms))
-    print(f"{storage}: {count} trials in {time.monotonic() - began:.0f} s", flush=True)
-    storage.close()
     os.environ["HPO_STORAGE"] = url
-    figures: Figures = {}
+    study = make_study(trials, epochs, arms)
+    file = folder / "study.toml"
+    file.write_text(study_file(study), encoding="utf-8")
+    figures = _command("launch", ["launch-study", str(file), "--workers", "0"], folder)
+    storage = create_storage(url)
+    figures |= _claims(storage)
+    figures |= _command("stop", ["stop", NAME], folder) | _command("resume", ["resume", NAME], folder)
+    began = time.monotonic()
+    count = fill(storage, study)
+    print(f"{storage}: {count} trials filled in {time.monotonic() - began:.0f} s", flush=True)
+    storage.close()
     commands = {
         "status": ["status", NAME],
         "report": ["report", NAME, "-o", str(folder / "report")],
         "export": ["export", NAME, "-o", str(folder / "export")],
     }
     for name, arguments in commands.items():
-        _command(arguments, folder)  # once before, so that files lie in memory and modules are compiled
-        wall, cpu = _timed(lambda given=arguments: _command(given, folder))
-        figures |= _said(name, wall, cpu)
+        figures |= _command(name, arguments, folder)
     return figures | _dashboard()
 
 
-def _timed(action: Callable[[], object]) -> tuple[float, float]:
-    """Seconds of wall time, and of CPU time in child processes."""
-    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    action()
-    wall, after = time.monotonic() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+def _claims(storage: Storage) -> Figures:
+    """What a worker waits for its next trial, while all of the study is still to do."""
+    times = []
+    for _ in range(CLAIMS):
+        began = time.monotonic()
+        claimed = storage.ledger.claim("reading", 60.0)
+        times.append(1000 * (time.monotonic() - began))
+        assert claimed is not None
+        storage.ledger.release(claimed)
+    middle, worst = statistics.median(times), sorted(times)[-1 - CLAIMS // 100]
+    print(f"  {'claim':<28} {middle:7.2f} ms  p99 {worst:7.2f} ms", flush=True)
+    return {"claim_ms": round(middle, 2), "claim_p99_ms": round(worst, 2)}
 
 
-def _command(arguments: list[str], folder: Path) -> None:
-    subprocess.run([sys.executable, "-m", "hpo", *arguments], check=True, capture_output=True, cwd=folder)
+def _command(name: str, arguments: list[str], folder: Path) -> Figures:
+    """What one command takes as a process of its own."""
+    began = time.monotonic()
+    process = subprocess.Popen([sys.executable, "-m", "hpo", *arguments], stdout=subprocess.DEVNULL, cwd=folder)
+    _, status, used = os.wait4(process.pid, 0)  # in place of wait(): it says what this one child has used
+    wall, process.returncode = time.monotonic() - began, os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, arguments
+    return _said(name, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 
 
-def _said(name: str, wall: float, cpu: float) -> Figures:
-    print(f"  {name:<28} {wall:7.2f} s   CPU {cpu:7.2f} s", flush=True)
-    return {f"{name}_seconds": round(wall, 2), f"{name}_cpu_seconds": round(cpu, 2)}
+def _said(name: str, wall: float, cpu: float, megabytes: float | None = None) -> Figures:
+    memory = {} if megabytes is None else {f"{name}_memory_megabytes": round(megabytes)}
+    held = "" if megabytes is None else f"   {megabytes:7.0f} MB"
+    print(f"  {name:<28} {wall:7.2f} s   CPU {cpu:7.2f} s{held}", flush=True)
+    return {f"{name}_seconds": round(wall, 2), f"{name}_cpu_seconds": round(cpu, 2)} | memory
 
 
 def _dashboard() -> Figures:
