@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import multiprocessing
 import os
 import signal
 import socket
@@ -18,13 +19,15 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.large_study import NAME, fill, make_study
 from hpo.report.toml import study_file
-from hpo.storage import Storage, create_storage
+from hpo.storage import create_storage
+from hpo.study import StudySpec
 from tests.postgres import PostgresServer
 
 POLL_SECONDS = 11.0
@@ -72,13 +75,9 @@ def _measure(url: str, folder: Path, trials: int, epochs: int, arms: int) -> Fig
     file = folder / "study.toml"
     file.write_text(study_file(study), encoding="utf-8")
     figures = _command("launch", ["launch-study", str(file), "--workers", "0"], folder)
-    storage = create_storage(url)
-    figures |= _claims(storage)
+    figures |= _apart(_claims, url)
     figures |= _command("stop", ["stop", NAME], folder) | _command("resume", ["resume", NAME], folder)
-    began = time.monotonic()
-    count = fill(storage, study)
-    print(f"{storage}: {count} trials filled in {time.monotonic() - began:.0f} s", flush=True)
-    storage.close()
+    _apart(_filled, url, study)
     commands = {
         "status": ["status", NAME],
         "report": ["report", NAME, "-o", str(folder / "report")],
@@ -89,8 +88,23 @@ def _measure(url: str, folder: Path, trials: int, epochs: int, arms: int) -> Fig
     return figures | _dashboard()
 
 
-def _claims(storage: Storage) -> Figures:
+def _apart(action: Callable[..., Figures], *given: object) -> Figures:
+    """Call it in a process of its own, so that this one stays small: a command begins as a copy of it, memory and all."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(action, *given).result()
+
+
+def _filled(url: str, study: StudySpec) -> Figures:
+    storage = create_storage(url)
+    began = time.monotonic()
+    count = fill(storage, study)
+    print(f"{storage}: {count} trials filled in {time.monotonic() - began:.0f} s", flush=True)
+    return {}
+
+
+def _claims(url: str) -> Figures:
     """What a worker waits for its next trial, while all of the study is still to do."""
+    storage = create_storage(url)
     times = []
     for _ in range(CLAIMS):
         began = time.monotonic()

@@ -8,8 +8,8 @@ WHERE hpo_cell.id = (SELECT min(anon_1.id) AS min_1
       SELECT hpo_cell.id
       FROM hpo_cell
       WHERE hpo_cell.study_id = hpo_study.id
-      AND hpo_cell.state IN (…)
-      AND (hpo_cell.state = :state_2
+      AND hpo_cell.state IN ('planned', 'leased')
+      AND (hpo_cell.state = :state_1
         AND (hpo_cell.leader IS NULL
           OR (EXISTS (
               SELECT *
@@ -17,7 +17,7 @@ WHERE hpo_cell.id = (SELECT min(anon_1.id) AS min_1
               WHERE leader.id = hpo_cell.leader
               AND (leader.state IN (…)
                 OR leader.epochs >= hpo_cell.leader_epochs))))
-        OR hpo_cell.state = :state_4
+        OR hpo_cell.state = :state_3
         AND (hpo_cell.lease_until < extract(epoch from clock_timestamp())::float8
           OR hpo_cell.lease_until > extract(epoch from clock_timestamp())::float8 + hpo_cell.lease_seconds))
       AND (hpo_cell.id NOT IN (NULL)
@@ -26,7 +26,7 @@ WHERE hpo_cell.id = (SELECT min(anon_1.id) AS min_1
       LIMIT :param_1
       FOR UPDATE OF hpo_cell SKIP LOCKED) AS id
     FROM hpo_study
-    WHERE hpo_study.state = :state_5
+    WHERE hpo_study.state = :state_4
     AND (hpo_study.uuid NOT IN (NULL)
       OR (1 = 1))) AS anon_1)
 RETURNING hpo_cell.study_id, (

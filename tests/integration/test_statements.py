@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import event
 
 from hpo.service import begin_study
-from hpo.storage import Storage
+from hpo.storage import Storage, create_storage
 from hpo.storage.optuna.trials import Trials
 from hpo.storage.rows import Lease
 from hpo.trainers.trainer import Evaluation
@@ -127,3 +127,21 @@ def test_statements(storage: Storage) -> None:
     if os.environ.get("ACCEPT"):
         GOLDEN.write_text(record.text())
     assert GOLDEN.read_text() == record.text()
+
+
+def test_a_claim_finds_the_first_open_trial_by_the_index_of_open_ones(tmp_path: Path) -> None:
+    """In SQLite too, where it would else sort all that are open: fifty milliseconds for a hundred thousand."""
+    storage = create_storage(f"sqlite:///{tmp_path}/hpo.db")
+    begin_study(storage, STUDY)
+    sent: list[tuple[str, Any]] = []
+
+    @event.listens_for(storage.engine, "before_cursor_execute")
+    def note(connection: Any, cursor: Any, statement: str, parameters: Any, *more: Any) -> None:
+        sent.append((statement, parameters))
+
+    claimed(storage)
+    [claim] = [each for each in sent if each[0].startswith("UPDATE hpo_cell")]
+    with storage.engine.connect() as connection:
+        plan = [row[3] for row in connection.exec_driver_sql(f"explain query plan {claim[0]}", claim[1])]
+    assert any("USING INDEX hpo_cell_open_of_study" in step for step in plan), plan
+    assert not any("FOR ORDER BY" in step for step in plan), plan
