@@ -52,7 +52,7 @@ bench-checkpoints: $(VENV)/.installed-dev ## What it costs to make a checkpoint 
 bench-search: $(VENV)/.installed-dev ## How soon random search, TPE and pruners reach a grid's best, replayed (QUICK=1: under two minutes)
 	$(BIN)/python -m benchmarks.search
 
-bench-reading: $(VENV)/.installed-dev ## How long status, report, export and dashboard take for 10,000 trials
+bench-reading: $(VENV)/.installed-dev ## What launch, claim, status, report and more take for 10,000 trials
 	$(BIN)/python -m benchmarks.reading
 
 bench-scoring: $(VENV)/.installed-dev ## What it saves to score trials less often; needs CIFAR-10 in HPO_DATA_DIR/cifar10

@@ -1,8 +1,8 @@
-"""How long people and workers wait for a large study: launch, claim, status, stop, report, export, the dashboard's pages.
+"""How long people and workers wait for a large study: its commands, a claim, and the dashboard's pages.
 
-Launches the study in a scratch database of each kind, gives its trials results, and times the commands as processes: wall
-time, CPU time, and the most memory that they held. Run as `python -m benchmarks.reading`; the last line of the output is
-one JSON object.
+Launches the study in a scratch database of each kind, gives its trials results, and times the commands as processes:
+wall time, CPU time, and the most memory that they held. Run as `python -m benchmarks.reading`; the last line of the
+output is one JSON object.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _measure(url: str, folder: Path, trials: int, epochs: int, arms: int) -> Fig
 
 
 def _apart(action: Callable[..., Figures], *given: object) -> Figures:
-    """Call it in a process of its own, so that this one stays small: a command begins as a copy of it, memory and all."""
+    """Call it in a process of its own, so that this one stays small: a command begins as a copy of it."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(action, *given).result()
 

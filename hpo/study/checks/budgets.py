@@ -50,7 +50,7 @@ def arm_plans(study: StudySpec) -> list[ArmPlan]:
 
 
 def units_at_most(study: StudySpec) -> dict[str, int]:
-    """Arm -> what all of its searches and their confirm phases train in all, in the study's unit, if nothing is pruned."""
+    """Arm -> what its searches and their confirm phases train in all, in the study's unit, if nothing is pruned."""
     protocol = study.protocol
     confirmed = protocol.confirm.top * protocol.confirm.largest if protocol.confirm else 0
     return {plan.arm: protocol.searches * (plan.budget_epochs + confirmed * plan.epochs) for plan in arm_plans(study)}
