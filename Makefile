@@ -92,6 +92,7 @@ clean: ## Remove the virtual environment and everything that was built
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; make PYTHON=/path/to/python")'
 	$(PYTHON) -m venv $(VENV)
+	$(if $(UV),,$(if $(UV_TORCH_BACKEND),@echo "uv is not on the path, so UV_TORCH_BACKEND does nothing: pip installs the CUDA build of torch" >&2))
 	touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.python

@@ -167,6 +167,8 @@ class Trainer(Protocol):
     """Parts of a trial that decide what it costs or what it is scored on, so no search may touch them; what to do."""
     shared: tuple[str, ...]
     """Parts that all arms have in common."""
+    train_values: str
+    """What its metrics of train are, in a sentence; empty where that is the user's affair."""
 
     def spec(self) -> type[BaseModel]:
         """The model that checks a trial."""

@@ -42,7 +42,7 @@
     at("over").hidden = !study.isOver;
     at("progress").max = study.total || 1;
     at("progress").value = study.done;
-    write(at("count"), `${study.done} of ${study.total} trials done`);
+    write(at("count"), `${study.done} of the ${study.total} trials planned so far are done`);
     write(at("metric"), study.metric);
     at("arms").replaceChildren(...study.arms.map((arm) => row(arm, study.arms)));
     at("claims-part").hidden = !study.claims.length;

@@ -72,8 +72,8 @@ def _study(study: str) -> Iterator[str]:
 
 def _arms() -> Iterator[str]:
     yield '<div class="scroll" role="region" aria-labelledby="caption" tabindex="0">'
-    yield '<table class="arms"><caption id="caption"><span>Best: of the search so far, by <bdi id="metric"></bdi>; '
-    yield "its learning curve, on one scale for all arms.</span></caption>"
+    yield '<table class="arms"><caption id="caption"><span>Best: of the search so far, by '
+    yield '<bdi id="metric">its metric</bdi>; its learning curve, on one scale for all arms.</span></caption>'
     heads = ('<th scope="col" class="bar">progress</th>', *(f'<th scope="col">{head}</th>' for head in _HEADS))
     yield f'<thead><tr><th scope="col">arm</th>{"".join(heads)}</tr></thead>'
     yield '<tbody id="arms"></tbody></table></div>'

@@ -163,6 +163,8 @@ def _doing(standing: Standing, workers: Sequence[WorkerRow]) -> str:
         return standing.row.reason
     if standing.state in OVER:
         return f"the verdict: hpo report {standing.row.name}"
+    if not workers and any(arm.done or arm.leased for arm in standing.progress):
+        return f"no worker is left; to go on: hpo worker {standing.row.name}"
     if not workers:
         return "no worker has reported yet"
     if not any(arm.leased or arm.done for arm in standing.progress):

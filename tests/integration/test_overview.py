@@ -108,6 +108,18 @@ def test_the_first_seconds(storage: Storage) -> None:
     assert () == overview.leanings
 
 
+def test_what_to_do_when_all_workers_have_gone(storage: Storage) -> None:
+    """Something has been done, so it is not the first one that is waited for."""
+    begun(storage)
+    storage.ledger.register("w", "host", 1, "CPU", {})
+    lease = storage.ledger.claim("w", 600.0)
+    assert lease is not None
+    end(storage, [lease.cell], 0.3)
+    storage.ledger.seen("w", ended=True)
+    [overview] = Watcher(storage).look("digits")
+    assert "no worker is left; to go on: hpo worker digits" == overview.doing
+
+
 def test_claims_lean_and_are_not_decided(storage: Storage) -> None:
     """The difference of the seeds that both arms have so far, whatever it is called provisional."""
     row = searched(storage)

@@ -24,6 +24,8 @@ from hpo.report.figures.values import Axis, Panel, Series, rows_axis, toward_bes
 from hpo.report.render import svg
 from hpo.report.render.plotly_figures import plotly_figure
 from hpo.report.verdict.compare import compare
+from hpo.storage.rows import first_slot
+from hpo.study.file import parse
 from hpo.trainers.images.reported import OBJECTIVE
 from tests.unit import report_samples
 from tests.unit.figure_samples import HIDDEN, confirmed, curves, drawn, searched, study, trial
@@ -113,6 +115,34 @@ def test_a_metric_has_one_scale() -> None:
     validation, loss, train, train_loss = (panel.y for panel in figure.panels)
     assert validation.limits == train.limits and loss == train_loss and loss.log
     assert loss.limits is not None and loss.limits[0] < 0.25 < 1.5 < loss.limits[1]
+
+
+@pytest.mark.parametrize(("lowest", "log"), [(0.9, False), (0.1, True)])
+def test_a_loss_that_hardly_moves_has_a_linear_axis(lowest: float, log: bool) -> None:
+    """A logarithmic one would have a single tick, or none."""
+    cells = searched()
+    points = [
+        replace(point, metrics=point.metrics | {"validation_loss": 1.0 - (1.0 - lowest) * point.at / 4})
+        for point in curves(cells)
+    ]
+    figure = learning_curves(study(), cells, [replace(p, metrics=p.metrics | {"train_loss": 1.0}) for p in points])
+    assert figure is not None
+    [axis] = [panel.y for panel in figure.panels if panel.title == "Validation loss"]
+    assert log == axis.log
+
+
+def test_captions_say_which_of_several_searches_is_shown() -> None:
+    """And that an arm is then more than one configuration; its expected best is of all its searches."""
+    spec = parse(study().model_dump(exclude_unset=True) | {"protocol": {"searches": 2, "confirm": {"seeds": 3}}})
+    cells = searched()
+    cells += confirmed(cells)
+    cells += [replace(one, id=one.id + 1000, slot=one.slot + first_slot(2)) for one in cells]
+    points = list(curves(cells))
+    made = {each.id: each for each in figures(spec, cells, points, compare(spec, cells, points))}
+    assert re.search(r"grid: what its search \d chose, 3 fresh seeds", made["learning-curves"].caption)
+    assert "mean test accuracy of what an arm's searches chose" in made["standing"].caption
+    part = made["accuracy-by-epochs-spent"].panels[2]
+    assert ("Expected best of a part", "epochs of all the arm's searches") == (part.title, part.x.label)
 
 
 def test_every_seed_moves_by_itself() -> None:

@@ -100,7 +100,7 @@ def test_the_verdict_comes_first() -> None:
     words = Reader(finished()).words
     parts = [
         "Is it better?",
-        "It is not known whether ramp is better.",
+        "It is not decided whether ramp is better.",
         "The test accuracy of ramp is 2.00 points higher than that of grid",
         "Where the arms stand",
         "Rests on 3 seeds of each arm, 1 search of each, 6 configurations tried in all. Compute: equal",

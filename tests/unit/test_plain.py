@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_contradicted() -> None:
 def test_not_known() -> None:
     """The question is left open, with what the answer may be."""
     report = judged([0.85, 0.97, 0.92])
-    assert "It is not known whether ramp beats grid." == answer(report)
+    assert "It is not decided whether ramp beats grid." == answer(report)
     assert "may be anything between -13.35 and +14.01 points, which leaves" in in_plain_words(report.claims[0])
 
 
@@ -62,7 +63,11 @@ def test_no_difference_that_matters() -> None:
     """It names what would matter."""
     report = judged([0.9, 0.911, 0.92, 0.929, 0.94], greater={"arm": "ramp", "than": "grid"}, matters=0.01)
     assert "It does not hold that ramp beats grid by as much as would matter." == answer(report)
-    assert "between -1.00 and +1.00 points, where it would not matter." in in_plain_words(report.claims[0])
+    [claim] = report.claims
+    assert "the difference is smaller than the 1.00 points that would matter in this study." in in_plain_words(claim)
+    assert re.search(
+        r"\(p (= 0\.0\d+|< 0\.001) for one of 1\.00 or more\); its 90 % interval lies within", claim.reason
+    )
 
 
 def test_no_trials_yet() -> None:

@@ -16,6 +16,7 @@ from hpo.report.figures.runs import (
     runs_of,
     settled,
     several,
+    spans,
     spread,
     threads,
     values_of,
@@ -24,10 +25,11 @@ from hpo.report.figures.runs import (
 from hpo.report.figures.values import Axis, Figure, Panel, Series, shortened
 from hpo.storage.rows import Cell, CurvePoint, value_of
 from hpo.study import StudySpec
-from hpo.words.nouns import a
 
 LOG_FROM = 10.0
 """Strengths and norms of which the largest is so many times the smallest are shown on a logarithmic axis."""
+LOSSES_LOG_FROM = 4.0
+"""The same for the metrics of learning curves, past the beginning; on a smaller logarithmic axis there are no ticks."""
 LEARNING_RATE = "Learning rate"
 STRENGTH, NORM = "strength.", "gradient_norm."
 """The names begin so under which strengths and gradient norms are reported."""
@@ -50,16 +52,17 @@ def learning_curves(study: StudySpec, cells: Sequence[Cell], curves: Sequence[Cu
     panels = []
     for metric in drawn:
         alike = [one for other, own in drawn.items() if other.base == metric.base for one in own]
-        log = not metric.share and all_positive(alike)
+        log = not metric.share and spans(alike, LOSSES_LOG_FROM)
         y = Axis(metric.axis, log=log, limits=settled(alike, log=log))
         panels.append(Panel(metric.words.capitalize(), Axis(study.unit, whole=True), y))
-    of = "; ".join(f"{arm}: {whose(shown[arm])}" for arm in runs)
+    are_several = study.protocol.searches > 1
+    of = "; ".join(f"{arm}: {whose(shown[arm], which_search=are_several)}" for arm in runs)
+    train = f" {study.trainer.train_values}" if study.trainer.train_values else ""
     return Figure(
         id="learning-curves",
         title="Learning curves",
-        caption=f"Mean (line) and lowest to highest (band) of the trials shown. {of}. Train values are running "
-        f"means over {a(study.unit)}, regularization as it was. A metric has the same axis on every split, "
-        "and the beginning may lie outside of it.",
+        caption=f"Mean (line) and lowest to highest (band) of the trials shown. {of}.{train} A metric has the same "
+        "axis on every split, and the beginning may lie outside of it.",
         arms=tuple(study.arms),
         panels=tuple(panels),
         series=tuple(one for own in drawn.values() for one in own),

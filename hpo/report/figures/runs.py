@@ -40,10 +40,11 @@ def several(study: StudySpec, cells: Sequence[Cell]) -> dict[str, Sequence[Cell]
     return found
 
 
-def whose(shown: Sequence[Cell]) -> str:
-    """What the trials shown of an arm are, in words."""
+def whose(shown: Sequence[Cell], *, which_search: bool) -> str:
+    """What the trials shown of an arm are, in words; of several searches, which one they are of."""
     if shown[0].phase == CONFIRM:
-        return f"its best configuration, {count(len(shown), 'fresh seed')}"
+        best = f"what its search {shown[0].search} chose" if which_search else "its best configuration"
+        return f"{best}, {count(len(shown), 'fresh seed')}"
     if all(cell.params == shown[0].params for cell in shown):
         return f"its best configuration, {count(len(shown), 'search trial')}"
     return f"its {len(shown)} best search trials"
@@ -104,6 +105,14 @@ def ratio(series: Iterable[Series]) -> float:
     """How many times the smallest value the largest is."""
     values = values_of(series)
     return max(values) / min(values)
+
+
+def spans(series: Sequence[Series], times: float) -> bool:
+    """Whether the values after the warm-up are positive, and the largest so many times the smallest."""
+    if not all_positive(series) or (shown := settled(series, log=True)) is None:
+        return False
+    low, high = shown
+    return high >= times * low
 
 
 def settled(series: Sequence[Series], *, log: bool = False) -> tuple[float, float] | None:

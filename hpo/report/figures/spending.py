@@ -21,10 +21,12 @@ def spending(cells: Sequence[Cell], report: Report) -> Figure | None:
     series = [one for arm in report.arms for one in (*_found(metric, arm, first), *_trials(metric, arm.name, first))]
     if not series or all(arm.tried <= 1 for arm in report.arms):
         return None
-    which = "first search" if report.compared_by == "search" else "search"
+    are_several = any(len(arm.configurations) > 1 for arm in report.arms)
+    which = "first search" if are_several else "search"
     epochs = Axis(f"{report.unit}s of the arm's {which}", whole=True)
     seconds = Axis(f"seconds of training of the arm's {which}")
-    shown = {"Best so far": epochs, "Best so far, by time": seconds, "Expected best of a part": epochs}
+    part = Axis(f"{report.unit}s of all the arm's searches", whole=True) if are_several else epochs
+    shown = {"Best so far": epochs, "Best so far, by time": seconds, "Expected best of a part": part}
     panels = []
     for index, (title, x) in enumerate((shown | {"Every trial": epochs}).items()):
         own = [value for one in series if one.panel == index for value in one.y]

@@ -42,13 +42,14 @@ def standing(report: Report) -> Figure | None:
     if not series:
         return None
     asked = "the difference that each claim is about" if report.claims else f"its difference to {report.baseline}"
+    are_several = any(len(arm.configurations) > 1 for arm in report.arms)
+    chosen = "what an arm's searches chose" if are_several else "the configuration that represents an arm"
     margin = any(claim.matters for claim in report.claims)
     return Figure(
         id="standing",
         title="Where the arms stand",
-        caption=f"Filled: mean {metric.words} of the configuration that represents an arm, and {asked}, paired by "
-        f"{by}, with 95 % intervals. Open: each of the {plural(by)}."
-        + (" Shaded: where a difference would not matter." if margin else ""),
+        caption=f"Filled: mean {metric.words} of {chosen}, and {asked}, paired by {by}, with 95 % intervals. Open: "
+        f"each of the {plural(by)}." + (" Shaded: where a difference would not matter." if margin else ""),
         arms=tuple(names),
         panels=tuple(panels),
         series=tuple(series),

@@ -66,10 +66,18 @@ def _claims(report: Report) -> Iterator[RenderableType]:
     in_sentences = len(report.claims) <= MOST_SENTENCES
     for claim in report.claims[:MOST_CLAIMS]:
         yield claimed(claim)
-        yield indented(on_one_line(in_plain_words(claim) if in_sentences else _in_numbers(claim)))
+        yield indented(on_one_line(_in_sentences(claim, report) if in_sentences else _in_numbers(claim)))
     yield from _left_out(len(report.claims) - MOST_CLAIMS, "more claim")
     if report.claims:
         yield Text()
+
+
+def _in_sentences(claim: ClaimResult, report: Report) -> str:
+    """What was measured, and what it would take to decide what is not."""
+    said = in_plain_words(claim)
+    if claim.needed is None:
+        return said
+    return f"{said} If it is as measured, a new study of {count(claim.needed, report.compared_by)} would decide it."
 
 
 def _in_numbers(claim: ClaimResult) -> str:

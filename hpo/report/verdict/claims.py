@@ -174,14 +174,19 @@ class _Judged:
         where = self._where(difference, decision)
         if p is not None and self.test.p < LEVEL <= p:
             where += ", but not clearly enough for this number of claims"
-        return f"{found} ({p_value(self.test.p)}{uncorrected}); {where}"
+        of = "" if (width := self._within(difference, decision)) is None else f" for one of {width} or more"
+        return f"{found} ({p_value(self.test.p)}{of}{uncorrected}); {where}"
+
+    def _within(self, difference: Paired, decision: Decision) -> str | None:
+        """How far from the margin a difference would matter, where it surely is nearer and that is the answer."""
+        low, high = bounds(self.claim)
+        is_apart = decision.answer is not None and decision.answer == answer_beyond(self.claim, difference)
+        is_within = self.test.p_within is not None and self.test.p_within < LEVEL and not is_apart
+        return number((high - low) / 2, self.metric) if low is not None and high is not None and is_within else None
 
     def _where(self, difference: Paired, decision: Decision) -> str:
         low, high = bounds(self.claim)
-        is_apart = decision.answer is not None and decision.answer == answer_beyond(self.claim, difference)
-        within = self.test.p_within is not None and self.test.p_within < LEVEL and not is_apart
-        if low is not None and high is not None and within:
-            width = number((high - low) / 2, self.metric)
+        if (width := self._within(difference, decision)) is not None:
             middle = "" if self.claim.margin == 0 else f" of {signed(self.claim.margin, self.metric)}"
             its = "it" if self.study.protocol.is_sequential else "its 90 % interval"
             return f"{its} lies within {width}{middle}, so there is no difference that matters"

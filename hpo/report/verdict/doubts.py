@@ -85,8 +85,8 @@ def _luck(study: StudySpec, by_arm: Mapping[str, Sequence[Cell]]) -> Iterator[st
     if found:
         of = "finished configurations" + ("" if study.protocol.searches == 1 else " of a search")
         yield (
-            f"which of these was chosen is a matter of luck, since they lie within {SURE:g} standard deviations of the "
-            f"difference between two seeds: {', '.join(found)} {of}"
+            "luck had a part in which configuration was chosen: as near to the best as two seeds of one configuration "
+            f"are to each other lie {', '.join(found)} {of}"
         )
 
 

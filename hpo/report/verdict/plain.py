@@ -14,7 +14,7 @@ ONE: dict[Verdict, str] = {
     "supported": "Yes: {}.",
     "contradicted": "It does not hold that {}.",
     "no difference": "It does not hold that {} by as much as would matter.",
-    "undecided": "It is not known whether {}.",
+    "undecided": "It is not decided whether {}.",
     "incomplete": "It can't be said whether {}, for trials have failed.",
 }
 """The answer to a single claim."""
@@ -97,8 +97,11 @@ def _meaning(claim: ClaimResult) -> str:
         ends = _between((found.low, found.high), metric)
         return f"; but with 95 % confidence the {it} may be anything {ends}, which leaves the question open"
     if claim.matters and _is_small(claim):
-        ends = _between(claim.matters, metric)
-        return f"; with 95 % confidence the {it} lies {ends}, where it would not matter"
+        low, high = claim.matters
+        if low != -high:
+            return f"; with 95 % confidence the {it} lies {_between(claim.matters, metric)}, where it would not matter"
+        least = f"{number(high, metric)}{' points' if metric.share else ''}"
+        return f"; with 95 % confidence the {it} is smaller than the {least} that would matter in this study"
     return f"; with 95 % confidence the {it} lies {_between((found.low, found.high), metric)}"
 
 

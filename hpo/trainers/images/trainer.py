@@ -40,6 +40,7 @@ class ImageTrainer:
         "sparsity_below": "give one value for all arms",
     }
     shared = ("data", "score_every", "sparsity_below")
+    train_values = "Train values are running means over an epoch, regularization as it was."
 
     def spec(self) -> type[TrialSpec]:
         from hpo.trainers.images.trial import TrialSpec

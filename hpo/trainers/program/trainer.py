@@ -86,6 +86,7 @@ class ProgramTrainer:
         "grace": "give one value for all arms",
     }
     shared = ("metric", "metrics")
+    train_values = ""
 
     def spec(self) -> type[ProgramSpec]:
         return ProgramSpec
