@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null)
 PIP := $(if $(UV),$(UV) pip install --quiet --python $(BIN)/python,$(BIN)/python -m pip install --quiet --disable-pip-version-check) -c constraints.txt
 
+NO_UV := uv is not on the path, so UV_TORCH_BACKEND does nothing: pip installs the CUDA build of torch
+
 .DEFAULT_GOAL := help
 .PHONY: faults help quickstart test test-all check docs picture check-statistics bench-checkpoints bench-fleet bench-footprint bench-gpu bench-page bench-programs bench-reading bench-repeated bench-scoring bench-storage bench-search format reference clean
 
@@ -92,7 +94,7 @@ clean: ## Remove the virtual environment and everything that was built
 $(VENV)/.python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "hpo needs Python 3.11 or newer; make PYTHON=/path/to/python")'
 	$(PYTHON) -m venv $(VENV)
-	$(if $(UV),,$(if $(UV_TORCH_BACKEND),@echo "uv is not on the path, so UV_TORCH_BACKEND does nothing: pip installs the CUDA build of torch" >&2))
+	$(if $(UV),,$(if $(UV_TORCH_BACKEND),@echo "$(NO_UV)" >&2))
 	touch $@
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/.python

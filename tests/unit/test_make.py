@@ -35,3 +35,13 @@ def test_a_uv_on_the_path_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     command = ["make", "--dry-run", f"VENV={tmp_path / 'venv'}", "quickstart"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert f"\n{there} pip install " in done.stdout
+
+
+def test_a_backend_for_uv_without_uv_is_told(tmp_path: Path) -> None:
+    """It would come to the gigabytes that somebody wanted to do without."""
+    command = ["make", "--dry-run", "UV=", f"VENV={tmp_path / 'venv'}", "quickstart"]
+    for backend, told in (("cpu", True), ("", False)):
+        done = subprocess.run(
+            [*command, f"UV_TORCH_BACKEND={backend}"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        assert told == ("uv is not on the path, so UV_TORCH_BACKEND does nothing" in done.stdout), backend
