@@ -316,8 +316,8 @@ class Ledger(PrefixCheckpoints, Workers):
         """Every epoch of every cell of a study."""
         query = select(*CURVE_COLUMNS).join(cell).where(cell.c.study_id == study_id)
         ordered = query.order_by(curve.c.cell_id, curve.c.at)
-        rows = self._database.read(lambda connection: connection.execute(ordered).all())
-        return [read_curve_point(row) for row in rows]
+        # Row by row, so that the texts of all of them are never in memory together with what was read of them.
+        return self._database.read(lambda connection: [read_curve_point(row) for row in connection.execute(ordered)])
 
     def curve(self, cell_id: int) -> list[CurvePoint]:
         """Every epoch of one cell."""
