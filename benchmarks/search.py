@@ -19,8 +19,10 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import multiprocessing
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from statistics import median
 
@@ -166,10 +168,25 @@ def _ranks(values: Floats) -> Floats:
 def measure(
     ways: Mapping[str, tuple[Sampler, Pruner]], workers: int, repetitions: int
 ) -> Iterator[tuple[Task, dict[str, Row]]]:
-    """Each task, with a row for each way: so many searches for each of its training seeds."""
-    for task in tasks():
-        pairs = [(seed, training) for seed in range(repetitions) for training in task.curves]
-        yield task, rows({name: [search(task, way, workers, *pair) for pair in pairs] for name, way in ways.items()})
+    """Each task, with a row for each way: so many searches for each of its training seeds, a process for each core."""
+    with ProcessPoolExecutor(mp_context=multiprocessing.get_context("spawn"), initializer=_quiet) as pool:
+        for task in tasks():
+            pairs = [(seed, training) for seed in range(repetitions) for training in task.curves]
+            asked = {
+                name: [pool.submit(_search, task.name, way, workers, *pair) for pair in pairs]
+                for name, way in ways.items()
+            }
+            yield task, rows({name: [one.result() for one in each] for name, each in asked.items()})
+
+
+def _search(name: str, way: tuple[Sampler, Pruner], workers: int, seed: int, training_seed: int) -> Searched:
+    """One search of the task of this name, which each process reads once."""
+    [task] = [task for task in tasks() if task.name == name]
+    return search(task, way, workers, seed, training_seed)
+
+
+def _quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def main() -> None:
@@ -179,7 +196,6 @@ def main() -> None:
     parser.add_argument("--repetitions", type=int, default=default, help="searches per way, task and training seed")
     parser.add_argument("--gp", action="store_true", help="the Gaussian process too, which takes a second a proposal")
     asked = parser.parse_args()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     ways = WAYS | (SLOW_WAYS if asked.gp else {})
     result: dict[str, object] = {"repetitions": asked.repetitions, "chosen_on": CHOOSING, "default": DEFAULT}
     for workers in WORKERS:
