@@ -231,7 +231,8 @@ def test_feedback(storage: Storage, script: Path) -> None:
         (
             "",
             {"metric": {"name": "error"}},
-            "validation_loss, validation_accuracy, but the study's trials are judged by validation_error",
+            "the program did not report validation_error, by which trials are judged: report error, or set "
+            'metric = { name = "loss", goal = … } in the study file',
         ),
         ("", {"length": {"rounds": 7}}, ""),
     ],
@@ -247,7 +248,7 @@ def test_failures_in_words(storage: Storage, script: Path, mode: str, trial: dic
     if mode == "raises":
         assert re.fullmatch(r"train.py:\d+ in <module>: ValueError: the walk has left the map", cell.reason or "")
     elif not mode:
-        assert (cell.reason or "").startswith("the program reported ")
+        assert (cell.reason or "").startswith("the program did not report ")
 
 
 def test_another_program_is_not_run(storage: Storage, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:

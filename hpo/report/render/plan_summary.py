@@ -150,9 +150,8 @@ def _cost(study: StudySpec, units: Mapping[str, int], cells: int) -> str:
 
 def _rehearsed(rehearsal: Rehearsal, cells: int, units: int) -> str:
     """What it takes of time and room, as a trial of one arm was measured on one machine."""
-    parts = [
-        f"at most {_time(rehearsal.seconds(cells, units))} of one worker such as was rehearsed with {rehearsal.arm}"
-    ]
+    took = f"at most {_time(rehearsal.seconds(cells, units))} of one worker such as was rehearsed with {rehearsal.arm}"
+    parts = [took] if rehearsal.units else []
     if rehearsal.checkpoint_bytes is not None:
         parts.append(f"{_bytes(rehearsal.checkpoint_bytes)} of checkpoint for each trial under way")
     bad = len(rehearsal.of("bad"))
