@@ -47,11 +47,15 @@ def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool
     from hpo.study.rehearsed import rehearsed
 
     study = load(file, settings, profile=profile)
-    plan = plan_summary(study, rehearsed(study, file))
+    rehearsal = rehearsed(study, file)
+    plan = plan_summary(study, rehearsal, study.trainer.missing(study.trials))
     found = _images_of(study) if data else None
     display(plan)
     if found:
         display(found)
+    runs_a_program = bool(study.trainer.allows(study.trials))
+    if rehearsal is None and runs_a_program:
+        say(f"to try a short trial of the program before you launch the study: hpo rehearse {file}")
 
 
 def _images_of(study: StudySpec) -> RenderableType:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -21,8 +21,13 @@ from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
 
 
-def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> RenderableType:
-    """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed."""
+def plan_summary(
+    study: StudySpec, rehearsal: Rehearsal | None = None, missing_here: Iterable[str] = ()
+) -> RenderableType:
+    """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed.
+
+    `missing_here` is what it runs and this machine lacks, a line for each.
+    """
     plans, confirm, searches = arm_plans(study), study.protocol.confirm, study.protocol.searches
     again = confirm.top * confirm.largest if confirm else 0  # trials of a search's confirm phase
     units = units_at_most(study)
@@ -53,7 +58,7 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
         Text(f"\n{_confirm(study)}"),
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
         *(Text(line) for line in _can_decide(study)),
-        *(Text(f"doubt: {line}", style="yellow") for line in doubts(study)),
+        *(Text(f"doubt: {line}", style="yellow") for line in (*doubts(study), *missing_here)),
         Text(study.trainer.summary(study.trial)),
         Text(f"cost: {_cost(study, units, cells)}"),
         *([] if rehearsal is None else [Text(_rehearsed(rehearsal, cells, sum(units.values())))]),
