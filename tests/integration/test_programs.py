@@ -251,6 +251,15 @@ def test_failures_in_words(storage: Storage, script: Path, mode: str, trial: dic
         assert (cell.reason or "").startswith("the program did not report ")
 
 
+def test_a_value_that_the_script_does_not_know(storage: Storage, script: Path) -> None:
+    """It may be misspelt in the study file: what the script does know is said too."""
+    _, [cell] = run(storage, study_of(script, attempts=1, values={"wd": 0.1}))
+    assert "the study gives 'wd', but the script's call of hpo.trial() does not: add wd=… there, or correct" in (
+        cell.reason or ""
+    )
+    assert "correct 'wd' in the study file; the script knows lr, weight_decay, mode" in (cell.error or "")
+
+
 def test_another_program_is_not_run(storage: Storage, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker runs what its operator names, and says how to name it."""
     monkeypatch.setenv("HPO_PROGRAMS", "python other.py")
