@@ -74,6 +74,12 @@ def test_all_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
     )
     assert "fix the cause, then: hpo retry all, and give the same command again" in hint
     assert "if the study file was wrong: hpo delete all, then launch it again" in hint
+    status = " ".join(hpo(sqlite_url, "status", "all").stdout.split())
+    assert "no trial had used up its attempts by then, so none is counted as failed" in status
+    assert "fix the cause, then: hpo retry all; if the study file was wrong: hpo delete all, then" in status
+    hpo(sqlite_url, "retry", "all")
+    status = " ".join(hpo(sqlite_url, "status", "all").stdout.split())
+    assert "no worker is alive; to go on: hpo worker all, or the command that launched it" in status
 
 
 def test_a_stopped_study_stays_stopped(sqlite_url: str, folder: Path) -> None:
