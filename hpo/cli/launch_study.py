@@ -102,8 +102,9 @@ def launch_study(
     track: tuple[str, ...],
     despite_rehearsal: bool,
 ) -> None:
-    """Plan the study in FILE, run it with workers on this machine, and print its verdict.
+    """Run the study in FILE here, and print its verdict.
 
+    It is planned first, then run by workers on this machine.
     Giving the same command again continues where it stopped; after Ctrl-C everything can be resumed.
     """
     from hpo import service

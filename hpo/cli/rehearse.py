@@ -33,7 +33,7 @@ STYLES = {"good": "green", "weak": "yellow", "bad": "bold red"}
 def rehearse(
     file: Path, profile: str | None, settings: tuple[str, ...], arm: str | None, as_json: bool, device: str
 ) -> None:
-    """Run a short trial of FILE several times and say how far its results can be trusted.
+    """Run a short trial of FILE to see if it can be trusted.
 
     It is run to its end, again with the same seed, with another seed, stopped and resumed, and pruned. Exit code 1:
     something was found because of which results would not mean what they seem to.

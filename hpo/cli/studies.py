@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @storage_option
 @exit_codes
 def stop(study: str, storage: str) -> None:
-    """Stop STUDY: its workers finish their epoch, save, and leave it."""
+    """Stop STUDY; what its workers have done is kept.
+
+    They finish their epoch, save, and leave the study.
+    """
     from hpo import service
     from hpo.storage import open_storage
 
