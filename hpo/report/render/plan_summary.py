@@ -124,21 +124,22 @@ def _can_decide(study: StudySpec) -> Iterator[str]:
     if n == 1:
         n = protocol.repeats if protocol.confirm is None else protocol.confirm.seeds
     if protocol.is_sequential and protocol.confirm is not None:
-        yield f"what they can decide: looked at after every {n} seeds, up to {protocol.confirm.most}"
+        yield f"what they can decide: they are tested after every {n} seeds, up to {protocol.confirm.most} of them"
     elif n < 2:
         yield f"what they can decide: nothing, with {count(n, noun)}; give two or more, better five"
     else:
         least = smallest_effect(n, LEVEL / claims)
         yield (
-            f"what they can decide: with {count(n, noun)} and {count(claims, 'claim')}, differences from {least:.1f} "
-            f"standard deviations of a paired difference on ({100 * POWER:g} % of the time)"
+            f"what they can decide: with {count(n, noun)} and {count(claims, 'claim')}, a true difference of "
+            f"{least:.1f} standard deviations is found {100 * POWER:g} % of the time. The standard deviation is that "
+            f"of the difference between two arms from {noun} to {noun}."
         )
     if protocol.searches == 1 and protocol.confirm is not None and any(arm.search for arm in study.arms.values()):
         many = max(2, protocol.confirm.largest)
         yield (
-            "what they are about: the configurations that one search of each arm chooses; to ask about the searches, "
-            f"confirm as many trials by protocol.searches = {many} with confirm.seeds = 1, for {many} searches, or "
-            "at no more than the cost of one with a smaller budget for each"
+            "what they are about: the configurations that one search of each arm chooses. To compare the ways of "
+            f"searching, set protocol.searches = {many} and protocol.confirm.seeds = 1: that is as many confirm trials "
+            f"but {many} searches, which cost no more than the one if each gets a smaller budget."
         )
 
 
