@@ -9,25 +9,38 @@ from __future__ import annotations
 import math
 import os
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any
 
-from hpo.errors import HpoError, StudyFileError
+from hpo.errors import HpoError, MachineError, SickMachine, StudyFileError
 from hpo.search.parameters import point
 from hpo.study import StudySpec, parse_trial
 from hpo.study.rehearsed import Finding, Rehearsal
 from hpo.trainers.trainer import SPENT, Evaluation, Result
+from hpo.words.failure import cause
 
 UNITS = 3
 """The length of a rehearsed trial, if the trial can be so short."""
 CLOSE = 1e-3
 """The largest relative difference of numbers that count as nearly the same."""
+TO_ITS_END = "runs to its end"
+SAME_SEED = "the same seed gives the same numbers"
+OTHER_SEED = "another seed gives other numbers"
+STOPPED = "continues where it was stopped"
+KILLED = "continues where it was saved, if it is killed"
+PRUNED = "ends when it is pruned"
+SCORED = "is scored on test in the confirm phase"
 OF_TIME = ("images_per_second", SPENT)
 """Metrics whose names begin so tell of time, and differ from run to run."""
 
 Numbers = list[tuple[int, dict[str, float]]]
+
+
+class _TrialRaised(Exception):
+    """A rehearsed trial has raised; the message says why in one line."""
 
 
 @dataclass
@@ -68,11 +81,13 @@ class _Run:
         return self.stop_after is not None and len(self.reported) >= self.stop_after
 
 
-def rehearse(study: StudySpec, arm: str, device: str = "auto") -> Rehearsal:
-    """Rehearse the first trial of an arm's search.
+def rehearse(
+    study: StudySpec, arm: str, device: str = "auto", on_raise: Callable[[str], None] = lambda text: None
+) -> Rehearsal:
+    """Rehearse the first trial of an arm's search. `on_raise` is told all that a trial which raises has said.
 
     Raises:
-        HpoError: the trial raises what a worker would meet, or this machine lacks what it needs.
+        HpoError: this machine lacks what the trial needs, or has failed.
     """
     trainer = study.trainer
     trials = study.trials
@@ -86,26 +101,41 @@ def rehearse(study: StudySpec, arm: str, device: str = "auto") -> Rehearsal:
         made = _Run(config, seed, on.device, **options)
         try:
             return made, trainer.run(made)
-        except HpoError:
+        except (MachineError, SickMachine):
             raise
         except Exception as error:
-            how = ", ".join(f"{name} = {value}" for name, value in options.items() if name != "checkpoint")
-            raise HpoError(f"the trial raised{f' with {how}' if how else ''}: {error}") from error
+            if on.is_to_blame(error):
+                raise HpoError(f"the device failed: {error}", hint="see what else uses it, then try again") from error
+            on_raise(str(error))
+            why = str(error) if isinstance(error, HpoError) else cause("".join(traceback.format_exception(error)))
+            raise _TrialRaised(why) from error
 
     seed = study.protocol.seed
     began = time.monotonic()
-    first, result = run(seed)
+    try:
+        first, result = run(seed)
+    except _TrialRaised as error:  # nothing can be compared with it, and nobody knows what a trial costs
+        finding = Finding(TO_ITS_END, "bad", str(error))
+        return Rehearsal(
+            arm=arm,
+            code=trainer.code(trials),
+            findings=(finding,),
+            units=0,
+            seconds_to_start=0.0,
+            seconds_per_unit=0.0,
+            checkpoint_bytes=None,
+        )
     seconds = time.monotonic() - began
     findings = [
         _to_its_end(study, first, result),
         _says_nothing_of_test(first, result),
-        _same_seed(first, run(seed)[0]),
-        _other_seed(first, run(seed + 1)[0]),
+        *_looked_at(SAME_SEED, lambda: _same_seed(first, run(seed)[0])),
+        *_looked_at(OTHER_SEED, lambda: _other_seed(first, run(seed + 1)[0])),
         *_resumed(first, run),
-        _pruned(*run(seed, prune_after=1)),
+        *_looked_at(PRUNED, lambda: _pruned(*run(seed, prune_after=1))),
     ]
     if study.protocol.confirm is not None:
-        findings.append(_scored_on_test(study, run))
+        findings += _looked_at(SCORED, lambda: _scored_on_test(study, run(seed, scores_test=True)[1]))
     units = len(first.reported)
     per_unit = fmean(first.seconds[1:] or first.seconds or [seconds])
     return Rehearsal(
@@ -117,6 +147,14 @@ def rehearse(study: StudySpec, arm: str, device: str = "auto") -> Rehearsal:
         seconds_per_unit=per_unit,
         checkpoint_bytes=None if first.saved is None else len(first.saved),
     )
+
+
+def _looked_at(about: str, look: Callable[[], Finding]) -> list[Finding]:
+    """What a look at a further run finds: that it has raised, in any case."""
+    try:
+        return [look()]
+    except _TrialRaised as error:
+        return [Finding(about, "bad", str(error))]
 
 
 def _short(study: StudySpec, arm: str) -> Any:
@@ -135,14 +173,14 @@ def _to_its_end(study: StudySpec, run: _Run, result: Result) -> Finding:
     objective = study.objective.name
     values = [metrics.get(objective) for _, metrics in run.reported]
     if not values or None in values:
-        return Finding("runs to its end", "bad", f"it does not report {objective}")
+        return Finding(TO_ITS_END, "bad", f"it does not report {objective}")
     last = values[-1]
     assert last is not None
     if not math.isfinite(last):
-        return Finding("runs to its end", "bad", f"{objective} is {last}")
+        return Finding(TO_ITS_END, "bad", f"{objective} is {last}")
     if not result.finished:
-        return Finding("runs to its end", "bad", f"it stopped early, after {len(values)} of its units")
-    return Finding("runs to its end", "good", f"{len(values)} reports, {objective} {last:.6g} at the end")
+        return Finding(TO_ITS_END, "bad", f"it stopped early, after {len(values)} of its units")
+    return Finding(TO_ITS_END, "good", f"{len(values)} reports, {objective} {last:.6g} at the end")
 
 
 def _says_nothing_of_test(run: _Run, result: Result) -> Finding:
@@ -154,21 +192,19 @@ def _says_nothing_of_test(run: _Run, result: Result) -> Finding:
 
 
 def _same_seed(first: _Run, again: _Run) -> Finding:
-    about = "the same seed gives the same numbers"
     difference = _difference(first.reported, again.reported)
     if difference is None:
-        return Finding(about, "good", "bit for bit")
-    return Finding(about, "weak", f"{difference}: a trial can't be repeated")
+        return Finding(SAME_SEED, "good", "bit for bit")
+    return Finding(SAME_SEED, "weak", f"{difference}: a trial can't be repeated")
 
 
 def _other_seed(first: _Run, other: _Run) -> Finding:
-    about = "another seed gives other numbers"
     if _difference(first.reported, other.reported) is None:
         words = "they are the same, so several seeds would count one number several times; use trial.seed"
         if len(first.reported) > 1 and len({tuple(metrics.items()) for _, metrics in first.reported}) == 1:
             words = "they are the same from beginning to end: does it train at all, and is this its loss?"
-        return Finding(about, "bad", words)
-    return Finding(about, "good", "they differ")
+        return Finding(OTHER_SEED, "bad", words)
+    return Finding(OTHER_SEED, "good", "they differ")
 
 
 def _resumed(first: _Run, run: Callable[..., tuple[_Run, Result]]) -> Iterator[Finding]:
@@ -176,20 +212,21 @@ def _resumed(first: _Run, run: Callable[..., tuple[_Run, Result]]) -> Iterator[F
     if len(first.reported) < 2:
         return
     if not first.can_be_saved:
-        words = "it can't be saved, so a trial that is interrupted starts over"
-        yield Finding("continues where it was stopped", "weak", words)
+        yield Finding(STOPPED, "weak", "it can't be saved, so a trial that is interrupted starts over")
         return
-    stopped, result = run(first.seed, stop_after=1)
-    for about, checkpoint in (
-        ("continues where it was stopped", result.checkpoint),
-        ("continues where it was saved, if it is killed", first.saved),
-    ):
+
+    def stopped() -> Finding:
+        made, result = run(first.seed, stop_after=1)
+        return continued(STOPPED, result.checkpoint, made.reported[:1])
+
+    def continued(about: str, checkpoint: bytes | None, before: Numbers) -> Finding:
         if checkpoint is None:
-            yield Finding(about, "weak", "it did not return a checkpoint in time, and continues from its last save")
-            continue
+            return Finding(about, "weak", "it did not return a checkpoint in time, and continues from its last save")
         resumed, _ = run(first.seed, checkpoint=checkpoint)
-        before = stopped.reported[:1] if checkpoint is result.checkpoint else first.reported[:1]
-        yield _gone_on(about, first.reported, before, resumed.reported)
+        return _gone_on(about, first.reported, before, resumed.reported)
+
+    yield from _looked_at(STOPPED, stopped)
+    yield from _looked_at(KILLED, lambda: continued(KILLED, first.saved, first.reported[:1]))
 
 
 def _gone_on(about: str, whole: Numbers, before: Numbers, after: Numbers) -> Finding:
@@ -204,22 +241,16 @@ def _gone_on(about: str, whole: Numbers, before: Numbers, after: Numbers) -> Fin
 
 
 def _pruned(run: _Run, result: Result) -> Finding:
-    about = "ends when it is pruned"
     if len(run.reported) > 1 or result.finished:
-        return Finding(about, "bad", f"it went on for {len(run.reported)} units")
-    return Finding(about, "good", "at once")
+        return Finding(PRUNED, "bad", f"it went on for {len(run.reported)} units")
+    return Finding(PRUNED, "good", "at once")
 
 
-def _scored_on_test(study: StudySpec, run: Callable[..., tuple[_Run, Result]]) -> Finding:
-    about = "is scored on test in the confirm phase"
+def _scored_on_test(study: StudySpec, result: Result) -> Finding:
     wanted = study.objective.on("test").name
-    try:
-        _, result = run(study.protocol.seed, scores_test=True)
-    except HpoError as error:
-        return Finding(about, "bad", str(error).partition("\n")[0])
     if wanted not in result.test:
-        return Finding(about, "bad", f"it does not give {wanted}")
-    return Finding(about, "good", f"{wanted} {result.test[wanted]:.6g}")
+        return Finding(SCORED, "bad", f"it does not give {wanted}")
+    return Finding(SCORED, "good", f"{wanted} {result.test[wanted]:.6g}")
 
 
 def _difference(one: Numbers, other: Numbers, tolerance: float = 0.0) -> str | None:

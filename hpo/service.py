@@ -29,7 +29,7 @@ from hpo.study import Extension, StudySpec, read_study
 from hpo.study.checks.budgets import budget_mistakes
 from hpo.study.checks.limits import what_the_database_takes
 from hpo.study.corrections import corrected, seeded_as
-from hpo.study.extensions import extended
+from hpo.study.extensions import extended, extension_to
 from hpo.study.file import differences
 from hpo.study.rehearsed import Rehearsal, read_rehearsal
 
@@ -66,9 +66,11 @@ def begin_study(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None 
     if changed:
         shown = "\n".join(f"  {line}" for line in changed[:SHOWN_DIFFERENCES])
         more = f"\n  and {len(changed) - SHOWN_DIFFERENCES} more" if len(changed) > SHOWN_DIFFERENCES else ""
+        by = extension_to(kept, given)
+        to_extend = "" if by is None else _to_extend(study.name, by)
         raise StudyError(
             f"there is already a study {study.name!r}, and it differs (stored -> given):\n{shown}{more}",
-            hint=f"give this one another name (--name), or remove the other: hpo delete {study.name}",
+            hint=f"{to_extend}give this one another name (--name), or remove the other: hpo delete {study.name}",
         )
     if kept != stored:
         storage.ledger.correct_study(row.id, kept.model_dump_json())
@@ -80,6 +82,14 @@ def begin_study(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None 
         for repaired in repair(storage.database, row.id, row.uuid, study):
             log.warning("%s", repaired)
     return row
+
+
+def _to_extend(name: str, by: Extension) -> str:
+    """The beginning of a hint: how a study gets what a changed file gives it."""
+    options = (("--trials", by.more_trials), ("--epochs", by.more_epochs), ("--seeds", by.more_seeds))
+    given = " ".join(f"{option} {more}" for option, more in options if more)
+    # An extension is laid over the file at each launch, so that with the changed file it would count twice.
+    return f"to go on with more: hpo extend {name} {given}, then hpo worker {name}, or launch the file as it was; else "
 
 
 def refuse_unfit(storage: Storage, study: StudySpec, rehearsal: Rehearsal | None) -> None:

@@ -61,10 +61,10 @@ def compare(
     device: str,
     storage: str,
 ) -> None:
-    """Run the commands FIRST and SECOND with the same seeds and say whether FIRST is better.
+    """Say whether the command FIRST is better than SECOND.
 
-    Exit code 0: it is; 3: SECOND is; 4: not decided. Giving the same command again continues where it stopped; once
-    there is a verdict, it is printed at once.
+    Both are run with the same seeds. Exit code 0: it is; 3: SECOND is; 4: not decided. Giving the same command again
+    continues where it stopped; once there is a verdict, it is printed at once.
     """
     from hpo import service
     from hpo.storage import create_storage

@@ -47,11 +47,15 @@ def check(file: Path, profile: str | None, settings: tuple[str, ...], data: bool
     from hpo.study.rehearsed import rehearsed
 
     study = load(file, settings, profile=profile)
-    plan = plan_summary(study, rehearsed(study, file))
+    rehearsal = rehearsed(study, file)
+    plan = plan_summary(study, rehearsal, study.trainer.missing(study.trials))
     found = _images_of(study) if data else None
     display(plan)
     if found:
         display(found)
+    runs_a_program = bool(study.trainer.allows(study.trials))
+    if rehearsal is None and runs_a_program:
+        say(f"to try a short trial of the program before you launch the study: hpo rehearse {file}")
 
 
 def _images_of(study: StudySpec) -> RenderableType:
@@ -98,8 +102,9 @@ def launch_study(
     track: tuple[str, ...],
     despite_rehearsal: bool,
 ) -> None:
-    """Plan the study in FILE, run it with workers on this machine, and print its verdict.
+    """Run the study in FILE here, and print its verdict.
 
+    It is planned first, then run by workers on this machine.
     Giving the same command again continues where it stopped; after Ctrl-C everything can be resumed.
     """
     from hpo import service
@@ -108,6 +113,7 @@ def launch_study(
     from hpo.storage import create_storage
     from hpo.study.file import load
     from hpo.study.rehearsed import rehearsed
+    from hpo.words.failure import if_the_file_was_wrong
 
     study = load(file, settings, name, profile)
     if workers != 0:
@@ -127,4 +133,5 @@ def launch_study(
     say(f"the page: {page}", err=True)
     say(f"every trial, in a browser: hpo dashboard{storage_flag(storage)}", err=True)
     if failure := trials_failed(row.name, reported(found.study, found.cells), logs):
+        failure.hint += f"; {if_the_file_was_wrong(row.name)}"
         raise failure

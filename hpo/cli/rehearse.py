@@ -33,7 +33,7 @@ STYLES = {"good": "green", "weak": "yellow", "bad": "bold red"}
 def rehearse(
     file: Path, profile: str | None, settings: tuple[str, ...], arm: str | None, as_json: bool, device: str
 ) -> None:
-    """Run a short trial of FILE several times and say how far its results can be trusted.
+    """Run a short trial of FILE to see if it can be trusted.
 
     It is run to its end, again with the same seed, with another seed, stopped and resumed, and pruned. Exit code 1:
     something was found because of which results would not mean what they seem to.
@@ -48,7 +48,7 @@ def rehearse(
     name = arm or study.baseline
     if name not in study.arms:
         raise UserError(f"there is no arm {name!r}", hint=f"the arms are {', '.join(study.arms)}")
-    found = rehearse(study, name, device)
+    found = rehearse(study, name, device, on_raise=lambda text: say(f"the trial raised: {text}", err=True))
     as_text = found.model_dump_json(indent=2)
     kept = replace(beside(file), f"{as_text}\n".encode())
     if as_json:
@@ -74,6 +74,9 @@ def _shown(study: StudySpec, arm: str, found: Rehearsal) -> RenderableType:
     for finding in found.findings:
         words = Text(on_one_line(finding.words))
         view.add_row(Text(finding.outcome, style=STYLES[finding.outcome]), finding.about, words)
+    if not found.units:
+        title = f"{study.name}: a trial of {arm} can't be run to its end"
+        return Group(Text(title, style="bold"), Text(), view)
     lines = [f"{found.seconds_per_unit:.3g} seconds per {study.unit}, {found.seconds_to_start:.3g} to start"]
     if found.checkpoint_bytes is not None:
         lines.append(f"a checkpoint has {found.checkpoint_bytes / 1e6:.3g} MB")

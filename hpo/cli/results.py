@@ -82,10 +82,10 @@ def status(study: str | None, storage: str, watch: bool, of_time: bool, as_json:
 @click.option("--publish/--no-publish", default=True, help="Also show the report in the dashboard, if -o is given.")
 @exit_codes
 def report(studies: tuple[str, ...], storage: str, output: Path | None, form: str, full: bool, publish: bool) -> None:
-    """Compare the arms of STUDY, as far as it has run; of several studies, one after the other.
+    """Compare the arms of each STUDY, as far as it has run.
 
-    On a terminal it is one screen: the verdict on each claim, the arms, what that rests on, and what weakens it. --full
-    prints everything else too, as Markdown and the page always do.
+    On a terminal it is one screen for each study: the verdict on each claim, the arms, what that rests on, and what
+    weakens it. --full prints everything else too, as Markdown and the page always do.
     """
     from hpo import service
     from hpo.report.render.text import markdown
@@ -114,10 +114,10 @@ def report(studies: tuple[str, ...], storage: str, output: Path | None, form: st
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def best(study: str, storage: str, arm: str | None, as_json: bool) -> None:
-    """Print the winning trial of STUDY, as the table [trial] of a study file.
+    """Print the winning trial of STUDY as a table [trial].
 
-    It is the configuration that stands for its arm in the report, chosen on validation alone. Comments say what it
-    reached.
+    The table can be used in a study file. It is the configuration that stands for its arm in the report, chosen on
+    validation alone. Comments say what it reached.
     """
     from hpo import service
     from hpo.report.verdict.winner import winner, winner_json
@@ -146,9 +146,10 @@ def fetch(
     force: bool,
     checkpoints: str | None,
 ) -> None:
-    """Write the weights of the winning trial of STUDY to a file, for `hpo.load_net`.
+    """Write the weights of STUDY's winning trial to a file.
 
-    Weights are kept if the study's protocol had `keep_weights = true` when its confirm phase began.
+    `hpo.load_net` reads it. Weights are kept if the study's protocol had `keep_weights = true` when its confirm phase
+    began.
     """
     from hpo import service
     from hpo.storage import open_storage
@@ -170,7 +171,10 @@ def fetch(
 )
 @exit_codes
 def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) -> None:
-    """Serve optuna-dashboard for the storage, on 127.0.0.1, and a page of each study as it runs."""
+    """Serve optuna-dashboard, and a live page of each study.
+
+    Both are for this machine alone: they are served on 127.0.0.1.
+    """
     from hpo.storage import open_storage
     from hpo.watch.dashboard import serve
     from hpo.watch.live_page import LIVE
@@ -205,7 +209,7 @@ def dashboard(storage: str, port: int, read_only: bool, artifacts: Path | None) 
 )
 @exit_codes
 def export(study: str, storage: str, form: str, output: Path) -> None:
-    """Write all trials of STUDY, and all their epochs, as two tables."""
+    """Write the trials and epochs of STUDY as two tables."""
     from hpo.report.render import sheets
     from hpo.service import find_study
     from hpo.storage import open_storage

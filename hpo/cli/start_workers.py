@@ -64,7 +64,7 @@ folder_option = click.option(
 
 @click.group("start-workers")
 def start_workers() -> None:
-    """Start workers where the GPUs are: one for each GPU of each node."""
+    """Start workers on the GPUs of one or many machines."""
 
 
 @start_workers.command()
@@ -72,9 +72,10 @@ def start_workers() -> None:
 @device_option
 @exit_codes
 def local(studies: tuple[str, ...], storage: str, device: str, dry_run: bool, **given: Any) -> None:
-    """Start workers on this machine, one for each GPU; each sees its own GPU alone.
+    """Start workers on this machine, one for each GPU.
 
-    Their output appears on stderr, each line with the worker's number. Ctrl-C and SIGTERM let all of them save and end.
+    Each sees its own GPU alone. Their output appears on stderr, each line with the worker's number. Ctrl-C and SIGTERM
+    let all of them save and end.
     """
     from hpo.launch import local as launcher
     from hpo.local_run import run_workers
@@ -122,10 +123,10 @@ def ssh(
     folder: str,
     **given: Any,
 ) -> None:
-    """Start workers on machines that ssh reaches without asking for a password.
+    """Start workers on machines that ssh reaches.
 
-    The workers outlive the connection; `hpo nodes` shows them, and `hpo stop-workers` lets them save and end. The
-    storage URL is sent on ssh's standard input.
+    ssh must not have to ask for a password. The workers outlive the connection; `hpo nodes` shows them, and `hpo
+    stop-workers` lets them save and end. The storage URL is sent on ssh's standard input.
     """
     from hpo.launch import ssh as launcher
 
@@ -152,9 +153,10 @@ def ssh(
 )
 @exit_codes
 def stop_workers(named: tuple[str, ...], hosts: Path | None, ssh: str, folder: str, wait: float) -> None:
-    """Stop the workers that `hpo start-workers ssh` has started; they save their trials first.
+    """Stop the workers that were started with ssh.
 
-    Workers that were started otherwise are stopped by what started them: scancel, kubectl delete, systemctl stop.
+    They are those of `hpo start-workers ssh`, and save their trials first. Workers that were started otherwise are
+    stopped by what started them: scancel, kubectl delete, systemctl stop.
     """
     from hpo.launch import ssh as launcher
 
@@ -201,9 +203,9 @@ def slurm(
     dry_run: bool,
     **given: Any,
 ) -> None:
-    """Start workers as a Slurm job array, which is requeued when it is preempted or its time is up.
+    """Start workers as a Slurm job array.
 
-    The storage URL is sent in the job's environment.
+    It is requeued when it is preempted or its time is up. The storage URL is sent in the job's environment.
     """
     from hpo.launch import slurm as launcher
 
@@ -245,9 +247,9 @@ def kubernetes(
     dry_run: bool,
     **given: Any,
 ) -> None:
-    """Start workers as Kubernetes pods: an Indexed Job, or a Deployment with --forever.
+    """Start workers as Kubernetes pods.
 
-    The storage URL is sent in a Secret, `NAME-storage`.
+    They are an Indexed Job, or a Deployment with --forever. The storage URL is sent in a Secret, `NAME-storage`.
     """
     from hpo.launch import kubernetes as launcher
 

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 @storage_option
 @exit_codes
 def stop(study: str, storage: str) -> None:
-    """Stop STUDY: its workers finish their epoch, save, and leave it."""
+    """Stop STUDY; what its workers have done is kept.
+
+    They finish their epoch, save, and leave the study.
+    """
     from hpo import service
     from hpo.storage import open_storage
 
@@ -74,7 +77,12 @@ def retry(study: str, storage: str) -> None:
     from hpo.words.nouns import count
 
     opened = open_storage(storage)
-    say(f"planned again: {count(service.retry_failed(opened, study), 'trial')}", err=True)
+    was_stopped_early = opened.ledger.study(study).state == "failed"
+    planned = service.retry_failed(opened, study)
+    if planned or not was_stopped_early:
+        say(f"planned again: {count(planned, 'trial')}", err=True)
+    else:
+        say(f"{study} goes on: none of its trials had used up its attempts when it was stopped early", err=True)
     stopped = opened.ledger.study(study).state == "stopped"
     to_go_on = f"hpo resume {study}" if stopped else f"hpo worker {study}"
     say(f"to go on: {to_go_on}", err=True)

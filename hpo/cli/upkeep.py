@@ -70,7 +70,7 @@ def accept_images(study: str, storage: str) -> None:
 )
 @exit_codes
 def clean(storage: str, checkpoints: str) -> None:
-    """Remove checkpoint files of this storage that nothing refers to.
+    """Remove checkpoint files that nothing refers to.
 
     Workers remove their own; files of killed workers and of deleted studies stay behind. Files of other databases below
     the same URL are not touched, nor are those of trials in progress.

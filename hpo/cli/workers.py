@@ -47,10 +47,11 @@ def worker(
     stall: float,
     track: tuple[str, ...],
 ) -> None:
-    """Train trials of STUDIES (of all studies, if none is named) until nothing is left.
+    """Train trials of STUDIES until nothing is left.
 
-    A worker needs the storage and nothing else. Start as many as you like, on as many machines as you like. SIGTERM and
-    Ctrl-C save the trial in progress and give it back. `hpo start-workers` starts a worker on every GPU.
+    If no study is named, it trains those of all studies. A worker needs the storage and nothing else. Start as many as
+    you like, on as many machines as you like. SIGTERM and Ctrl-C save the trial in progress and give it back. `hpo
+    start-workers` starts a worker on every GPU.
     """
     import warnings
 
@@ -85,7 +86,10 @@ def worker(
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @exit_codes
 def nodes(storage: str, everyone: bool, here: bool, as_json: bool) -> None:
-    """List the workers by machine: which are alive, what each one trains, and what is wrong."""
+    """List the workers of each machine, and their troubles.
+
+    That is: which are alive, what each one trains, and what is wrong.
+    """
     import socket
 
     from hpo.storage import open_storage

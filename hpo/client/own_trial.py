@@ -51,7 +51,8 @@ def trial(*, length: int | None = None, seed: int = 0, **values: Any) -> Trial:
     given = worker.given["values"]
     for name in given.keys() - values.keys() if values else ():
         raise TypeError(
-            f"the study gives the value {name!r}, but the call of hpo.trial() does not have it: add {name}=…"
+            f"the study gives {name!r}, but the script's call of hpo.trial() does not: add {name}=… there, "
+            f"or correct {name!r} in the study file; the script knows {', '.join(values)}"
         )
     worker.given["values"] = values | given
     _started.append(Trial(worker))

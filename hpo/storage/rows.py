@@ -19,6 +19,7 @@ from hpo.storage import tables
 from hpo.storage.states import CONFIRM, ENDED, OPEN, CellState, Ending, Phase, StudyState
 from hpo.trainers.trainer import Evaluation
 from hpo.words.explain import shown
+from hpo.words.failure import what_to_do
 
 SLOTS_OF_A_SEARCH = 10_000
 """An arm's slots are counted through all its searches, so many for each: a slot tells its search. No other number will
@@ -184,9 +185,7 @@ class StudyRow:
         if self.state == "stopped":
             raise StudyError(f"{self.name} is stopped", hint=f"hpo resume {self.name}")
         if self.state == "failed":
-            raise StudyError(
-                f"{self.name} has failed: {self.reason}", hint=f"fix the cause, then: hpo retry {self.name}"
-            )
+            raise StudyError(f"{self.name} has failed: {self.reason}", hint=what_to_do(self.name))
 
 
 @dataclass(frozen=True, slots=True)

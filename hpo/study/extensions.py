@@ -36,6 +36,30 @@ def extended(study: StudySpec, by: Extension) -> StudySpec:
         raise StudyError(f"{study.name} can't be extended by that much:\n{lines}") from None
 
 
+def extension_to(stored: StudySpec, given: StudySpec) -> Extension | None:
+    """The extension that would make the stored study what is given; None if the two differ in anything else."""
+    old, new = (_amounts(study) for study in (stored, given))
+    more = {name: new[name] - old[name] for name in old if new[name] > old[name]}
+    by = Extension(**more, when_done=0, of_planned=0)
+    try:
+        same = extended(stored, by).model_copy(update={"extensions": given.extensions}) == given
+    except StudyError:
+        return None
+    return by if more and same else None
+
+
+def _amounts(study: StudySpec) -> dict[str, int]:
+    """How much an arm of the study has to do, by what an extension may add to."""
+    budgets = [study.protocol.budget, *(arm.budget for arm in study.arms.values())]
+    budget = next((each for each in budgets if each is not None), Budget(trials=1))
+    confirm = study.protocol.confirm
+    return {
+        "more_trials": budget.trials or 0,
+        "more_epochs": budget.epochs or 0,
+        "more_seeds": confirm.largest if confirm else 0,
+    }
+
+
 def _with_more_seeds(study: StudySpec, more: int) -> Confirm:
     """The confirm phase with more seeds, or with more of them at most."""
     confirm = study.protocol.confirm

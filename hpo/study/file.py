@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
+from itertools import takewhile, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hpo.study.checks.budgets import budget_mistakes
 from hpo.study.checks.limits import what_the_database_takes
 from hpo.study.checks.moments import same_moments
 from hpo.study.settings import written_out
-from hpo.words.explain import explain, quoted, shown
+from hpo.words.explain import SHOWN, cut, explain, quoted, shown
 from hpo.words.suggest import did_you_mean
 
 LARGEST_FILE = 1 << 20
@@ -192,5 +193,21 @@ def differences(stored: Any, given: Any, path: str = "") -> Iterator[str]:
         for key in list(stored) + [key for key in given if key not in stored]:
             below = f"{path}.{quoted(key)}" if path else quoted(key)
             yield from differences(stored.get(key), given.get(key), below)
+    elif _has_tables(stored) and _has_tables(given):
+        for number, (one, other) in enumerate(zip_longest(stored, given)):
+            yield from differences(one, other, f"{path}.{number}")
     elif stored != given:
-        yield f"{path}: {shown(stored)} -> {shown(given)}"
+        yield f"{path}: {' -> '.join(_told_apart(repr(stored), repr(given)))}"
+
+
+def _has_tables(value: Any) -> bool:
+    return isinstance(value, list) and any(isinstance(element, dict) for element in value)
+
+
+def _told_apart(one: str, other: str) -> tuple[str, str]:
+    """Both as a message repeats them: long ones that begin alike from shortly before they differ."""
+    if max(len(one), len(other)) > SHOWN:
+        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
+        if alike > SHOWN // 2:
+            one, other = (f"…{text[alike - SHOWN // 4 :]}" for text in (one, other))
+    return cut(one), cut(other)

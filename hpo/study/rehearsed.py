@@ -41,7 +41,7 @@ class Rehearsal(BaseModel, frozen=True, extra="forbid"):
     """A digest of the user's own code that it ran; None if it ran none."""
     findings: tuple[Finding, ...]
     units: NonNegativeInt
-    """Units that the rehearsed trial was long."""
+    """Units that the rehearsed trial was long; 0 if it raised, and nobody knows what it costs."""
     seconds_to_start: NonNegativeFloat
     """Seconds of a trial besides those of its units."""
     seconds_per_unit: NonNegativeFloat

@@ -223,6 +223,9 @@ class Trainer(Protocol):
             MachineError: it is missing here.
         """
 
+    def missing(self, trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        """What these trials run and this machine does not have, a line for each; workers elsewhere may have it."""
+
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         """What of a trial goes beyond what can be stored, a line for each: the key, and what is allowed."""
 

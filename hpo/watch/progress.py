@@ -23,6 +23,7 @@ from hpo.watch.nodes import summary
 from hpo.watch.pace import LOOKED_AT, SlowWorker, slow_workers
 from hpo.watch.remaining import about, left, seconds_left
 from hpo.watch.state import State, state_of
+from hpo.words.failure import what_to_do
 from hpo.words.nouns import count
 
 SHOWN_ERRORS = 3
@@ -98,16 +99,18 @@ def status(storage: Storage, name: str | None) -> RenderableType:
     workers = alive_workers(storage)
     views: list[RenderableType] = []
     for standing in standings(storage, name, len(workers)):
-        views += [*_study(storage, standing), *_slow(storage, standing, workers), Text()]
+        views += [*_study(storage, standing, len(workers)), *_slow(storage, standing, workers), Text()]
     views += [Text(line) for line in summary(workers)]
     return Group(*views)
 
 
-def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
+def _study(storage: Storage, standing: Standing, alive: int) -> Iterator[RenderableType]:
     row, progress = standing.row, standing.progress
     yield Text(f"{row.name}: {standing.state}", style="bold")
     if row.reason:
         yield Text(f"it was stopped early: {row.reason}")
+    if row.state == "failed" and not standing.failed:
+        yield Text("no trial had used up its attempts by then, so none is counted as failed")
     yield table(progress, standing.metric, standing.unit)
     if standing.unreadable:
         yield Text(f"{standing.unreadable}\n{standing.unreadable.hint}")
@@ -115,8 +118,10 @@ def _study(storage: Storage, standing: Standing) -> Iterator[RenderableType]:
         yield Text(f"failed: {cell.arm}, {cell.phase}, trial {cell.id}: {why(cell)}")
     if standing.failed > SHOWN_ERRORS:
         yield Text(f"and {count(standing.failed - SHOWN_ERRORS, 'more failed trial')}")
-    if standing.failed:
-        yield Text(f"fix the cause, then: hpo retry {row.name}")
+    if standing.failed or row.state == "failed":
+        yield Text(what_to_do(row.name))
+    if not alive and standing.state in ("planned", "waiting for workers"):
+        yield Text(f"no worker is alive; to go on: hpo worker {row.name}, or the command that launched it")
     if standing.state == "stopped":
         yield Text(f"to continue: hpo resume {row.name}")
     if stale := sum(arm.stale for arm in progress):

@@ -112,5 +112,9 @@ def _meant(name: str, allowed: list[str], elsewhere: str) -> str:
 
 def shown(value: Any) -> str:
     """A value as a message repeats it: on one line, and not too long."""
-    text = repr(value)
+    return cut(repr(value))
+
+
+def cut(text: str) -> str:
+    """A text that is not too long for a message."""
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

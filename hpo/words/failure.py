@@ -45,6 +45,16 @@ def cause(error: str) -> str:
     return _short(f"{PurePath(place.path).name}:{place.line} in {place.function}: {said}")
 
 
+def if_the_file_was_wrong(study: str) -> str:
+    """What to do about trials that failed because of the study file, which can't be changed under a study."""
+    return f"if the study file was wrong: hpo delete {study}, then launch it again, or launch it under another name"
+
+
+def what_to_do(study: str) -> str:
+    """What to do about trials of a study that failed."""
+    return f"fix the cause, then: hpo retry {study}; {if_the_file_was_wrong(study)}"
+
+
 def _last(error: str) -> str:
     """The last of the tracebacks that a chain of exceptions makes: that of the exception that came out.
 

@@ -48,7 +48,10 @@ def test_half_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
     *_, error, hint = ended.stderr.splitlines()
     assert re.fullmatch(r"error: 2 of 4 trials failed: \w+\.py:\d+ in \w+: .*no\.such\.layer.*", error)
     (logs,) = re.findall(r"^logs: (.*)$", ended.stderr, flags=re.MULTILINE)
-    assert f"hint: logs: {logs}; fix the cause, then: hpo retry half, and give the same command again" == hint
+    assert hint == (
+        f"hint: logs: {logs}; fix the cause, then: hpo retry half, and give the same command again; if the study file "
+        "was wrong: hpo delete half, then launch it again, or launch it under another name"
+    )
     assert "no.such.layer" in (Path(logs) / "worker-0.log").read_text()
     for form in ("half.md", "half.html"):
         written = (folder / "hpo-reports" / "half" / form).read_text()
@@ -70,6 +73,13 @@ def test_all_of_the_trials_fail(sqlite_url: str, folder: Path) -> None:
         r"error: all has failed: its first trials all failed: \w+\.py:\d+ in .*no\.such\.layer.*", error
     )
     assert "fix the cause, then: hpo retry all, and give the same command again" in hint
+    assert "if the study file was wrong: hpo delete all, then launch it again" in hint
+    status = " ".join(hpo(sqlite_url, "status", "all").stdout.split())
+    assert "no trial had used up its attempts by then, so none is counted as failed" in status
+    assert "fix the cause, then: hpo retry all; if the study file was wrong: hpo delete all, then" in status
+    hpo(sqlite_url, "retry", "all")
+    status = " ".join(hpo(sqlite_url, "status", "all").stdout.split())
+    assert "no worker is alive; to go on: hpo worker all, or the command that launched it" in status
 
 
 def test_a_stopped_study_stays_stopped(sqlite_url: str, folder: Path) -> None:
@@ -99,10 +109,12 @@ def test_a_failed_study_waits_for_a_person(sqlite_url: str, folder: Path) -> Non
     said = "s has failed: its first trials all failed: net.py:3 in f: OSError: x"
     for command in (("launch-study", str(file), "--workers", "0"), ("resume", "s")):
         refused = hpo(sqlite_url, *command)
-        expected = f"error: {said}\nhint: fix the cause, then: hpo retry s\n"
-        assert (2, expected) == (refused.exit_code, refused.stderr)
+        assert 2 == refused.exit_code
+        expected = f"error: {said}\nhint: fix the cause, then: hpo retry s; if the study file was wrong: hpo delete s, "
+        assert refused.stderr.startswith(expected)
     assert "s: failed\n" == hpo(sqlite_url, "stop", "s").stderr
     assert hpo(sqlite_url, "report", "s").stdout.startswith("INCOMPLETE")
-    assert "planned again: 0 trials\nto go on: hpo worker s\n" == hpo(sqlite_url, "retry", "s").stderr
+    expected = "s goes on: none of its trials had used up its attempts when it was stopped early\n"
+    assert f"{expected}to go on: hpo worker s\n" == hpo(sqlite_url, "retry", "s").stderr
     assert ("running", None) == (storage.ledger.study("s").state, storage.ledger.study("s").reason)
     storage.close()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -102,6 +104,35 @@ def test_launched_again(storage: Storage) -> None:
     written = parse(tomllib.loads(study_file(stored)))
     assert json.loads(written.model_dump_json()) == json.loads(stored.model_dump_json())
     assert row.id == begin_study(storage, written).id
+
+
+@pytest.mark.parametrize(
+    ("stored", "given", "options"),
+    [
+        ({"budget": {"trials": 3}}, {"budget": {"trials": 5}}, "--trials 2"),
+        ({"budget": {"epochs": 9}}, {"budget": {"epochs": 15}, "confirm": {"seeds": 3}}, "--epochs 6 --seeds 1"),
+        ({"budget": {"trials": 3}}, {"budget": {"trials": 2}}, None),
+        ({"budget": {"trials": 3}}, {"budget": {"trials": 5}, "seed": 1}, None),
+    ],
+)
+def test_a_file_that_asks_for_more(
+    storage: Storage, tmp_path: Path, stored: dict[str, Any], given: dict[str, Any], options: str | None
+) -> None:
+    """It is refused with the extension that is meant, after which the file as it was goes on."""
+    confirm = {"confirm": {"seeds": 2}}
+    files = []
+    for number, protocol in enumerate((stored, given)):
+        files.append(tmp_path / f"{number}.toml")
+        files[-1].write_text(study_file(make_study(TWO, **confirm | protocol)))
+    assert 0 == hpo(storage, "launch-study", str(files[0]), "--workers=0").exit_code
+    refused = hpo(storage, "launch-study", str(files[1]), "--workers=0")
+    assert 2 == refused.exit_code
+    if options is None:
+        assert "hpo extend" not in refused.stderr
+        return
+    assert f"hint: to go on with more: hpo extend digits {options}, then hpo worker digits, or launch" in refused.stderr
+    assert 0 == hpo(storage, "extend", "digits", *options.split()).exit_code
+    assert 0 == hpo(storage, "launch-study", str(files[0]), "--workers=0").exit_code
 
 
 def test_twice_while_it_runs(storage: Storage) -> None:

@@ -231,7 +231,8 @@ def test_feedback(storage: Storage, script: Path) -> None:
         (
             "",
             {"metric": {"name": "error"}},
-            "validation_loss, validation_accuracy, but the study's trials are judged by validation_error",
+            "the program did not report validation_error, by which trials are judged: report error, or set "
+            'metric = { name = "loss", goal = … } in the study file',
         ),
         ("", {"length": {"rounds": 7}}, ""),
     ],
@@ -247,7 +248,16 @@ def test_failures_in_words(storage: Storage, script: Path, mode: str, trial: dic
     if mode == "raises":
         assert re.fullmatch(r"train.py:\d+ in <module>: ValueError: the walk has left the map", cell.reason or "")
     elif not mode:
-        assert (cell.reason or "").startswith("the program reported ")
+        assert (cell.reason or "").startswith("the program did not report ")
+
+
+def test_a_value_that_the_script_does_not_know(storage: Storage, script: Path) -> None:
+    """It may be misspelt in the study file: what the script does know is said too."""
+    _, [cell] = run(storage, study_of(script, attempts=1, values={"wd": 0.1}))
+    assert "the study gives 'wd', but the script's call of hpo.trial() does not: add wd=… there, or correct" in (
+        cell.reason or ""
+    )
+    assert "correct 'wd' in the study file; the script knows lr, weight_decay, mode" in (cell.error or "")
 
 
 def test_another_program_is_not_run(storage: Storage, script: Path, monkeypatch: pytest.MonkeyPatch) -> None:

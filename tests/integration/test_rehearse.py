@@ -146,6 +146,42 @@ metric = {{ name = "loss" }}
     assert (2, True) == (wrong.exit_code, "there is no arm 'b'" in wrong.output)
 
 
+@pytest.mark.parametrize(
+    ("changes", "about", "words"),
+    [
+        (
+            {"report": "{'accuracy': net.place}"},
+            "runs to its end",
+            'report loss, or set metric = { name = "accuracy", goal = … } in the study file; it reported val',
+        ),
+        ({"report": "1 / 0"}, "runs to its end", "train.py:12 in <module>: ZeroDivisionError: division by zero"),
+        (
+            {"keep": "[net] if not trial._begin else 1 / 0"},
+            "continues where it was stopped",
+            "train.py:10 in <module>: ZeroDivisionError",
+        ),
+    ],
+)
+def test_a_trial_that_raises_is_found(
+    tmp_path: Path, sqlite_url: str, changes: dict[str, str], about: str, words: str
+) -> None:
+    """It is bad like any other, with what to do, and refused at the launch; all that was said is shown."""
+    (tmp_path / "train.py").write_text(SCRIPT.format(**GOOD | changes))
+    file = tmp_path / "study.toml"
+    program = f"{sys.executable} {tmp_path / 'train.py'}"
+    trial = f'program = "{program}"\nlength = {{ rounds = 20 }}\nmetric = {{ name = "loss" }}'
+    file.write_text(f'name = "s"\n[trial]\n{trial}\n[arms.a]\n')
+    shown = CliRunner().invoke(cli, ["rehearse", str(file), "--device=cpu"])
+    assert (1, True) == (shown.exit_code, about in shown.stdout), shown.output
+    assert "the trial raised: the program " in shown.stderr
+    kept = Rehearsal.model_validate_json((tmp_path / "study.rehearsal.json").read_bytes())
+    assert words in {finding.about: finding.words for finding in kept.of("bad")}[about]
+    checked = CliRunner().invoke(cli, ["check", str(file)])
+    assert ("of one worker such as" in checked.output, "bad thing" in checked.output) == (kept.units > 0, True)
+    refused = CliRunner().invoke(cli, ["launch-study", str(file), "--workers=0", f"--storage={sqlite_url}"])
+    assert (2, True) == (refused.exit_code, about in refused.stderr)
+
+
 def launched(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
     """`hpo launch-study` of the study in the folder."""
     command = [sys.executable, "-m", "hpo", "launch-study", "study.toml", "--workers=1", "--device=cpu", *more]
@@ -191,8 +227,9 @@ confirm = {{ seeds = 8 }}
     assert "the program has changed since it was rehearsed; rehearse it again: hpo rehearse study.toml" in mended.stderr
     assert "despite" not in mended.stdout
     assert 0 == CliRunner().invoke(cli, ["rehearse", "study.toml", "--device=cpu"]).exit_code
-    again = launched(tmp_path, "--name=again")
-    assert "Rehearsed: a trial of a, 8 of 8 tests good." in " ".join(again.stdout.split()), again.stderr
+    assert 0 == launched(tmp_path, "--name=again").returncode
+    told = CliRunner().invoke(cli, ["report", "again", "--full"]).output
+    assert "Rehearsed: a trial of a, 8 of 8 tests good." in " ".join(told.split())
 
 
 def test_what_is_no_rehearsal(tmp_path: Path) -> None:

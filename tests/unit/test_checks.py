@@ -223,3 +223,10 @@ def test_no_such_element(path: str, expected: str) -> None:
     """Beyond the end, before the beginning, of a list that isn't there, below a number."""
     first, *_ = said(('search."lr.peak" = { values = [0.1, 0.2] }', f'search."{path}" = {{ values = [16] }}'))
     assert first.startswith(expected), first
+
+
+@pytest.mark.parametrize(("old", "new"), [("[protocol]", "[protocoll]"), ("confirm =", "confrim =")])
+def test_nothing_is_missing_because_of_a_slip(old: str, new: str) -> None:
+    """A claim about test needs the confirm phase, which is there under a name with a slip."""
+    [line] = said((old, new))
+    assert "did you mean" in line

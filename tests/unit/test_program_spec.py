@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pydantic import ValidationError
 
+from hpo.cli import cli
 from hpo.errors import StudyFileError
 from hpo.search.space import merge
 from hpo.study.file import parse
@@ -84,6 +87,25 @@ def test_what_a_trainer_says_of_it() -> None:
     assert "validation_loss" == trainer.objective(TRIAL)
     assert {"train_loss", "validation_loss", "test_loss"} == set(trainer.metrics(TRIAL))
     assert {"minimize"} == {metric.goal for metric in trainer.metrics(TRIAL).values()}
+
+
+def test_what_is_missing_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripts and commands, with what is probably meant; not what the program writes or fills in. A check says so."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").touch()
+    (tmp_path / "study.toml").write_text(
+        'name = "s"\narms.a = {}\n[trial]\nprogram = "python trian.py --out {dir}/net.py"\n'
+        'length = { r = 1 }\nmetric.name = "m"\n'
+    )
+    told = "trian.py: no such file here; paths start from the folder of the worker; did you mean 'train.py'?"
+    checked = CliRunner().invoke(cli, ["check", "study.toml"])
+    assert 0 == checked.exit_code, checked.output
+    assert f"doubt: {told}" in " ".join(checked.output.split())
+    assert checked.output.endswith("before you launch the study: hpo rehearse study.toml\n")
+    missing = trainer_of(TRIAL).missing
+    assert [] == [*missing([TRIAL])]
+    assert ["nonesuch: no such command here"] == [*missing([TRIAL | {"program": "nonesuch --at=a.py train.py"}])]
+    assert [told] == [*missing([TRIAL | {"code": ["trian.py"]}])]
 
 
 def test_values_as_stated_and_as_they_move() -> None:

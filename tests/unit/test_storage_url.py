@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -116,6 +117,25 @@ def test_what_cannot_be_read(text: str, words: str) -> None:
     assert error.value.hint
     for part in ("s3", "cret", "127.0.0.1", "h1"):
         assert part not in said
+
+
+@pytest.mark.parametrize(
+    ("path", "url"),
+    [
+        ("/tmp/foo.db", "sqlite:////tmp/foo.db"),
+        ("a b.db", ""),
+        ("u:s3cret@foo.db", ""),
+        ("foo.sqlite", "sqlite:///foo.sqlite"),
+    ],
+)
+def test_the_path_of_a_file(path: str, url: str) -> None:
+    """It is repeated, with the URL to write, unless it may be something else."""
+    with pytest.raises(StorageError) as error:
+        parse_url(path)
+    assert (path in str(error.value)) == bool(url)
+    if url:
+        assert f"write {url}" == error.value.hint
+        assert Path(path) == Path(parse_url(url).database or "")
 
 
 def test_the_hint_of_a_raw_at() -> None:

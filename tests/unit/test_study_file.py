@@ -446,6 +446,16 @@ def test_shown() -> None:
     assert ["'a\\nb'", 80] == [shown("a\nb"), len(shown("x" * 1000))]
 
 
+def test_differences_inside_long_values() -> None:
+    """Of a list of tables what differs in each, and of long texts the part that does."""
+    stored = {"claims": [{"text": "a" * 90}, {"text": "b", "matters": 0.01}]}
+    given = {"claims": [{"text": "a" * 90}, {"text": "b", "matters": 0.02}, {"text": "c"}]}
+    assert ["claims.1.matters: 0.01 -> 0.02", "claims.2: None -> {'text': 'c'}"] == list(differences(stored, given))
+    one, other = ({"program": 40 * "long " + end} for end in ("--a", "--b"))
+    [line] = differences(one, other)
+    assert "program: …ng long long long --a' -> …ng long long long --b'" == line
+
+
 def test_differences(study: Load) -> None:
     """The path of each, what is stored and what is given."""
     stored = study().model_dump(mode="json")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -21,8 +21,13 @@ from hpo.study.rehearsed import Rehearsal
 from hpo.words.nouns import count
 
 
-def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> RenderableType:
-    """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed."""
+def plan_summary(
+    study: StudySpec, rehearsal: Rehearsal | None = None, missing_here: Iterable[str] = ()
+) -> RenderableType:
+    """The plan of a study for a person to look over, 80 columns wide; what it takes in hours if it was rehearsed.
+
+    `missing_here` is what it runs and this machine lacks, a line for each.
+    """
     plans, confirm, searches = arm_plans(study), study.protocol.confirm, study.protocol.searches
     again = confirm.top * confirm.largest if confirm else 0  # trials of a search's confirm phase
     units = units_at_most(study)
@@ -53,7 +58,7 @@ def plan_summary(study: StudySpec, rehearsal: Rehearsal | None = None) -> Render
         Text(f"\n{_confirm(study)}"),
         Text(f"claims: {len(study.claims)}, printed numbers: {len(study.published)}"),
         *(Text(line) for line in _can_decide(study)),
-        *(Text(f"doubt: {line}", style="yellow") for line in doubts(study)),
+        *(Text(f"doubt: {line}", style="yellow") for line in (*doubts(study), *missing_here)),
         Text(study.trainer.summary(study.trial)),
         Text(f"cost: {_cost(study, units, cells)}"),
         *([] if rehearsal is None else [Text(_rehearsed(rehearsal, cells, sum(units.values())))]),
@@ -119,21 +124,22 @@ def _can_decide(study: StudySpec) -> Iterator[str]:
     if n == 1:
         n = protocol.repeats if protocol.confirm is None else protocol.confirm.seeds
     if protocol.is_sequential and protocol.confirm is not None:
-        yield f"what they can decide: looked at after every {n} seeds, up to {protocol.confirm.most}"
+        yield f"what they can decide: they are tested after every {n} seeds, up to {protocol.confirm.most} of them"
     elif n < 2:
         yield f"what they can decide: nothing, with {count(n, noun)}; give two or more, better five"
     else:
         least = smallest_effect(n, LEVEL / claims)
         yield (
-            f"what they can decide: with {count(n, noun)} and {count(claims, 'claim')}, differences from {least:.1f} "
-            f"standard deviations of a paired difference on ({100 * POWER:g} % of the time)"
+            f"what they can decide: with {count(n, noun)} and {count(claims, 'claim')}, a true difference of "
+            f"{least:.1f} standard deviations is found {100 * POWER:g} % of the time. The standard deviation is that "
+            f"of the difference between two arms from {noun} to {noun}."
         )
     if protocol.searches == 1 and protocol.confirm is not None and any(arm.search for arm in study.arms.values()):
         many = max(2, protocol.confirm.largest)
         yield (
-            "what they are about: the configurations that one search of each arm chooses; to ask about the searches, "
-            f"confirm as many trials by protocol.searches = {many} with confirm.seeds = 1, for {many} searches, or "
-            "at no more than the cost of one with a smaller budget for each"
+            "what they are about: the configurations that one search of each arm chooses. To compare the ways of "
+            f"searching, set protocol.searches = {many} and protocol.confirm.seeds = 1: that is as many confirm trials "
+            f"but {many} searches, which cost no more than the one if each gets a smaller budget."
         )
 
 
@@ -150,9 +156,8 @@ def _cost(study: StudySpec, units: Mapping[str, int], cells: int) -> str:
 
 def _rehearsed(rehearsal: Rehearsal, cells: int, units: int) -> str:
     """What it takes of time and room, as a trial of one arm was measured on one machine."""
-    parts = [
-        f"at most {_time(rehearsal.seconds(cells, units))} of one worker such as was rehearsed with {rehearsal.arm}"
-    ]
+    took = f"at most {_time(rehearsal.seconds(cells, units))} of one worker such as was rehearsed with {rehearsal.arm}"
+    parts = [took] if rehearsal.units else []
     if rehearsal.checkpoint_bytes is not None:
         parts.append(f"{_bytes(rehearsal.checkpoint_bytes)} of checkpoint for each trial under way")
     bad = len(rehearsal.of("bad"))

@@ -1,6 +1,7 @@
 """Storage URLs as people write them, SQLAlchemy's or libpq's, and what a connection gets beside them.
 
-A message about a URL that can't be read repeats nothing of it: what looks like a host may be half of a password.
+A message about a URL that can't be read repeats nothing of it: what looks like a host may be half of a password. Only
+the path of an SQLite file, which ends as such files do, is repeated.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ HINT = f"{ENCODED}; or leave the password to PGPASSWORD"
 
 _HOST_AND_PORT = re.compile(r"(?:\[(?P<address>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<name>[^:\[\]]*))(?::(?P<port>[^:]*))?")
 _NO_HOST = re.compile(r"[\s'\"`\\<>{}|^$;&()]")
+_DATABASE_FILE = re.compile(r"[^\s'\"@:?=&%]+\.(db|sqlite3?)")
 
 # A worker that is cut off from the server gets an error within half a minute; by the system's defaults it would hang
 # for a quarter of an hour.
@@ -54,6 +56,8 @@ def parse_url(text: str) -> URL:
     try:
         url = sqlalchemy.make_url(text)
     except (ArgumentError, ValueError):
+        if _DATABASE_FILE.fullmatch(text):
+            raise _unreadable(f"{text} is a path and not a URL", f"write sqlite:///{text}") from None
         raise _unreadable("it is not a URL", f"write {ALLOWED}, without quotes or blanks around it") from None
     if url.drivername != "sqlite":
         raise StorageError(f"storage of the kind {url.drivername!r} is not supported", hint=f"write {ALLOWED}")

@@ -15,13 +15,13 @@ from pydantic import ValidationError
 from hpo.errors import StudyFileError
 from hpo.search.space import merge
 from hpo.spec import Spec
-from hpo.study import Arm, Claim, Contrast, Published, parse_trial
+from hpo.study import Arm, Claim, Contrast, Published, StudySpec, parse_trial
 from hpo.study.checks.arms import arm_mistakes, example, labels_with
-from hpo.study.protocol import VARIES
+from hpo.study.protocol import VARIES, Protocol
 from hpo.study.spec import laid_over
 from hpo.trainers import trainer_of
 from hpo.words.explain import shown
-from hpo.words.suggest import did_you_mean
+from hpo.words.suggest import did_you_mean, nearest
 
 T = TypeVar("T", bound=Spec)
 
@@ -30,12 +30,16 @@ MOST_OF_AN_ARM = 10
 
 
 def mistakes(table: Mapping[str, Any]) -> Iterator[str]:
-    """A line for each mistake that no table has by itself; what is malformed is told elsewhere, and left out here."""
+    """A line for each mistake that no table has by itself; what is malformed is told elsewhere, and left out here.
+
+    Misspelt tables are looked at as what they are meant to be, so that nothing seems to be missing because of them.
+    """
+    table = _as_meant(table, StudySpec)
     given = _table(table.get("arms"))
     arms = _all_well_formed(given)
     overlays = _all_well_formed({name: {"trial": _table(raw).get("trial", {})} for name, raw in given.items()})
     yield from _trial_mistakes(table.get("trial"), overlays | arms)
-    protocol = _table(table.get("protocol"))
+    protocol = _as_meant(_table(table.get("protocol")), Protocol)
     yield from _baseline_mistakes(protocol, given)
     settings = _table(table.get("settings"))
     for name, raw in given.items():
@@ -226,6 +230,13 @@ def _published_mistakes(row: Published, where: str, given: Collection[str], arms
 
 def _no_such_arm(name: str, arms: Collection[str]) -> str:
     return f"there is no arm {shown(name)}; the arms are {', '.join(map(str, arms))}{did_you_mean(name, arms)}"
+
+
+def _as_meant(table: Mapping[str, Any], form: type[Spec]) -> dict[str, Any]:
+    """A table with the keys of `form` where one was probably meant; an unknown key itself is told elsewhere."""
+    known = {key: value for key, value in table.items() if key in form.model_fields}
+    meant = {nearest(key, form.model_fields): value for key, value in table.items() if key not in known}
+    return {str(key): value for key, value in meant.items() if key is not None} | known
 
 
 def _all_well_formed(given: Mapping[str, Any]) -> dict[str, Arm]:

@@ -104,6 +104,9 @@ class ImageTrainer:
 
         return overview(configs)
 
+    def missing(self, trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        yield from ()
+
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         config = self.spec().model_validate(trial)
         steps = self._amounts(config, config.epochs).get("steps", 0)

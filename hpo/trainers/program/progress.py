@@ -102,8 +102,7 @@ class Progress:
     def _checked(self, metrics: Mapping[str, Any]) -> dict[str, float]:
         wanted = f"validation_{self.config.metric.name}"
         if wanted not in metrics:
-            said = ", ".join(metrics) or "nothing"
-            raise ProgramFailed(f"the program reported {said}, but the study's trials are judged by {wanted}")
+            raise ProgramFailed(self._lacks(wanted, metrics))
         if len(metrics) > MOST_METRICS or any(len(name) > LONGEST_NAME for name in metrics):
             raise ProgramFailed(
                 f"the program reported {len(metrics)} numbers; at most {MOST_METRICS} are kept, with names of at most "
@@ -113,6 +112,15 @@ class Progress:
         if wrong:
             raise ProgramFailed(f"the program reported {wrong[0]} = {metrics[wrong[0]]!r}, which is not a number")
         return {name: _number(value) for name, value in metrics.items()}
+
+    def _lacks(self, wanted: str, metrics: Mapping[str, Any]) -> str:
+        """What to say of a report without the metric that is `wanted`: either side may be meant."""
+        ways = f"report {self.config.metric.name}"
+        of_validation = [name.removeprefix("validation_") for name in metrics if name.startswith("validation_")]
+        if of_validation:
+            ways += f', or set metric = {{ name = "{of_validation[0]}", goal = … }} in the study file'
+        said = ", ".join(metrics) or "nothing"
+        return f"the program did not report {wanted}, by which trials are judged: {ways}; it reported {said}"
 
     def _traced(self) -> dict[str, float]:
         """What moved, as the program was given it last, by the names under which curves keep it."""

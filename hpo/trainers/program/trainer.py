@@ -32,9 +32,13 @@ from hpo.trainers.program.process import ProgramFailed
 from hpo.trainers.program.spec import ProgramSpec, Strength
 from hpo.trainers.program.watcher import Watcher
 from hpo.trainers.trainer import Identity, Machine, Result, Source, Trial
+from hpo.words.suggest import did_you_mean
 
 LONGEST_PATH = 80
 """The most characters of the path of a trial's folder: the name of a socket in it has at most 107 bytes."""
+
+SCRIPT = re.compile(r"[^-{}=][^{}=]*\.(py|sh|bash|R|r|jl|pl|rb|js|lua|m)")
+"""A word of a command that is likely to be a script, and not a file that the program writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,20 @@ class ProgramTrainer:
     def look_at_data(self, configs: Mapping[str, Any]) -> RenderableType:
         raise UserError("a program brings its own data, which hpo does not see", hint="leave out --data")
 
+    def missing(self, trials: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        commands = [shlex.split(command) for trial in trials for command in _commands(trial)]
+        for command in dict.fromkeys(first for first, *_ in commands):
+            if shutil.which(command) is None:
+                yield f"{command}: no such command here"
+        scripts = [word for _, *words in commands for word in words if SCRIPT.fullmatch(word)]
+        named = [name for trial in trials for name in trial.get("code", ())]
+        for name in dict.fromkeys([*scripts, *named]):
+            path = Path(name)
+            if not path.exists():
+                beside = [str(path.with_name(each.name)) for each in _listed(path.parent)]
+                meant = did_you_mean(name, beside)
+                yield f"{name}: no such file here; paths start from the folder of the worker{meant}"
+
     def limits(self, trial: Mapping[str, Any]) -> Iterator[str]:
         yield from ()
 
@@ -227,6 +245,13 @@ def _files(trial: Mapping[str, Any]) -> list[str]:
     """The files that a trial names as its code, and those that its command itself names."""
     words = [word for command in _commands(trial) for word in shlex.split(command)[1:]]
     return [*trial.get("code", ()), *(word for word in words if os.path.isfile(word))]
+
+
+def _listed(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_file()]
+    except OSError:
+        return []
 
 
 def _check_allowed(config: ProgramSpec) -> None:
