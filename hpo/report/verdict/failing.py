@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.errors import HpoError, WorkLeft
 from hpo.storage.rows import Cell, StudyRow
-from hpo.words.failure import cause
+from hpo.words.failure import cause, what_to_do
 from hpo.words.nouns import count
 
 SHOWN_CAUSES = 2
@@ -34,7 +34,7 @@ def failed_trials(study: str, cells: Sequence[Cell], stopped_early: str | None =
         own = [cell for cell in cells if (cell.arm, cell.phase) == (arm, phase)]
         yield f"{arm}: {phase} phase, {how_many(own)} failed: {causes(own)}"
     if phases or stopped_early:
-        yield f"fix the cause, then: hpo retry {study}"
+        yield what_to_do(study)
 
 
 def how_many(cells: Sequence[Cell]) -> str:
