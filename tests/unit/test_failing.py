@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpo.report.verdict.failing import failed_trials, not_done, trials_failed
+from hpo.words.failure import what_to_do
 from tests.unit.figure_samples import row, study
 from tests.unit.report_samples import cell, search
 
@@ -40,7 +41,7 @@ def test_several_causes() -> None:
     assert [
         "a: confirm phase, 1 of 1 trial failed: x",
         "a: search phase, 4 of 5 trials failed: y (2 times); z (1 time); and 1 other cause",
-        "fix the cause, then: hpo retry s",
+        what_to_do("s"),
     ] == list(failed_trials("s", by_phase))
 
 
