@@ -14,10 +14,7 @@ from hpo.storage.rows import ArmProgress
 from hpo.storage.states import AUDIT, CONFIRM, SEARCH, Phase
 from hpo.study import ResolvedArm, StudySpec
 from hpo.study.protocol import Protocol
-
-UNITS = (("day", 86_400.0), ("hour", 3_600.0), ("minute", 60.0), ("second", 1.0))
-SMALLEST = 2
-"""A time is told in the largest unit of which it has so many."""
+from hpo.words.durations import unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ def seconds_left(left: Sequence[Left], progress: Sequence[ArmProgress], workers:
 def about(seconds: tuple[float, float]) -> str:
     """A range in words: `about 3 to 5 minutes`."""
     low, high = seconds
-    unit, length = next(((name, size) for name, size in UNITS if high >= SMALLEST * size), UNITS[-1])
+    unit, length = unit_of(high)
     least, most = math.floor(low / length), max(1, math.ceil(high / length))
     noun = unit if most == 1 else f"{unit}s"
     if least == 0:

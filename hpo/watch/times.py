@@ -18,8 +18,8 @@ from rich.text import Text
 from hpo.storage import Storage
 from hpo.storage.rows import Cell, CurvePoint, WorkerRow
 from hpo.study import StudySpec, read_study
-from hpo.watch.remaining import UNITS
-from hpo.words.nouns import count, plural
+from hpo.words.durations import how_long
+from hpo.words.nouns import count
 from hpo.worker.spent import AT_END, REPEATED, STARTING, STORING, scoring
 
 MUCH: Mapping[str, tuple[float, str]] = {
@@ -154,7 +154,7 @@ def times_view(storage: Storage, name: str) -> RenderableType:
     times = read_times(storage, name)
     if not times.arms:
         return Text(f"{name}: no {times.unit} was trained yet")
-    head = f"{name}: where {_long(times.all.total)} of trials went"
+    head = f"{name}: where {how_long(times.all.total)} of trials went"
     return Group(Text(head, style="bold"), _table(times), *map(Text, (*_words(times), *advice(times))))
 
 
@@ -189,7 +189,7 @@ def _words(times: StudyTimes) -> Iterator[str]:
         yield "training and scoring are not known apart: a program does not tell, nor did an earlier hpo"
     elif unknown:
         yield f"of {count(unknown, times.unit)} training and scoring are not known apart, and count as training"
-    who = f"{count(times.workers, 'worker')}, {_long(times.lifetime)} in all"
+    who = f"{count(times.workers, 'worker')}, {how_long(times.lifetime)} in all"
     if times.waiting is None:
         yield f"{who}: how long they waited is not known, as some worked on other studies, too"
     else:
@@ -211,9 +211,3 @@ def advice(times: StudyTimes) -> Iterator[str]:
 
 def _percent(part: float, whole: float) -> str:
     return f"{100 * part / whole:.0f} %" if whole else "0 %"
-
-
-def _long(seconds: float) -> str:
-    """A length of time in the largest unit of which there are two: `3.4 hours`."""
-    unit, length = next(((name, size) for name, size in UNITS if seconds >= 2 * size), UNITS[-1])
-    return f"{seconds / length:.1f} {plural(unit)}"

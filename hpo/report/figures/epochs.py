@@ -29,7 +29,7 @@ from hpo.study import StudySpec
 LOG_FROM = 10.0
 """Strengths and norms of which the largest is so many times the smallest are shown on a logarithmic axis."""
 LOSSES_LOG_FROM = 4.0
-"""The same for the metrics of learning curves, past the beginning; on a smaller logarithmic axis there are no ticks."""
+"""Metrics of learning curves have to span more for it, past the beginning: a short logarithmic axis has no ticks."""
 LEARNING_RATE = "Learning rate"
 STRENGTH, NORM = "strength.", "gradient_norm."
 """The names begin so under which strengths and gradient norms are reported."""

@@ -18,6 +18,7 @@ from hpo.study.arm import Arm
 from hpo.study.checks.budgets import ArmPlan, arm_plans, units_at_most
 from hpo.study.doubts import doubts
 from hpo.study.rehearsed import Rehearsal
+from hpo.words.durations import how_long
 from hpo.words.nouns import count
 
 
@@ -156,17 +157,15 @@ def _cost(study: StudySpec, units: Mapping[str, int], cells: int) -> str:
 
 def _rehearsed(rehearsal: Rehearsal, cells: int, units: int) -> str:
     """What it takes of time and room, as a trial of one arm was measured on one machine."""
-    took = f"at most {_time(rehearsal.seconds(cells, units))} of one worker such as was rehearsed with {rehearsal.arm}"
+    took = (
+        f"at most {how_long(rehearsal.seconds(cells, units))} of one worker such as was rehearsed with {rehearsal.arm}"
+    )
     parts = [took] if rehearsal.units else []
     if rehearsal.checkpoint_bytes is not None:
         parts.append(f"{_bytes(rehearsal.checkpoint_bytes)} of checkpoint for each trial under way")
     bad = len(rehearsal.of("bad"))
     parts += [f"{count(bad, 'bad thing')} found: hpo rehearse shows it"] if bad else []
     return f"rehearsed: {'; '.join(parts)}"
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds / 3600:,.1f} hours" if seconds >= 3600 else f"{seconds / 60:.1f} minutes"
 
 
 def _bytes(size: int) -> str:
