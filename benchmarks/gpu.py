@@ -30,7 +30,7 @@ from torch.profiler import ProfilerActivity, profile
 from benchmarks.reference import train
 from benchmarks.training import CASES, Case, made_up_pixels, made_up_splits
 from hpo.trainers.images import recorded_step
-from hpo.trainers.images.device import choose_device, configure_torch, describe_device
+from hpo.trainers.images.device import DETERMINISTIC, choose_device, configure_torch, describe_device
 from hpo.trainers.images.run import Run
 
 VARIANTS = {
@@ -94,10 +94,7 @@ def _why(said: str) -> str:
 
 
 def _measured(precision: str = "float32", recorded: bool = True, deterministic: bool = False) -> dict[str, Any]:
-    if deterministic:
-        os.environ["CUBLAS_WORKSPACE_CONFIG"] = ":4096:8"
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
+    os.environ[DETERMINISTIC] = str(int(deterministic))
     os.environ[recorded_step.VARIABLE] = str(int(recorded))
     configure_torch(choose_device("cuda"))
     found = {}

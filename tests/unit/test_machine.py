@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from hpo.trainers.images.device import (
     TorchMachine,
     choose_device,
     compute,
+    configure_torch,
     device_failed,
     device_has_room,
     environment,
@@ -172,3 +174,18 @@ def test_a_device_that_does_not_compute() -> None:
 def test_whose_fault_an_error_was(error: Exception, expected: bool) -> None:
     """The device's, its memory included, or the trial's: an assertion in a kernel is, as of a label out of range."""
     assert expected == device_failed(error)
+
+
+def test_deterministic_if_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set before a GPU is used for the first time, and said in what a result may depend on."""
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "")  # so that it is put back in the end
+    del os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    configure_torch(CPU)
+    assert not torch.are_deterministic_algorithms_enabled()
+    monkeypatch.setenv("HPO_DETERMINISTIC", "1")
+    try:
+        configure_torch(CPU)
+        assert torch.are_deterministic_algorithms_enabled()
+        assert ":4096:8" == os.environ["CUBLAS_WORKSPACE_CONFIG"]
+    finally:
+        torch.use_deterministic_algorithms(False)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
@@ -19,9 +20,37 @@ from hpo.trainers.images.recorded_step import VARIABLE
 from hpo.trainers.images.regularizers import Regularizer
 from hpo.trainers.images.run import Run
 from hpo.trainers.images.trial import TrialSpec
+from tests.unit.digits import enlarged
 
 READS = ("aten._local_scalar_dense", "aten.equal", "aten.nonzero")
 """Operations with which the host waits for what the device has computed."""
+WITHOUT_A_DETERMINISTIC_WAY = {
+    "_adaptive_avg_pool2d_backward",
+    "_adaptive_avg_pool3d_backward",
+    "adaptive_max_pool2d_backward",
+    "avg_pool3d_backward",
+    "bincount",
+    "fractional_max_pool2d_backward",
+    "grid_sampler_2d_backward",
+    "histc",
+    "kthvalue",
+    "max_unpool2d",
+    "median",
+    "nll_loss2d_forward",
+    "put_",
+    "reflection_pad1d_backward",
+    "reflection_pad2d_backward",
+    "upsample_bicubic2d_backward",
+    "upsample_bilinear2d_backward",
+    "upsample_linear1d_backward",
+}
+"""For which torch.use_deterministic_algorithms raises on a GPU, by its documentation."""
+NETS: dict[str, dict[str, Any]] = {
+    "mlp": {"kind": "mlp", "hidden": [8]},
+    "cnn": {"kind": "cnn", "channels": [4, 8, 8]},
+    "resnet": {"kind": "resnet", "depth": 8},
+    "mobilenet": {"kind": "mobilenet", "width": 0.1},
+}
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 
 TRIAL: dict[str, Any] = {
@@ -141,6 +170,26 @@ def test_no_step_reads_a_number(part: str) -> None:
     with Operations() as operations:
         run.step()
     assert [] == [each for each in operations.seen if each.startswith(READS)]
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("part", sorted(PARTS.keys() - {"cnn"}))
+def test_torch_can_do_every_operation_deterministically(net: str, part: str) -> None:
+    """On a GPU too, where it has no such way for some: training and scoring ask for none of these."""
+    run = Run(trial(merge(PARTS[part], {"model": NETS[net]})), 3, enlarged(splits("cpu")))
+    with Operations() as operations:
+        run.step()
+        run.evaluate()
+    names = {each.partition("(")[0].split(".")[1] for each in operations.seen}
+    assert len(names) > 20
+    assert not names & WITHOUT_A_DETERMINISTIC_WAY
+
+
+def test_an_operation_without_a_deterministic_way_is_seen() -> None:
+    """Pooling to more than one place is such a one, where its gradient is taken."""
+    with Operations() as operations:
+        nn.AdaptiveAvgPool2d(2)(torch.ones(1, 1, 4, 4, requires_grad=True)).sum().backward()
+    assert any("aten._adaptive_avg_pool2d_backward" in each for each in operations.seen)
 
 
 def test_what_is_read_is_seen() -> None:

@@ -15,7 +15,6 @@ import torch
 
 from hpo.search.space import merge
 from hpo.trainers.images.data import Splits, split
-from hpo.trainers.images.data.images import Images
 from hpo.trainers.images.evaluation import Evaluation
 from hpo.trainers.images.loop import Decision, Ended, Outcome, fit
 from hpo.trainers.images.models import Model
@@ -24,6 +23,7 @@ from hpo.trainers.images.regularizers import RegularizerSpec
 from hpo.trainers.images.trial import TrialSpec
 from hpo.trainers.moving.policies import Policy
 from hpo.trainers.moving.schedules import Schedule
+from tests.unit.digits import enlarged
 
 BASE: dict[str, Any] = {
     "epochs": 4,
@@ -126,11 +126,6 @@ def own_nets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HPO_CUSTOM_TARGETS", "tests.unit.custom_models")
 
 
-def enlarged(images: Images) -> Images:
-    """Each pixel as 3 x 3: MobileNet takes no smaller ones."""
-    return replace(images, inputs=images.inputs.repeat_interleave(3, dim=2).repeat_interleave(3, dim=3))
-
-
 def trained(
     trial: TrialSpec, splits: Splits, stop: Callable[[], bool] = lambda: False, resume: bytes | None = None
 ) -> tuple[list[Evaluation], Outcome]:
@@ -152,9 +147,7 @@ def test_interrupted_anywhere(path: str, sample: dict[str, Any], splits: Splits)
         nested = {key: nested}
     trial = TrialSpec.model_validate(merge(BASE, nested))
     if sample["kind"] == "mobilenet":
-        small = (splits.train, splits.validation, splits.test)
-        train, validation, test = (enlarged(images) for images in small if images is not None)
-        splits = replace(splits, train=train, validation=validation, test=test)
+        splits = enlarged(splits)
     curve, outcome = trained(trial, splits)
     dice = random.Random(f"{path} {sample}")
     resumed: list[Evaluation] = []

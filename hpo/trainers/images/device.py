@@ -27,6 +27,8 @@ MARKS = ("CUDA error", "CUDA driver error", "CUDA out of memory", "CUBLAS_STATUS
 ASSERTED = "device-side assert"
 SLOW_BFLOAT16 = "HPO_SLOW_BFLOAT16"
 """1: trials in bfloat16 are trained on a processor without instructions for it, too."""
+DETERMINISTIC = "HPO_DETERMINISTIC"
+"""1: torch computes with operations alone that give the same numbers each time, and raises where it has none."""
 HOW_ALL_THE_SAME = f"{SLOW_BFLOAT16}=1 in the environment of the worker lets it train them anyway"
 
 
@@ -116,6 +118,9 @@ def configure_torch(device: torch.device) -> None:
     threads is part of what fixes a trial's result.
     """
     torch.set_num_threads(1)
+    if is_deterministic():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # is read when the GPU is used for the first time
+        torch.use_deterministic_algorithms(True)
     if device.type == "cuda":
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")  # TF32
@@ -124,6 +129,11 @@ def configure_torch(device: torch.device) -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, GIBIBYTE)
         libc.mallopt(M_TRIM_THRESHOLD, GIBIBYTE)
+
+
+def is_deterministic() -> bool:
+    """Whether the operator of this worker wants the same numbers each time on a GPU too."""
+    return os.environ.get(DETERMINISTIC) == "1"
 
 
 def describe_device(device: torch.device) -> str:
@@ -142,6 +152,7 @@ def environment(device: torch.device) -> dict[str, str]:
         "cuda": str(torch.version.cuda) if gpu else "",
         "driver": driver() if gpu else "",
         "threads": str(torch.get_num_threads()),
+        **({"deterministic": "yes" if is_deterministic() else "no"} if gpu else {}),
         **(gpus.environment(_name(device)) if gpu else {}),
     }
 
