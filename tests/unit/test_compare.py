@@ -12,6 +12,7 @@ from scipy.special import stdtr
 from hpo.report.verdict.compare import compare
 from hpo.report.verdict.results import ArmResult, PhaseResult, Report
 from hpo.storage.rows import Cell, CurvePoint
+from hpo.words.failure import what_to_do
 from tests.unit.report_samples import cell, confirm, diverged, search, study
 
 
@@ -348,7 +349,7 @@ def test_failed_trials_are_reported_and_do_not_keep_a_study_open() -> None:
     assert ((), ()) == (report.unfinished, report.failures)
     assert (
         "ramp: confirm phase, 1 of 3 trials failed: net.py:3 in f: OSError: x",
-        "fix the cause, then: hpo retry sample",
+        what_to_do("sample"),
     ) == report.incomplete
     assert ramp.difference is not None
     assert 2 == ramp.difference.n
