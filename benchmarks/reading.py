@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.large_study import NAME, fill, make_study
 from hpo.report.toml import study_file
@@ -36,6 +37,7 @@ POLL_SECONDS = 11.0
 CLAIMS = 200
 
 Figures = dict[str, float]
+T = TypeVar("T")
 
 
 def main() -> None:
@@ -77,7 +79,7 @@ def _measure(url: str, folder: Path, trials: int, epochs: int, arms: int) -> Fig
     figures = _command("launch", ["launch-study", str(file), "--workers", "0"], folder)
     figures |= _apart(_claims, url)
     figures |= _command("stop", ["stop", NAME], folder) | _command("resume", ["resume", NAME], folder)
-    _apart(_filled, url, study)
+    _apart(_fill, url, study)
     commands = {
         "status": ["status", NAME],
         "report": ["report", NAME, "-o", str(folder / "report")],
@@ -88,18 +90,17 @@ def _measure(url: str, folder: Path, trials: int, epochs: int, arms: int) -> Fig
     return figures | _dashboard()
 
 
-def _apart(action: Callable[..., Figures], *given: object) -> Figures:
+def _apart(action: Callable[..., T], *given: object) -> T:
     """Call it in a process of its own, so that this one stays small: a command begins as a copy of it."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(action, *given).result()
 
 
-def _filled(url: str, study: StudySpec) -> Figures:
+def _fill(url: str, study: StudySpec) -> None:
     storage = create_storage(url)
     began = time.monotonic()
     count = fill(storage, study)
     print(f"{storage}: {count} trials filled in {time.monotonic() - began:.0f} s", flush=True)
-    return {}
 
 
 def _claims(url: str) -> Figures:

@@ -25,6 +25,7 @@ from judged import STUDIES, Judged, judge, profiles, trials
 from hpo.report.numbers import NONE, change, mean, number, p_value, readable
 from hpo.report.verdict.results import Report
 from hpo.search.space import Range, Values
+from hpo.study import StudySpec
 from hpo.study.checks.budgets import units_at_most
 from hpo.study.file import load
 
@@ -102,9 +103,12 @@ def studies() -> Iterator[str]:
     """Every study: its question, what it trains at most, and of each run what it took and what it found."""
     yield _row("study", "question", "document", "epochs", "`small`: epochs", "core-minutes", "found")
     yield _row(*["---"] * 3, *["---:"] * 3, "---")
-    documents = {file: _document(file) for file in STUDIES.glob("**/*.toml")}
+    known = {
+        file: {profile: load(file, profile=profile) for profile in profiles(file)} for file in STUDIES.glob("**/*.toml")
+    }
+    documents = {file: _document(by_profile[None]) for file, by_profile in known.items()}
     for file, document in sorted(documents.items(), key=lambda one: (one[1], one[0])):
-        by_profile = {profile: load(file, profile=profile) for profile in profiles(file)}
+        by_profile = known[file]
         planned = [by_profile[None], by_profile.get("small", by_profile[None])]
         beginning = (
             f"[{file.stem}]({file.relative_to(STUDIES)})",
@@ -124,10 +128,9 @@ def studies() -> Iterator[str]:
             yield _row(*beginning, NONE, "no raw data here")
 
 
-def _document(file: Path) -> str:
+def _document(study: StudySpec) -> str:
     """The number of the document whose experiment it repeats, if it does."""
-    source = load(file).source
-    found = DOCUMENT.search(source.document) if source else None
+    found = DOCUMENT.search(study.source.document) if study.source else None
     return found[1] if found else ""
 
 

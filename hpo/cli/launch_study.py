@@ -113,7 +113,6 @@ def launch_study(
     from hpo.storage import create_storage
     from hpo.study.file import load
     from hpo.study.rehearsed import rehearsed
-    from hpo.words.failure import if_the_file_was_wrong
 
     study = load(file, settings, name, profile)
     if workers != 0:
@@ -133,5 +132,4 @@ def launch_study(
     say(f"the page: {page}", err=True)
     say(f"every trial, in a browser: hpo dashboard{storage_flag(storage)}", err=True)
     if failure := trials_failed(row.name, reported(found.study, found.cells), logs):
-        failure.hint += f"; {if_the_file_was_wrong(row.name)}"
         raise failure

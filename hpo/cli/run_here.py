@@ -42,7 +42,6 @@ def run_here(
     from hpo.report.verdict.failing import not_done
     from hpo.storage import open_storage
     from hpo.storage.connection.retry import Retry
-    from hpo.words.failure import if_the_file_was_wrong
 
     gpus = local.gpus_for(device)
     placements = local.placements(device, gpus.names, options, workers)
@@ -60,9 +59,5 @@ def run_here(
         say("stopped; to go on, give the same command again", err=True)
         sys.exit(130)
     if not done:
-        row = opened.ledger.study(study.name)
-        error = not_done(row, logs)
-        if row.state == "failed":
-            error.hint += f"; {if_the_file_was_wrong(row.name)}"
-        raise error
+        raise not_done(opened.ledger.study(study.name), logs)
     return service.findings(opened, study.name), logs

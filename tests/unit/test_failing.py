@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hpo.report.verdict.failing import failed_trials, not_done, trials_failed
-from hpo.words.failure import what_to_do
+from hpo.words.failure import if_the_file_was_wrong, what_to_do
 from tests.unit.figure_samples import row, study
 from tests.unit.report_samples import cell, search
 
@@ -27,7 +27,8 @@ def test_the_cause_is_told_once_with_its_place() -> None:
     assert error is not None
     said = "mynet.py:12 in forward: RuntimeError: mat1 and mat2 shapes cannot be multiplied"
     assert f"6 of 6 trials failed: {said}" == str(error)
-    assert "logs: /tmp/hpo-s; fix the cause, then: hpo retry s, and give the same command again" == error.hint
+    again = "logs: /tmp/hpo-s; fix the cause, then: hpo retry s, and give the same command again"
+    assert f"{again}; {if_the_file_was_wrong('s')}" == error.hint
     assert 1 == error.exit_code
 
 

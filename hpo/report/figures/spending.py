@@ -21,7 +21,7 @@ def spending(cells: Sequence[Cell], report: Report) -> Figure | None:
     series = [one for arm in report.arms for one in (*_found(metric, arm, first), *_trials(metric, arm.name, first))]
     if not series or all(arm.tried <= 1 for arm in report.arms):
         return None
-    are_several = any(len(arm.configurations) > 1 for arm in report.arms)
+    are_several = report.compared_by == "search"
     which = "first search" if are_several else "search"
     epochs = Axis(f"{report.unit}s of the arm's {which}", whole=True)
     seconds = Axis(f"seconds of training of the arm's {which}")

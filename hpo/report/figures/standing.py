@@ -42,8 +42,7 @@ def standing(report: Report) -> Figure | None:
     if not series:
         return None
     asked = "the difference that each claim is about" if report.claims else f"its difference to {report.baseline}"
-    are_several = any(len(arm.configurations) > 1 for arm in report.arms)
-    chosen = "what an arm's searches chose" if are_several else "the configuration that represents an arm"
+    chosen = "what an arm's searches chose" if by == "search" else "the configuration that represents an arm"
     margin = any(claim.matters for claim in report.claims)
     return Figure(
         id="standing",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpo.errors import HpoError, WorkLeft
 from hpo.storage.rows import Cell, StudyRow
-from hpo.words.failure import cause, what_to_do
+from hpo.words.failure import cause, if_the_file_was_wrong, what_to_do
 from hpo.words.nouns import count
 
 SHOWN_CAUSES = 2
@@ -59,7 +59,7 @@ def trials_failed(study: str, cells: Sequence[Cell], logs: Path) -> HpoError | N
         return None
     return HpoError(
         f"{how_many(cells)} failed: {causes(cells)}",
-        hint=f"logs: {logs}; fix the cause, then: hpo retry {study}, and give the same command again",
+        hint=_what_to_do_here(study, logs),
     )
 
 
@@ -68,8 +68,14 @@ def not_done(row: StudyRow, logs: Path) -> HpoError:
     if row.state == "failed":
         return HpoError(
             f"{row.name} has failed: {row.reason}",
-            hint=f"logs: {logs}; fix the cause, then: hpo retry {row.name}, and give the same command again",
+            hint=_what_to_do_here(row.name, logs),
         )
     return WorkLeft(
         f"{row.name} is stopped", hint=f"resume it with hpo resume {row.name}, then give the same command again"
     )
+
+
+def _what_to_do_here(study: str, logs: Path) -> str:
+    """What to do on the machine that ran the study, where the command that did is still to be given again."""
+    again = f"logs: {logs}; fix the cause, then: hpo retry {study}, and give the same command again"
+    return f"{again}; {if_the_file_was_wrong(study)}"
